@@ -1,0 +1,1 @@
+"""replication_assets: databases replicated through an event store, as Dagster assets."""

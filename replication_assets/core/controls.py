@@ -1,0 +1,93 @@
+"""Bodies of control events, and what they mean for a range.
+
+`X` (a load is complete): which keys and dates it read, and how many rows it found.
+`S` (schema changed): which columns, why, and whether rows changed that the log never told.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+
+from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.positions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class RangeReplaced:
+    """A complete load: keys in `[lo, hi)` (None is unbounded), all dates or only those listed.
+
+    Open at the top (`hi is None`) it also covers ranges that did not exist when it ran: a
+    range born later, as keys grow, needs no load of its own.
+    """
+
+    position: Position
+    load_id: str
+    lo: Key | None
+    hi: Key | None
+    rows: int
+    dates: tuple[dt.date | None, ...] | None = None
+
+    def covers(self, id_range: IdRange) -> bool:
+        below = self.lo is None or (id_range.lo is not None and self.lo <= id_range.lo)  # type: ignore[operator]
+        above = self.hi is None or (id_range.hi is not None and id_range.hi <= self.hi)  # type: ignore[operator]
+        return below and above
+
+    def body(self) -> str:
+        dates = None if self.dates is None else [d.isoformat() if d else None for d in self.dates]
+        return json.dumps({"lo": self.lo, "hi": self.hi, "rows": self.rows, "dates": dates})
+
+    @classmethod
+    def from_body(cls, position: Position, load_id: str, body: str) -> RangeReplaced:
+        raw = json.loads(body)
+        dates = raw["dates"]
+        parsed = None if dates is None else tuple(dt.date.fromisoformat(d) if d else None for d in dates)
+        return cls(position, load_id, raw["lo"], raw["hi"], raw["rows"], parsed)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChanged:
+    """Columns changed at `position`. With `reload`, loads older than it no longer tell the truth.
+
+    The change stream says nothing of rows that an `ALTER TABLE` changed in place (a default
+    for existing rows, a rename, another type), of an attached or detached partition, or of a
+    gap in the log; only a load newer than `position` does.
+    """
+
+    position: Position
+    reload: bool
+    reason: str
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    def body(self) -> str:
+        return json.dumps(
+            {
+                "reload": self.reload,
+                "reason": self.reason,
+                "added": list(self.added),
+                "dropped": list(self.dropped),
+            }
+        )
+
+    @classmethod
+    def from_body(cls, position: Position, body: str) -> SchemaChanged:
+        raw = json.loads(body)
+        return cls(position, raw["reload"], raw["reason"], tuple(raw["added"]), tuple(raw["dropped"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """The whole table was emptied at `position`."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """All control events of a table's log, in position order."""
+
+    loads: tuple[RangeReplaced, ...] = ()
+    truncates: tuple[Truncated, ...] = ()
+    schema_changes: tuple[SchemaChanged, ...] = ()

@@ -1,0 +1,1 @@
+"""Use cases without Dagster: each is one function over the ports."""

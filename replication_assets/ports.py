@@ -1,0 +1,358 @@
+"""What the flows need from the outside world, and the guarantees that each adapter gives.
+
+Three ports: a `ChangeSource` is read, an `EventStore` remembers, a `ProjectionTarget`
+follows. Adapters import this module and `core`, never each other. Guarantees are in the
+docstrings; one contract suite per port runs over every implementation.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from replication_assets.core.controls import Controls, SchemaChanged
+from replication_assets.core.dates import EventDates
+from replication_assets.core.events import EventBatch
+from replication_assets.core.id_ranges import IdRange, IdRanges, Key
+from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableId, TableSchema
+
+# --- sources ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """Which log this is. A change of either part starts a new epoch."""
+
+    system_id: str
+    timeline: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """What the source says of its log and of our place in it, at `read_at`.
+
+    `head` is the newest position of the log; `confirmed` what this capture acknowledged.
+    `lag_bytes` is the distance between them, `retained_bytes` what the source keeps for us,
+    `headroom_bytes` how much more it would keep before it gives our place up (None: no
+    limit). `state` is the engine's own word (`reserved`, `extended`, `lost`, `missing`).
+    """
+
+    head: int
+    confirmed: int | None
+    lag_bytes: int | None
+    retained_bytes: int | None
+    headroom_bytes: int | None
+    active: bool
+    state: str
+    read_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBounds:
+    """Smallest and greatest non-null value of a column, and a row estimate; None when empty."""
+
+    low: Key | None
+    high: Key | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSlice:
+    """Which rows to read: keys of `id_range` (by its `column`), of `dates` where given.
+
+    `dates` are buckets of `EventDates` (None stands for rows without a usable date).
+    """
+
+    table: TableId
+    schema: TableSchema
+    range_column: str | None
+    id_range: IdRange
+    event_dates: EventDates
+    dates: tuple[dt.date | None, ...] | None = None
+
+
+class LoadStream(Protocol):
+    """One consistent read. `commit` and `taken_at` are known before the first batch."""
+
+    @property
+    def commit(self) -> int:
+        """Every change with a smaller commit position is in the rows, none with an equal or
+        greater one is: the hand-off to capture is exact."""
+        ...
+
+    @property
+    def taken_at(self) -> dt.datetime: ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Batches of the table's columns and `_overflow`, some megabytes each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeChunk:
+    """A piece of the change stream: some events, and how far it reaches.
+
+    `through` is the commit position up to which the stream was delivered whole, set only
+    when the chunk ends between transactions; None in the middle of one. A chunk without
+    events and with a `through` tells that the log moved on for others.
+    `committed_at` is the commit time of the last transaction that ended in the chunk.
+    Chunks are bounded in bytes, transactions are not.
+    """
+
+    batches: tuple[EventBatch, ...]
+    truncated: tuple[tuple[TableId, Position, dt.datetime, int], ...]
+    """Table, position, commit time, transaction id of each TRUNCATE."""
+    schema_changes: tuple[tuple[TableId, TableSchema, SchemaChanged], ...]
+    """Table, its schema from here on, and what changed. Precede the batches that have it."""
+    through: int | None
+    committed_at: dt.datetime | None
+
+
+class ChangeStream(Protocol):
+    """An open, exclusive read of the change stream."""
+
+    def __iter__(self) -> Iterator[ChangeChunk]:
+        """Chunks in log order, ending when `upto` is passed or `stop()` says so.
+
+        Yields an empty chunk at least every second while idle, so that callers can flush,
+        acknowledge and stop.
+        """
+        ...
+
+    def acknowledge(self, commit: int) -> None:
+        """Let the source forget the log up to `commit`. Call only when all of it is durable."""
+        ...
+
+
+class ChangeSource(Protocol):
+    """A database that is loaded and captured. Never written to, but for what `setup` owns."""
+
+    @property
+    def name(self) -> str: ...
+
+    def identify(self) -> SourceIdentity: ...
+
+    def reflect(self, table: TableId, *, key: Sequence[str] = (), append_only: bool = False) -> TableSchema:
+        """The table's columns as they are now.
+
+        Raises SourceNotReady listing everything that stands in the way (missing table,
+        grants, replica identity that does not carry the key), with statements that mend it.
+        """
+        ...
+
+    def bounds(self, table: TableId, column: str) -> KeyBounds: ...
+
+    def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
+        """`parts - 1` ascending values that cut the table into about equal parts."""
+        ...
+
+    def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> int:
+        """Create or bring up to date what capture needs; idempotent. Returns the commit
+        position from which changes are kept. Must come before the first load."""
+        ...
+
+    def teardown(self) -> None:
+        """Remove everything that `setup` made. Idempotent, leaves nothing behind."""
+        ...
+
+    def status(self) -> SourceStatus: ...
+
+    def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]: ...
+
+    def changes(
+        self,
+        tables: Sequence[tuple[TableId, TableSchema]],
+        *,
+        epoch: int,
+        after: int,
+        upto: int | None,
+        stop: Callable[[], bool],
+    ) -> AbstractContextManager[ChangeStream]:
+        """Open the stream after commit position `after`, for events stamped with `epoch`.
+
+        Raises SlotBusy if another capture reads it, SlotLost if the log no longer reaches
+        back to `after`.
+        """
+        ...
+
+
+# --- event store -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CellCount:
+    """Rows written to one event-store partition."""
+
+    id_range: str
+    event_date: dt.date | None
+    rows: int
+
+
+class LogSnapshot(Protocol):
+    """One version of a table's log; reads of it never see a later commit."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def schema(self) -> TableSchema: ...
+    @property
+    def id_ranges(self) -> IdRanges: ...
+    @property
+    def event_dates(self) -> EventDates: ...
+    @property
+    def captured(self) -> Position | None:
+        """Every change of the table up to here is in this version; None before any capture."""
+        ...
+
+    def controls(self) -> Controls: ...
+
+    def range_keys(self) -> tuple[str, ...]:
+        """Id ranges that hold events, ascending."""
+        ...
+
+    def events(self, id_range: str, *, after: Position | None = None) -> ds.Dataset:
+        """Events of one range as an Arrow dataset with `stored_schema`, files pruned by
+        `after` where given (it may still return older rows: filter)."""
+        ...
+
+
+class LogWriter(Protocol):
+    """Writes of one commit, invisible until `commit`. Bounded memory; one thread."""
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows of `stored_schema`; they are split by partition here."""
+        ...
+
+    def commit(self, *, captured: Position | None = None) -> tuple[CellCount, ...]:
+        """Make everything written visible at once.
+
+        With `captured`, the commit also moves the table's capture checkpoint, and raises
+        CommitConflict if that checkpoint is no longer where it was when the writer opened.
+        Without, it is retried until it stands. Returns the cells written.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Forget what was written and delete its files. Idempotent; safe after `commit`."""
+        ...
+
+
+class EventLog(Protocol):
+    """The append-only events of one source table."""
+
+    @property
+    def table(self) -> TableId: ...
+
+    def exists(self) -> bool: ...
+
+    def ensure(self, schema: TableSchema, id_ranges: IdRanges, event_dates: EventDates) -> None:
+        """Create the log, or add the columns it lacks.
+
+        Id ranges and dates are fixed at creation: differing ones are refused (StoreError).
+        A column whose stored type changed raises SchemaConflict; history is never rewritten.
+        """
+        ...
+
+    def snapshot(self) -> LogSnapshot: ...
+
+    def writer(self) -> LogWriter: ...
+
+    def compact(self) -> int:
+        """Rewrite small files into large ones; returns files removed. Safe beside anything,
+        itself included; the multiset of rows is verified before the commit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureMark:
+    """A line of a source's ledger: capture is durable up to `commit`, in every table."""
+
+    epoch: int
+    commit: int
+    identity: SourceIdentity
+    committed_at: dt.datetime | None
+    """Source's commit time at `commit`; None where no transaction was seen yet."""
+    recorded_at: dt.datetime
+
+
+class Ledger(Protocol):
+    """How far a source is captured, durable before the source may forget anything."""
+
+    def last(self) -> CaptureMark | None: ...
+
+    def record(self, mark: CaptureMark) -> None:
+        """Raises CommitConflict if another capture recorded a mark since `last` was read."""
+        ...
+
+    def position_at(self, time: dt.datetime) -> Position | None:
+        """The greatest position recorded whose commit time is at or before `time`."""
+        ...
+
+
+class EventStore(Protocol):
+    def log(self, table: TableId) -> EventLog: ...
+    def ledger(self, source: str) -> Ledger: ...
+    def tables(self, source: str) -> tuple[TableId, ...]:
+        """Tables that have a log."""
+        ...
+
+
+# --- targets ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RangeCheckpoint:
+    """How far one range of a projection has followed its table's log.
+
+    `baseline` identifies the loads and truncates that the rows start from: another baseline
+    means the range must be replaced. `position` is the last event applied; `rows` how many
+    rows the range holds.
+    """
+
+    baseline: int
+    position: Position
+    rows: int
+
+
+class ProjectionTarget(Protocol):
+    """A store kept equal to the fold of a table. Ranges are independent of each other."""
+
+    def checkpoint(self, id_range: str) -> RangeCheckpoint | None:
+        """None if the range was never filled, or what the target holds is not what the
+        checkpoint speaks of (emptied, dropped, edited): then it must be replaced."""
+        ...
+
+    def replace(self, id_range: str, schema: TableSchema, rows: Iterable[pa.RecordBatch],
+                baseline: int, position: Position) -> RangeCheckpoint:
+        """Make the range hold exactly `rows` (`core.fold.row_schema`), with its checkpoint,
+        in one step for readers. Repeatable."""
+        ...
+
+    def apply(self, id_range: str, schema: TableSchema, changes: RangeChanges,
+              baseline: int, position: Position) -> RangeCheckpoint:
+        """Bring the range from its checkpoint to `position`. Older rows never replace newer
+        ones. Repeatable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RangeChanges:
+    """Net effect of some consecutive events on one range.
+
+    `upserts` are whole rows with `core.fold.row_schema`, except that columns named in
+    `_unchanged` (kept as the last column, null in most rows) keep the target's value.
+    `deletes` holds the key columns of rows that are gone and the position columns; for a
+    table without key both hold whole rows, and each delete removes one equal row.
+    `insert_only`: no row of the target needs to be looked at, upserts can be appended.
+    """
+
+    upserts: pa.Table
+    deletes: pa.Table
+    insert_only: bool

@@ -1,0 +1,1 @@
+"""Adapters of `ChangeSource`, one package per engine."""

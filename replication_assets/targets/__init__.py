@@ -1,0 +1,1 @@
+"""Adapters of `ProjectionTarget`, one file per kind of store."""
