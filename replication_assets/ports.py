@@ -16,6 +16,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from replication_assets.core.changes import RangeChanges
 from replication_assets.core.controls import Controls, SchemaChanged
 from replication_assets.core.dates import EventDates
 from replication_assets.core.events import EventBatch
@@ -340,19 +341,3 @@ class ProjectionTarget(Protocol):
         """Bring the range from its checkpoint to `position`. Older rows never replace newer
         ones. Repeatable."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class RangeChanges:
-    """Net effect of some consecutive events on one range.
-
-    `upserts` are whole rows with `core.fold.row_schema`, except that columns named in
-    `_unchanged` (kept as the last column, null in most rows) keep the target's value.
-    `deletes` holds the key columns of rows that are gone and the position columns; for a
-    table without key both hold whole rows, and each delete removes one equal row.
-    `insert_only`: no row of the target needs to be looked at, upserts can be appended.
-    """
-
-    upserts: pa.Table
-    deletes: pa.Table
-    insert_only: bool

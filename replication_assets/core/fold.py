@@ -1,0 +1,204 @@
+"""Events to rows: the greatest position of each key wins, partial images are completed.
+
+The fold of a range is a pure function of its events: it does not depend on the order in
+which they were written, and folding what was folded changes nothing. Work is done by DuckDB
+over Arrow datasets, with a memory limit and spill. Winners are found on the narrow columns
+first and only their wide rows are fetched, which measured three times as fast as a window
+over whole rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from replication_assets.core.baseline import Baseline
+from replication_assets.core.events import (
+    BEFORE,
+    COMMIT_POSITION,
+    COMMITTED_AT,
+    EPOCH,
+    EVENT_DATE,
+    LOAD_ID,
+    OP,
+    OVERFLOW,
+    SEQUENCE,
+    UNCHANGED,
+)
+from replication_assets.core.partials import HistoryOf, complete
+from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableSchema
+from replication_assets.core.sql import literal, position_literal, position_of, quoted, same_key, stream
+
+ROW_ENVELOPE = pa.schema(
+    [
+        pa.field(EPOCH, pa.int32()),
+        pa.field(COMMIT_POSITION, pa.int64()),
+        pa.field(SEQUENCE, pa.int64()),
+        pa.field(COMMITTED_AT, pa.timestamp("us", tz="UTC")),
+        pa.field(OVERFLOW, pa.string()),
+    ]
+)
+"""Columns that follow the table's own in a folded row: the event that made the row what it is."""
+
+PARTIAL_MARKS = pa.schema([pa.field(UNCHANGED, pa.list_(pa.string())), pa.field(BEFORE, pa.string())])
+
+
+def row_schema(schema: TableSchema) -> pa.Schema:
+    """A folded row: the table's columns, then `ROW_ENVELOPE`."""
+    return pa.schema([*schema.arrow_schema(), *ROW_ENVELOPE])
+
+
+def fold_rows(
+    connection: duckdb.DuckDBPyConnection,
+    events: ds.Dataset,
+    schema: TableSchema,
+    baseline: Baseline,
+    *,
+    history_of: HistoryOf,
+    where: str,
+    as_of: Position | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Rows of a range as of a position (default: all that is stored), in no particular order.
+
+    Raises:
+        NeedsReload: a value that the source did not send is in no stored event.
+    """
+    connection.register("event", events)
+    counted = counted_events(baseline, as_of)
+    if not schema.key:
+        yield from _fold_multiset(connection, schema, baseline, counted)
+        return
+    order = order_value(connection)
+    find_winners(connection, schema, counted, order)
+    yield from stream(connection, _winning_rows(schema, baseline, order, partial=False), row_schema(schema))
+    wanted = pa.schema([*row_schema(schema), *PARTIAL_MARKS])
+    partial = stream(connection, _winning_rows(schema, baseline, order, partial=True), wanted)
+    partials = pa.Table.from_batches(partial, wanted)
+    completed = complete(connection, partials, schema, "event", history_of, where=where)
+    yield from completed.select(row_schema(schema).names).to_batches()
+
+
+def counted_events(baseline: Baseline, as_of: Position | None) -> str:
+    """SQL condition on `e`: rows of the loads that count, and changes after them.
+
+    A change is not yet held against the load of its own date: a key-only delete has no date.
+    `superseded` does that once each key's winner is known.
+    """
+    loads = []
+    if baseline.load is not None:
+        loads.append(_load_condition(baseline.load.load_id, baseline, whole=True))
+    for load_id in sorted({load.load_id for load in baseline.dated.values()}):
+        loads.append(_load_condition(load_id, baseline, whole=False))
+    read = f"e.{OP} = 'R' AND ({' OR '.join(loads)})" if loads else "FALSE"
+    changed = f"e.{OP} IN ('I', 'U', 'D') AND {after(baseline.oldest)}"
+    condition = f"(({read}) OR ({changed}))"
+    if as_of is not None:
+        condition += f" AND {position_of()} <= {position_literal(as_of)}"
+    return condition
+
+
+def after(position: Position) -> str:
+    """SQL condition on `e`: newer than a position. The first half can be pushed into a scan."""
+    return (
+        f"(e.{EPOCH} > {position.epoch} OR e.{COMMIT_POSITION} >= {position.commit}) "
+        f"AND {position_of()} > {position_literal(position)}"
+    )
+
+
+def _on_date(alias: str, date: object) -> str:
+    value = "NULL" if date is None else f"DATE '{date}'"
+    return f"{alias}.{EVENT_DATE} IS NOT DISTINCT FROM {value}"
+
+
+def _load_condition(load_id: str, baseline: Baseline, *, whole: bool) -> str:
+    chosen = f"e.{LOAD_ID} = {literal(load_id)}"
+    dates = [date for date, load in baseline.dated.items() if whole or load.load_id == load_id]
+    if not dates:
+        return f"({chosen})"
+    listed = " OR ".join(_on_date("e", date) for date in dates)
+    return f"({chosen} AND {'NOT ' if whole else ''}({listed}))"
+
+
+def superseded(baseline: Baseline) -> str:
+    """SQL condition on a winning row `e`: a newer load of its own date did not find it, or
+    its date was never loaded."""
+    if not baseline.dated:
+        return "FALSE"
+    branches = [
+        f"WHEN {_on_date('e', date)} THEN {position_of()} < {position_literal(load.position)}"
+        for date, load in baseline.dated.items()
+    ]
+    unknown = "TRUE" if baseline.floor is None else "FALSE"
+    return f"(CASE {' '.join(branches)} ELSE {unknown} END)"
+
+
+def order_value(connection: duckdb.DuckDBPyConnection) -> str:
+    """SQL for the position of `e` as a single 126-bit number within one epoch: half the cost
+    of comparing rows, which several epochs (after a failover) fall back to."""
+    epochs = connection.execute(f"SELECT count(DISTINCT {EPOCH}) FROM event").fetchone()
+    if epochs is not None and epochs[0] <= 1:
+        return f"((e.{COMMIT_POSITION}::HUGEINT << 63) + e.{SEQUENCE})"
+    return position_of()
+
+
+def find_winners(connection: duckdb.DuckDBPyConnection, schema: TableSchema, counted: str, order: str) -> None:
+    """Leave in temporary table `winner` each key with the `order` of its last event `p`."""
+    key = ", ".join(f"e.{quoted(name)}" for name in schema.key)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE winner AS SELECT {key}, max({order}) AS p "
+        f"FROM event e WHERE {counted} GROUP BY {key}"
+    )
+
+
+def _winning_rows(schema: TableSchema, baseline: Baseline, order: str, *, partial: bool) -> str:
+    names = (*row_schema(schema).names, *(PARTIAL_MARKS.names if partial else ()))
+    columns = ", ".join(f"e.{quoted(name)}" for name in names)
+    return (
+        f"SELECT {columns} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} AND {order} = w.p "
+        f"WHERE e.{OP} IN ('R', 'I', 'U') AND {_chosen_load(baseline)} "
+        f"AND e.{UNCHANGED} IS {'NOT ' if partial else ''}NULL AND NOT {superseded(baseline)}"
+    )
+
+
+def _chosen_load(baseline: Baseline) -> str:
+    # Two loads can share a snapshot and so a position; only rows of the chosen one count.
+    ids = {load.load_id for load in baseline.dated.values()}
+    if baseline.load is not None:
+        ids.add(baseline.load.load_id)
+    listed = ", ".join(literal(load_id) for load_id in sorted(ids)) or "NULL"
+    return f"(e.{OP} <> 'R' OR e.{LOAD_ID} IN ({listed}))"
+
+
+def _fold_multiset(
+    connection: duckdb.DuckDBPyConnection, schema: TableSchema, baseline: Baseline, counted: str
+) -> Iterator[pa.RecordBatch]:
+    """Without a key every equal row counts and a delete takes one away. Ranges that never saw
+    a delete are streamed as they are."""
+    alive = f"{counted} AND NOT {superseded(baseline)}"
+    deletes = connection.execute(f"SELECT count(*) FROM event e WHERE {alive} AND e.{OP} = 'D'").fetchone()
+    if deletes is not None and deletes[0] == 0:
+        columns = ", ".join(f"e.{quoted(name)}" for name in row_schema(schema).names)
+        query = f"SELECT {columns} FROM event e WHERE {alive}"
+    else:
+        query = net_multiset(schema, f"event e WHERE {alive}", copies="n")
+    yield from stream(connection, query, row_schema(schema))
+
+
+def net_multiset(schema: TableSchema, source: str, *, copies: str) -> str:
+    """SQL: equal rows of `source` counted as `n` (a delete counts -1), each `copies` times
+    (none where that is not positive), with the newest position among them."""
+    content = [quoted(name) for name in (*schema.names, OVERFLOW)]
+    listed = ", ".join(f"e.{name}" for name in content)
+    counted = (
+        f"SELECT {listed}, sum(CASE WHEN e.{OP} = 'D' THEN -1 ELSE 1 END)::BIGINT AS n, "
+        f"max({position_of()}) AS p, max(e.{COMMITTED_AT}) AS {COMMITTED_AT} FROM {source} GROUP BY {listed}"
+    )
+    columns = ", ".join(quoted(name) for name in schema.names)
+    return (
+        f"SELECT {columns}, p[1] AS {EPOCH}, p[2] AS {COMMIT_POSITION}, p[3] AS {SEQUENCE}, "
+        f"{COMMITTED_AT}, {OVERFLOW} FROM (SELECT *, unnest(range({copies})) AS copy FROM ({counted}) WHERE {copies} > 0)"
+    )
