@@ -1,0 +1,188 @@
+"""Sessions to a PostgreSQL server, all with one canonical output format.
+
+A load reads values through one kind of session and capture through another (a walsender).
+Both print a value the same way only if the settings that shape output are the same, so
+they are start-up options of every session and are never changed afterwards.
+
+Errors of the drivers are translated here and nowhere else. Only a message's first line is
+passed on, and not even that for data exceptions: DETAIL, CONTEXT and "invalid input" lines
+quote cell values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from replication_assets.errors import SlotBusy, SlotLost, SourceError, SourceNotReady, SourceUnavailable
+
+CANONICAL_SETTINGS = (
+    ("DateStyle", "ISO,YMD"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+    ("quote_all_identifiers", "off"),
+    ("standard_conforming_strings", "on"),
+    ("search_path", "pg_catalog"),
+    # A policy that hides rows from us must fail the read, not shorten it.
+    ("row_security", "off"),
+    ("lock_timeout", "30s"),
+    ("idle_in_transaction_session_timeout", "0"),
+)
+"""Settings of every session. `search_path` also decides how type and object names print."""
+
+STATEMENT_TIMEOUT = "60s"
+"""For catalog reads and DDL. Loads and the change stream run as long as they must."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresConnection:
+    """Where a database is and who reads it. The password is in no repr and no message."""
+
+    host: str
+    database: str
+    user: str
+    password: str | None = field(default=None, repr=False)
+    port: int = 5432
+    sslmode: str = "prefer"
+    sslrootcert: str | None = None
+    connect_timeout: int = 10
+    application_name: str = "replication_assets"
+
+    @classmethod
+    def parse(cls, dsn: str, **replace: Any) -> PostgresConnection:
+        """From a libpq URI or keyword string; parts that it leaves out keep the defaults."""
+        parts: dict[str, Any] = {**conninfo_to_dict(dsn), **replace}
+        names = {"dbname": "database"}
+        known = {names.get(key, key): value for key, value in parts.items()}
+        unknown = set(known) - set(cls.__slots__)
+        if unknown:
+            raise ValueError(f"connection parameters {sorted(unknown)} are not supported")
+        for name in ("port", "connect_timeout"):
+            if name in known:
+                known[name] = int(known[name])
+        known.setdefault("host", "localhost")
+        known.setdefault("user", "postgres")
+        known.setdefault("database", known["user"])
+        return cls(**known)
+
+    def conninfo(self, *, statement_timeout: str = "0", **extra: str) -> str:
+        """The libpq connection string. It holds the password: pass it on, never keep it."""
+        settings = (*CANONICAL_SETTINGS, ("statement_timeout", statement_timeout))
+        return make_conninfo(
+            host=self.host,
+            port=self.port,
+            dbname=self.database,
+            user=self.user,
+            password=self.password,
+            sslmode=self.sslmode,
+            sslrootcert=self.sslrootcert,
+            connect_timeout=self.connect_timeout,
+            application_name=self.application_name,
+            client_encoding="UTF8",
+            keepalives=1,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            options=" ".join(f"-c {name}={value}" for name, value in settings),
+            **extra,
+        )
+
+    @property
+    def where(self) -> str:
+        """For messages: which database, without how to get in."""
+        return f"postgresql {self.host}:{self.port}/{self.database}"
+
+
+def connect(connection: PostgresConnection) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session for catalog reads and small statements, in autocommit."""
+    with source_errors(connection.where):
+        return psycopg.connect(
+            connection.conninfo(statement_timeout=STATEMENT_TIMEOUT), autocommit=True, prepare_threshold=None
+        )
+
+
+def connect_replication(connection: PostgresConnection) -> pq.PGconn:
+    """A walsender session bound to the database: replication commands and plain SQL."""
+    session = pq.PGconn.connect(connection.conninfo(replication="database").encode())
+    if session.status != pq.ConnStatus.OK:
+        message = session.get_error_message()
+        session.finish()
+        raise source_error(None, message, connection.where)
+    return session
+
+
+def connect_adbc(connection: PostgresConnection) -> adbc_driver_postgresql.dbapi.Connection:
+    """A session that streams query results as Arrow. The first statement opens a transaction."""
+    with source_errors(connection.where):
+        return adbc_driver_postgresql.dbapi.connect(connection.conninfo())
+
+
+@contextmanager
+def source_errors(where: str) -> Iterator[None]:
+    """Turn driver errors into the project's. The driver's own is not chained: its text and
+    its diagnostics may hold cell values."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise source_error(error.sqlstate, error.diag.message_primary or str(error), where) from None
+    except adbc_driver_manager.Error as error:
+        raise source_error(error.sqlstate, _server_message(str(error)), where) from None
+
+
+def check_result(result: pq.PGresult | Any, where: str) -> None:
+    """Raise if a `pq` command failed."""
+    if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
+        sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
+        primary = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
+        message = primary.decode() if primary else result.get_error_message()
+        raise source_error(sqlstate.decode() if sqlstate else None, message, where)
+
+
+_NOT_READY_CLASSES = ("0A", "22", "23", "28", "3D", "3F", "42", "55")
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "40")
+_NOT_READY_AT_CONNECT = ("authentication failed", "no pg_hba.conf entry", "does not exist", "not permitted")
+_LOST_SLOT = re.compile(
+    r"replication slot .* does not exist|can no longer (get changes|access)|cannot read from logical replication slot"
+)
+
+
+def source_error(sqlstate: str | None, message: str, where: str) -> SourceError:
+    """The project's error for a server's SQLSTATE and primary message."""
+    text = _first_line(message)
+    state = sqlstate or ""
+    if _LOST_SLOT.search(text):
+        return SlotLost(text, where=where, fix="recreate the slot (setup) and load every range again")
+    if state == "55006" and "slot" in text:
+        return SlotBusy(text, where=where, fix="stop the other capture of this source")
+    if state[:2] in ("22", "23"):
+        return SourceError(f"the server refused a value (SQLSTATE {state})", where=where)
+    if state == "42501":
+        return SourceNotReady(text, where=where, fix="grant the missing privilege to the connecting role")
+    if state[:2] in _NOT_READY_CLASSES or (not state and any(s in message for s in _NOT_READY_AT_CONNECT)):
+        return SourceNotReady(text, where=where)
+    if not state or state[:2] in _UNAVAILABLE_CLASSES:
+        return SourceUnavailable(text, where=where, fix="check that the server runs and accepts connections")
+    return SourceError(f"{text} (SQLSTATE {state})", where=where)
+
+
+def _first_line(message: str) -> str:
+    lines = message.strip().splitlines()
+    return lines[0].strip() if lines else "the connection was lost"
+
+
+def _server_message(message: str) -> str:
+    """The server's own line out of an ADBC message, which quotes DETAIL and CONTEXT as well."""
+    match = re.search(r"(?:ERROR|FATAL|PANIC):\s+(.*)", message)
+    return match.group(1) if match else _first_line(message)
