@@ -1,0 +1,72 @@
+"""Fixtures shared by all tests: real servers, fresh databases, how hard hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from replication_assets.demo.postgres_binaries import debian_binaries
+from replication_assets.demo.postgres_server import PostgresServer
+from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database, running_server
+
+PrivatePostgres = Callable[[Mapping[str, str]], PostgresServer]
+
+# The default is quick and repeatable: a red build stays red. `HYPOTHESIS_PROFILE=thorough` looks
+# for new counterexamples. Shared machines stall, so no example has a deadline.
+settings.register_profile(
+    "quick",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "thorough", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(scope="session")
+def postgres_18() -> Iterator[PostgresServer]:
+    """The embedded server (PostgreSQL 18). Shared: settings of the server are not a test's to change."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_15() -> Iterator[PostgresServer]:
+    """The distribution's server: 15 on Debian 12, what there is elsewhere. Shared as well."""
+    with running_server(debian_binaries()) as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres_18", "postgres_15"])
+def postgres_server(request: pytest.FixtureRequest) -> PostgresServer:
+    """Each server in turn; `@pytest.mark.parametrize(..., indirect=True)` picks one by name."""
+    server: PostgresServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def database(postgres_18: PostgresServer) -> Iterator[FreshDatabase]:
+    """An empty database on the embedded server; its slots go with it."""
+    with fresh_database(postgres_18) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def any_postgres_database(postgres_server: PostgresServer) -> Iterator[FreshDatabase]:
+    """An empty database, on each server in turn."""
+    with fresh_database(postgres_server) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def private_postgres() -> Iterator[PrivatePostgres]:
+    """Starts embedded servers with settings of the test's own: `private_postgres({"name": "value"})`."""
+    with ExitStack() as servers:
+        yield lambda settings: servers.enter_context(running_server(settings=settings))
