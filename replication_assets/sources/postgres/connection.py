@@ -22,6 +22,7 @@ import adbc_driver_postgresql.dbapi
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq.abc import PGconn, PGresult
 
 from replication_assets.errors import SlotBusy, SlotLost, SourceError, SourceNotReady, SourceUnavailable
 
@@ -113,7 +114,7 @@ def connect(connection: PostgresConnection) -> psycopg.Connection[tuple[Any, ...
         )
 
 
-def connect_replication(connection: PostgresConnection) -> pq.PGconn:
+def connect_replication(connection: PostgresConnection) -> PGconn:
     """A walsender session bound to the database: replication commands and plain SQL."""
     session = pq.PGconn.connect(connection.conninfo(replication="database").encode())
     if session.status != pq.ConnStatus.OK:
@@ -141,7 +142,7 @@ def source_errors(where: str) -> Iterator[None]:
         raise source_error(error.sqlstate, _server_message(str(error)), where) from None
 
 
-def check_result(result: pq.PGresult | Any, where: str) -> None:
+def check_result(result: PGresult, where: str) -> None:
     """Raise if a `pq` command failed."""
     if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
         sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
@@ -154,7 +155,8 @@ _NOT_READY_CLASSES = ("0A", "22", "23", "28", "3D", "3F", "42", "55")
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "40")
 _NOT_READY_AT_CONNECT = ("authentication failed", "no pg_hba.conf entry", "does not exist", "not permitted")
 _LOST_SLOT = re.compile(
-    r"replication slot .* does not exist|can no longer (get changes|access)|cannot read from logical replication slot"
+    r"replication slot .* does not exist|can no longer (get changes|access)"
+    r"|cannot read from logical replication slot"
 )
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from replication_assets.core.events import OVERFLOW
 from replication_assets.core.schema import Column, TableSchema, field_of
 from replication_assets.errors import DecodeError
-from replication_assets.sources.postgres.sql import identifier, literal
+from replication_assets.sources.postgres.quoting import identifier, literal
 from replication_assets.sources.postgres.types import json_key
 
 _BINARY_TEXT = re.compile(r"text|name|bpchar|character( varying)?(\(\d+\))?")
@@ -68,9 +68,8 @@ def overflow_expression(columns: Sequence[Column]) -> str | None:
             continue
         conditions.append(f"({ordinary}) IS FALSE")
         key = literal(f'{json_key(column.name)}:"')
-        members.append(
-            f"CASE WHEN ({ordinary}) IS FALSE THEN {key} || {identifier(column.name)}::pg_catalog.text || '\"' END"
-        )
+        text = f"{identifier(column.name)}::pg_catalog.text"
+        members.append(f"CASE WHEN ({ordinary}) IS FALSE THEN {key} || {text} || '\"' END")
     if not members:
         return None
     return (

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from replication_assets.core.schema import Column
 from replication_assets.errors import DecodeError
 
-Text = pa.StringArray | pa.LargeStringArray
+Text: TypeAlias = pa.StringArray | pa.LargeStringArray
 
 
 @dataclass(frozen=True, slots=True)
