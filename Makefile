@@ -1,0 +1,62 @@
+# One command each; `make` lists them. Needs make and Python 3.11 or newer, and installs the rest
+# into .venv. As root it also installs the distribution packages that are missing; as anybody else
+# it says which command does.
+
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# Without bytecode every Dagster process compiles what it imports anew: seconds per run.
+unexport PYTHONDONTWRITEBYTECODE
+export UV_COMPILE_BYTECODE := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install test check demo dev format constraints clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Install everything into .venv (nothing to do when it is up to date)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/pip || .ci/create-venv "$(PYTHON)" .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m compileall -q replication_assets
+	@touch $@
+
+test: install check ## Lint, types and all tests, against real servers
+	.ci/install-postgres
+	$(BIN)/python -m pytest
+
+check: install ## Lint, format and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+demo: install ## The whole job on a real system with live traffic, and what came of it
+	$(BIN)/python -m replication_assets.demo run
+
+dev: install ## The same system, left running with the Dagster UI open
+	$(BIN)/python -m replication_assets.demo dev
+
+format: install ## Rewrite the code as the formatter wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: ## Pin the newest versions that pyproject.toml allows
+	rm -rf .venv
+	: > constraints.txt
+	$(MAKE) install
+	{ echo "# Every version that the tests ran with. Rewritten by \`make constraints\`; read by \`make install\`."; \
+	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | grep -vE '^(pip|setuptools)=='; } > constraints.new
+	mv constraints.new constraints.txt
+	touch $(INSTALLED)
+
+clean: ## Remove .venv, caches and the data of the demonstration
+	rm -rf .venv .demo .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find replication_assets replication_assets_tests -name __pycache__ -prune -exec rm -rf {} +
