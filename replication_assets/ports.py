@@ -65,6 +65,21 @@ class KeyBounds:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaDifference:
+    """How a table's columns changed. `reload`: existing rows changed too, which the change
+    stream does not tell."""
+
+    reload: bool
+    reason: str
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    def at(self, position: Position) -> SchemaChanged:
+        """The control event of this change."""
+        return SchemaChanged(position, self.reload, self.reason, self.added, self.dropped)
+
+
+@dataclass(frozen=True, slots=True)
 class LoadSlice:
     """Which rows to read: keys of `id_range` (by its `column`), of `dates` where given.
 
@@ -146,6 +161,14 @@ class ChangeSource(Protocol):
         Raises SourceNotReady listing everything that stands in the way (missing table,
         grants, replica identity that does not carry the key), with statements that mend it.
         """
+        ...
+
+    def is_captured(self, table: TableId) -> bool:
+        """False for what has no change stream: views are loaded, never captured."""
+        ...
+
+    def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
+        """What changed from one reflection of a table to a later one; None for nothing."""
         ...
 
     def bounds(self, table: TableId, column: str) -> KeyBounds: ...
@@ -340,4 +363,8 @@ class ProjectionTarget(Protocol):
               baseline: int, position: Position) -> RangeCheckpoint:
         """Bring the range from its checkpoint to `position`. Older rows never replace newer
         ones. Repeatable."""
+        ...
+
+    def rows(self) -> Iterable[pa.RecordBatch]:
+        """Everything the target holds, with at least the table's columns and `_overflow`."""
         ...

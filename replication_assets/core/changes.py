@@ -90,13 +90,14 @@ def _keyed_changes(
     columns = ", ".join(f"e.{quoted(name)}" for name in wanted.names)
     last = (
         f"SELECT {columns} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} AND {order} = w.p "
-        f"WHERE NOT {superseded(baseline)} AND "
+        f"WHERE e.{OP} "
     )
-    whole = stream(connection, f"{last} e.{OP} <> 'D' AND e.{UNCHANGED} IS NULL", wanted)
-    rows = pa.Table.from_batches(whole, wanted)
-    partial = stream(connection, f"{last} e.{OP} <> 'D' AND e.{UNCHANGED} IS NOT NULL", wanted)
+    # A key-only delete has no date to hold against a load; the target compares positions.
+    written = f"{last} <> 'D' AND NOT {superseded(baseline)} AND e.{UNCHANGED} IS"
+    rows = pa.Table.from_batches(stream(connection, f"{written} NULL", wanted), wanted)
+    partial = stream(connection, f"{written} NOT NULL", wanted)
     completed = complete(connection, pa.Table.from_batches(partial, wanted), schema, "event", None, where=where)
-    deletes = pa.Table.from_batches(stream(connection, f"{last} e.{OP} = 'D'", wanted), wanted)
+    deletes = pa.Table.from_batches(stream(connection, f"{last} = 'D'", wanted), wanted)
     upserts = pa.concat_tables([rows, completed]).select(_upsert_schema(schema).names)
     return RangeChanges(upserts, deletes.select(row_schema(schema).names), insert_only)
 

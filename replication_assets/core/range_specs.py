@@ -92,7 +92,8 @@ def _count_problems(spec: ByCount) -> Iterator[str]:
 
 def _bounds_problems(bounds: tuple[Key, ...], kind: Kind | None) -> Iterator[str]:
     if not 1 <= len(bounds) < MAX_RANGES:
-        yield f"{len(bounds)} bounds are not between 1 and {MAX_RANGES - 1}. Fix: ByBounds((1000, 2000)), or ByCount(1) for none"
+        count = f"{len(bounds)} bounds are not between 1 and {MAX_RANGES - 1}"
+        yield f"{count}. Fix: ByBounds((1000, 2000)), or ByCount(1) for none"
         return
     expected = {int} if kind == "integer" else {int, str} if kind is None else {str}
     found = {type(bound) for bound in bounds}
@@ -107,7 +108,13 @@ def _bounds_problems(bounds: tuple[Key, ...], kind: Kind | None) -> Iterator[str
         return
     if not ascending:
         yield "bounds do not ascend. Fix: sort them, by their UTF-8 bytes if text, and drop equal ones"
+    if found == {str} and any(_is_not_utf8(cast(str, bound)) for bound in bounds):
+        yield "a bound is not valid Unicode. Fix: bounds are keys that the column can hold"
     if found == {str} and "" in bounds:
         yield "the empty text is no bound: nothing is below it. Fix: drop it"
     if found == {int} and not all(INT64_MIN < cast(int, bound) <= INT64_MAX for bound in bounds):
         yield "a bound is outside int64. Fix: bounds are keys that the column can hold"
+
+
+def _is_not_utf8(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)

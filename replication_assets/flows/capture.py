@@ -1,0 +1,248 @@
+"""Capture: drain a source's change stream into the event store, exactly once.
+
+The order of writes is the promise. A flush commits every table's events together with that
+table's capture checkpoint, then the ledger's mark for the whole source, and only then lets
+the source forget. A crash between any two of these is mended by the next run: it starts from
+the ledger's mark and each table drops what its own checkpoint says it already has.
+
+Micro-batch and continuous capture are this one loop: the first stops at the position that
+was newest when it began, the second when it is told to.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from replication_assets.core.assemble import place, schema_changed, truncated
+from replication_assets.core.events import COMMIT_POSITION, EPOCH
+from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.errors import SourceNotReady
+from replication_assets.flows.prepare import ReplicatedTable, current_epoch
+from replication_assets.ports import (
+    CaptureMark,
+    CellCount,
+    ChangeChunk,
+    ChangeSource,
+    ChangeStream,
+    EventStore,
+    LogWriter,
+    SourceIdentity,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FlushReceipt:
+    """One flush: durable up to `position`; what was written, by table and partition."""
+
+    position: Position
+    committed_at: dt.datetime | None
+    flushed_at: dt.datetime
+    tables: Mapping[TableId, tuple[CellCount, ...]]
+
+    @property
+    def rows(self) -> int:
+        return sum(cell.rows for cells in self.tables.values() for cell in cells)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """From the source's commit to its durability here; None if nothing was committed."""
+        return (self.flushed_at - self.committed_at).total_seconds() if self.committed_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureReceipt:
+    """What a whole run captured."""
+
+    started_at: Position
+    position: Position
+    rows: int
+    flushes: int
+    seconds: float
+    tables: tuple[TableId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPolicy:
+    """When pending events are made durable: after `seconds`, or `bytes` of Arrow memory.
+
+    `idle_seconds` is how often an idle source's progress is recorded, so that its log can be
+    recycled although nothing of ours changes.
+    """
+
+    seconds: float = 5.0
+    bytes: int = 256 * 2**20
+    idle_seconds: float = 10.0
+
+
+OnFlush = Callable[[FlushReceipt], None]
+
+
+def capture(
+    source: ChangeSource,
+    store: EventStore,
+    tables: Sequence[ReplicatedTable],
+    *,
+    upto: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    policy: FlushPolicy = FlushPolicy(),
+    on_flush: OnFlush | None = None,
+) -> CaptureReceipt:
+    """Capture from the last mark until `upto` (a commit position) is durable, or `stop()`.
+
+    Raises:
+        SlotBusy: another capture of this source runs.
+        SlotLost: changes are gone; see `flows.prepare.recover`.
+        CommitConflict: another capture overtook this one; nothing was written twice.
+    """
+    started = time.monotonic()
+    epoch = current_epoch(source, store)
+    mark = store.ledger(source.name).last()
+    if mark is None:
+        raise SourceNotReady("no capture was ever set up", where=source.name, fix="prepare the source first")
+    captured = [table for table in tables if table.captured]
+    drain = _Drain(source, store, captured, epoch, mark, policy, on_flush)
+    watched = [(table.id, table.schema) for table in captured]
+    try:
+        with source.changes(watched, epoch=epoch, after=mark.commit, upto=upto, stop=stop) as stream:
+            for chunk in stream:
+                drain.take(chunk, stream)
+            drain.finish(stream)
+    finally:
+        drain.abort()
+    return CaptureReceipt(
+        Position(epoch, mark.commit),
+        Position(epoch, drain.durable),
+        drain.rows,
+        drain.flushes,
+        time.monotonic() - started,
+        tuple(sorted(drain.touched)),
+    )
+
+
+@dataclass
+class _Drain:
+    """The state between flushes: open writers, and how far the stream was read whole."""
+
+    source: ChangeSource
+    store: EventStore
+    tables: Sequence[ReplicatedTable]
+    epoch: int
+    mark: CaptureMark
+    policy: FlushPolicy
+    on_flush: OnFlush | None
+
+    writers: dict[TableId, LogWriter] = field(default_factory=dict)
+    schemas: dict[TableId, TableSchema] = field(default_factory=dict)
+    have: dict[TableId, Position | None] = field(default_factory=dict)
+    pending_bytes: int = 0
+    boundary: int | None = None
+    committed_at: dt.datetime | None = None
+    durable: int = 0
+    rows: int = 0
+    flushes: int = 0
+    touched: set[TableId] = field(default_factory=set)
+    flushed: float = field(default_factory=time.monotonic)
+    identity: SourceIdentity | None = None
+
+    def __post_init__(self) -> None:
+        self.durable = self.mark.commit
+        self.by_id = {table.id: table for table in self.tables}
+        self.have = {table.id: self.store.log(table.id).snapshot().captured for table in self.tables}
+        self.schemas = {table.id: table.schema for table in self.tables}
+        self.committed_at = self.mark.committed_at
+
+    def take(self, chunk: ChangeChunk, stream: ChangeStream) -> None:
+        """Write a chunk's events, and flush when it is time to."""
+        if chunk.through is None and self.boundary is not None and self.writers:
+            # A long transaction begins: what came before it need not wait for its end.
+            self.flush(stream)
+        for table, schema, change in chunk.schema_changes:
+            self._follow(table, schema)
+            self._write(table, schema_changed(change, schema, chunk.committed_at or dt.datetime.now(dt.UTC)))
+        for table, position, at, transaction_id in chunk.truncated:
+            self._write(table, truncated(position, self.schemas[table], at, transaction_id))
+        for batch in chunk.batches:
+            replicated = self.by_id[batch.table]
+            rows = pa.Table.from_batches([batch.rows])
+            self._write(batch.table, place(rows, replicated.id_ranges, replicated.event_dates))
+        self.committed_at = chunk.committed_at or self.committed_at
+        self.boundary = chunk.through
+        if chunk.through is not None and self._due():
+            self.flush(stream)
+
+    def _due(self) -> bool:
+        waited = time.monotonic() - self.flushed
+        if self.writers:
+            return waited >= self.policy.seconds or self.pending_bytes >= self.policy.bytes
+        return waited >= self.policy.idle_seconds and (self.boundary or 0) > self.durable
+
+    def _follow(self, table: TableId, schema: TableSchema) -> None:
+        replicated = self.by_id[table]
+        self.store.log(table).ensure(schema, replicated.id_ranges, replicated.event_dates)
+        self.schemas[table] = schema
+
+    def _write(self, table: TableId, rows: pa.Table) -> None:
+        rows = _not_yet_stored(rows, self.have[table])
+        if rows.num_rows == 0:
+            return
+        if table not in self.writers:
+            self.writers[table] = self.store.log(table).writer()
+        self.writers[table].write(rows)
+        self.pending_bytes += rows.nbytes
+
+    def flush(self, stream: ChangeStream) -> None:
+        """Make everything up to the boundary durable, then let the source forget it."""
+        if self.boundary is None or (self.boundary <= self.durable and not self.writers):
+            return
+        position = Position(self.epoch, self.boundary)
+        cells: dict[TableId, tuple[CellCount, ...]] = {}
+        for table, writer in self.writers.items():
+            cells[table] = writer.commit(captured=position)
+            self.have[table] = position.end_of_commit()
+        self.writers = {}
+        now = dt.datetime.now(dt.UTC)
+        identity = self.identity = self.identity or self.source.identify()
+        self.store.ledger(self.source.name).record(
+            CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now)
+        )
+        stream.acknowledge(self.boundary)
+        self._count(FlushReceipt(position, self.committed_at, now, cells))
+
+    def _count(self, receipt: FlushReceipt) -> None:
+        self.durable = receipt.position.commit
+        self.rows += receipt.rows
+        self.flushes += 1
+        self.touched |= receipt.tables.keys()
+        self.pending_bytes = 0
+        self.flushed = time.monotonic()
+        if self.on_flush is not None:
+            self.on_flush(receipt)
+
+    def finish(self, stream: ChangeStream) -> None:
+        """The stream ended: flush what ends between transactions, forget the rest."""
+        if self.boundary is not None:
+            self.flush(stream)
+
+    def abort(self) -> None:
+        for writer in self.writers.values():
+            writer.abort()
+        self.writers = {}
+
+
+def _not_yet_stored(rows: pa.Table, have: Position | None) -> pa.Table:
+    """Events after the table's own checkpoint: a run that died between two tables' commits
+    left some of them ahead of the ledger."""
+    if have is None:
+        return rows
+    newer = pc.or_(
+        pc.greater(rows.column(EPOCH), have.epoch),
+        pc.and_(pc.equal(rows.column(EPOCH), have.epoch), pc.greater(rows.column(COMMIT_POSITION), have.commit)),
+    )
+    return rows.filter(newer)
