@@ -47,7 +47,8 @@ class ReplicationError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling of exceptions, and
         # multiprocess executors pickle them.
-        return (_rebuild, (type(self), self.what, self.where, self.fix))
+        # The dictionary goes along for what a subclass adds (`CatalogError.problems`).
+        return (_rebuild, (type(self), self.what, self.where, self.fix), self.__dict__)
 
 
 def _rebuild(
