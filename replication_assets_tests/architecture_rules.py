@@ -29,6 +29,7 @@ ROOMS = {
     "catalog_rules": "declarations",
     "declarations": "declarations",
     "declared_types": "declarations",
+    "table_fit": "declarations",
     "flows": "flows",
     # The composition root: the one place, but for the command line and the demonstration, that
     # knows which adapters there are.
