@@ -24,7 +24,15 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq.abc import PGconn, PGresult
 
-from replication_assets.errors import SlotBusy, SlotLost, SourceError, SourceNotReady, SourceUnavailable
+from replication_assets.errors import (
+    LoadBlocked,
+    SlotBusy,
+    SlotLost,
+    SourceError,
+    SourceNotReady,
+    SourceUnavailable,
+)
+from replication_assets.secret_references import Secret, SecretReference, resolve
 
 CANONICAL_SETTINGS = (
     ("DateStyle", "ISO,YMD"),
@@ -38,7 +46,6 @@ CANONICAL_SETTINGS = (
     ("search_path", "pg_catalog"),
     # A policy that hides rows from us must fail the read, not shorten it.
     ("row_security", "off"),
-    ("lock_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "0"),
 )
 """Settings of every session. `search_path` also decides how type and object names print."""
@@ -49,12 +56,16 @@ STATEMENT_TIMEOUT = "60s"
 
 @dataclass(frozen=True, slots=True)
 class PostgresConnection:
-    """Where a database is and who reads it. The password is in no repr and no message."""
+    """Where a database is and who reads it. The password is in no repr and no message.
+
+    Give it as a reference: it is then resolved for each session, and a pickle of the
+    connection (for another process) holds the reference only.
+    """
 
     host: str
     database: str
     user: str
-    password: str | None = field(default=None, repr=False)
+    password: SecretReference | Secret | str | None = field(default=None, repr=False)
     port: int = 5432
     sslmode: str = "prefer"
     sslrootcert: str | None = None
@@ -78,15 +89,19 @@ class PostgresConnection:
         known.setdefault("database", known["user"])
         return cls(**known)
 
-    def conninfo(self, *, statement_timeout: str = "0", **extra: str) -> str:
+    def conninfo(self, *, statement_timeout: str = "0", lock_timeout: str = "30s", **extra: str) -> str:
         """The libpq connection string. It holds the password: pass it on, never keep it."""
-        settings = (*CANONICAL_SETTINGS, ("statement_timeout", statement_timeout))
+        settings = (
+            *CANONICAL_SETTINGS,
+            ("statement_timeout", statement_timeout),
+            ("lock_timeout", lock_timeout),
+        )
         return make_conninfo(
             host=self.host,
             port=self.port,
             dbname=self.database,
             user=self.user,
-            password=self.password,
+            password=self._password(),
             sslmode=self.sslmode,
             sslrootcert=self.sslrootcert,
             connect_timeout=self.connect_timeout,
@@ -99,6 +114,12 @@ class PostgresConnection:
             options=" ".join(f"-c {name}={value}" for name, value in settings),
             **extra,
         )
+
+    def _password(self) -> str | None:
+        if self.password is None or isinstance(self.password, str):
+            return self.password
+        secret = self.password if isinstance(self.password, Secret) else resolve(self.password)
+        return secret.reveal()
 
     @property
     def where(self) -> str:
@@ -116,7 +137,8 @@ def connect(connection: PostgresConnection) -> psycopg.Connection[tuple[Any, ...
 
 def connect_replication(connection: PostgresConnection) -> PGconn:
     """A walsender session bound to the database: replication commands and plain SQL."""
-    session = pq.PGconn.connect(connection.conninfo(replication="database").encode())
+    # Creating a slot waits for transactions through locks; how long is the caller's choice.
+    session = pq.PGconn.connect(connection.conninfo(lock_timeout="0", replication="database").encode())
     if session.status != pq.ConnStatus.OK:
         message = session.get_error_message()
         session.finish()
@@ -153,7 +175,14 @@ def check_result(result: PGresult, where: str) -> None:
 
 _NOT_READY_CLASSES = ("0A", "22", "23", "28", "3D", "3F", "42", "55")
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "40")
-_NOT_READY_AT_CONNECT = ("authentication failed", "no pg_hba.conf entry", "does not exist", "not permitted")
+_NOT_READY_AT_CONNECT = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "not permitted",
+    "start walsender",
+    "start WAL sender",
+)
 _LOST_SLOT = re.compile(
     r"replication slot .* does not exist|can no longer (get changes|access)"
     r"|cannot read from logical replication slot"
@@ -170,6 +199,8 @@ def source_error(sqlstate: str | None, message: str, where: str) -> SourceError:
         return SlotBusy(text, where=where, fix="stop the other capture of this source")
     if state[:2] in ("22", "23"):
         return SourceError(f"the server refused a value (SQLSTATE {state})", where=where)
+    if state == "55P03":
+        return LoadBlocked(text, where=where, fix="let the transaction that holds the lock end, then retry")
     if state == "42501":
         return SourceNotReady(text, where=where, fix="grant the missing privilege to the connecting role")
     if state[:2] in _NOT_READY_CLASSES or (not state and any(s in message for s in _NOT_READY_AT_CONNECT)):

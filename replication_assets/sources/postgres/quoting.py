@@ -21,6 +21,12 @@ def relation(table: TableId) -> str:
     return f"{identifier(table.schema)}.{identifier(table.name)}"
 
 
+def from_item(table: TableId, relkind: str) -> str:
+    """What to read FROM. A table that others inherit from is read alone: rows of the heirs
+    are theirs, in the change stream too. Partitions' rows are the partitioned table's."""
+    return relation(table) if relkind == "p" else f"ONLY {relation(table)}"
+
+
 def _without_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("PostgreSQL text cannot hold a NUL character")

@@ -1,0 +1,132 @@
+"""Reading rows: one consistent slice of a table as Arrow batches, at an exact position.
+
+Each slice has a snapshot of its own (`snapshot.py`), so slices can be read at different
+times by different processes and still meet the change stream exactly. Rows come through a
+binary COPY in the order that costs the server least, some megabytes at a time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import adbc_driver_manager
+import pyarrow as pa
+
+from replication_assets.core.events import OVERFLOW
+from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.errors import SourceNotReady, SourceUnavailable
+from replication_assets.ports import LoadSlice
+from replication_assets.sources.postgres.connection import PostgresConnection, connect_adbc, source_errors
+from replication_assets.sources.postgres.predicates import row_conditions
+from replication_assets.sources.postgres.quoting import from_item, identifier, literal, relation
+from replication_assets.sources.postgres.select_list import (
+    loaded_schema,
+    overflow_expression,
+    select_expression,
+    to_stored,
+)
+from replication_assets.sources.postgres.snapshot import exported_snapshot
+
+BATCH_BYTES = 8 << 20
+"""Where a batch ends; a single row may exceed it."""
+
+
+class PostgresLoad:
+    """An open read: see `ports.LoadStream`. It can be iterated once."""
+
+    def __init__(self, commit: int, taken_at: dt.datetime, reader: Any, schema: TableSchema, where: str):
+        self.commit = commit
+        self.taken_at = taken_at
+        self._reader = reader
+        self._schema = schema
+        self._stored = loaded_schema(schema)
+        self._where = where
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        while (batch := self._next()) is not None:
+            if batch.num_rows:
+                yield self._to_stored(batch)
+
+    def _next(self) -> pa.RecordBatch | None:
+        with source_errors(self._where):
+            try:
+                return self._reader.read_next_batch()
+            except StopIteration:
+                return None
+            except (pa.ArrowException, OSError):
+                # Arrow's stream interface reduces a driver's error to text, cell values included.
+                raise SourceUnavailable("the rows stopped before their end", where=self._where) from None
+
+    def _to_stored(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [to_stored(c, batch.column(i)) for i, c in enumerate(self._schema.columns)]
+        if batch.num_columns > len(columns):
+            columns.append(batch.column(len(columns)))
+        else:
+            columns.append(pa.nulls(batch.num_rows, pa.string()))
+        return pa.RecordBatch.from_arrays(columns, schema=self._stored)
+
+
+@contextmanager
+def open_load(connection: PostgresConnection, load_slice: LoadSlice, wait: float) -> Iterator[PostgresLoad]:
+    """Open a slice, waiting at most `wait` seconds for transactions that hold up the snapshot.
+
+    Leaves no slot, walsender or transaction behind, however the block ends.
+
+    Raises:
+        LoadBlocked: running or prepared transactions did not end in time.
+        SourceNotReady: the table, a column or a grant is missing.
+    """
+    where = str(load_slice.table)
+    conditions = row_conditions(load_slice)
+    with ExitStack() as stack:
+        session = stack.enter_context(connect_adbc(connection))
+        cursor = stack.enter_context(session.cursor())
+        with source_errors(where):
+            rows = from_item(load_slice.table, _relkind(cursor, load_slice.table))
+            session.rollback()
+        with exported_snapshot(connection, wait) as snapshot, source_errors(where):
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}")
+        with source_errors(where):
+            cursor.execute("SELECT pg_catalog.clock_timestamp()")
+            taken_at: dt.datetime = cursor.fetchone()[0]
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+            cursor.execute(_query(load_slice.schema, rows, conditions))
+            reader = stack.enter_context(cursor.fetch_record_batch())
+        stack.callback(_cancel, cursor)
+        yield PostgresLoad(snapshot.commit, taken_at.astimezone(dt.UTC), reader, load_slice.schema, where)
+
+
+def _relkind(cursor: Any, table: TableId) -> str:
+    cursor.execute(
+        "SELECT c.relkind::pg_catalog.text FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        f" WHERE n.nspname = {literal(table.schema)} AND c.relname = {literal(table.name)}"
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise SourceNotReady(f"there is no table or view {relation(table)}", where=str(table))
+    return str(row[0])
+
+
+def _query(schema: TableSchema, rows: str, conditions: str) -> str:
+    expressions = [
+        f"{select_expression(column)} AS {identifier(f'c{place}')}"
+        for place, column in enumerate(schema.columns)
+    ]
+    overflow = overflow_expression(schema.columns)
+    if overflow is not None:
+        expressions.append(f"{overflow} AS {identifier(OVERFLOW)}")
+    return f"SELECT {', '.join(expressions)} FROM {rows} WHERE {conditions}"
+
+
+def _cancel(cursor: Any) -> None:
+    """Stop the server if the rows were not read to their end."""
+    try:
+        cursor.adbc_cancel()
+    except adbc_driver_manager.Error:
+        # The connection is gone, and with it the query.
+        return

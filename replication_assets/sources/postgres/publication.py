@@ -1,0 +1,189 @@
+"""What capture needs on the server, and its removal: two publications and one slot.
+
+Tables whose rows are updated and deleted are in the first publication. Those declared
+append-only are in the second, which publishes inserts and truncates alone: a table without
+a replica identity in a publication of updates would make the application's own UPDATE
+statements fail, and that must never be our doing.
+
+Nothing here touches an object of another name. The slot comes after the publications,
+because the change stream reads them as they were at each change's time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.errors import SlotBusy, SlotLost
+from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
+from replication_assets.sources.postgres.lsn import parse_lsn
+from replication_assets.sources.postgres.preflight import setup_problems
+from replication_assets.sources.postgres.quoting import identifier, literal
+from replication_assets.sources.postgres.reflection import Relation, find_relation, not_ready
+from replication_assets.sources.postgres.slot import Slot, find_slot
+from replication_assets.sources.postgres.snapshot import create_slot
+
+_PUBLISH = "insert, update, delete, truncate"
+_PUBLISH_APPEND = "insert, truncate"
+_NAME_BYTES = 63
+_TERMINATE_SECONDS = 10.0
+
+Tables = Sequence[tuple[TableId, TableSchema]]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureNames:
+    """The objects on the server that belong to one source. Slot names are of `[a-z0-9_]`."""
+
+    slot: str
+    publication: str
+    append_publication: str
+
+    @classmethod
+    def of(cls, source: str, slot: str | None = None, publication: str | None = None) -> CaptureNames:
+        """`ra_<source>` unless named otherwise.
+
+        Raises:
+            ValueError: a name is too long, or no name of a slot.
+        """
+        slot = slot or f"ra_{_slot_word(source)}"
+        publication = publication or f"ra_{source}"
+        names = cls(slot, publication, f"{publication}_append")
+        if not re.fullmatch(r"[a-z0-9_]{1,63}", slot):
+            raise ValueError(f"{slot!r} is no slot name: use at most {_NAME_BYTES} of a-z, 0-9 and _")
+        if len(names.append_publication.encode()) > _NAME_BYTES:
+            raise ValueError(f"{names.append_publication!r} is longer than {_NAME_BYTES} bytes")
+        return names
+
+    @property
+    def publications(self) -> tuple[str, str]:
+        return (self.publication, self.append_publication)
+
+
+def _slot_word(source: str) -> str:
+    """The name itself where a slot can be called so, else with a digest that keeps it apart."""
+    word = re.sub(r"[^a-z0-9_]", "_", source.lower())[:40]
+    return word if word == source else f"{word}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+def setup_capture(connection: PostgresConnection, names: CaptureNames, tables: Tables, wait: float) -> int:
+    """Create or bring up to date the publications and the slot; see `ports.ChangeSource.setup`.
+
+    Views and foreign tables are passed over: they can be loaded, never captured.
+
+    Raises:
+        SourceNotReady: everything that the server, the role or the tables lack.
+        SlotLost: the slot exists and its log is gone.
+        LoadBlocked: running transactions keep the slot from being created.
+    """
+    with connect(connection) as session, source_errors(connection.where):
+        found = [(table, schema, find_relation(session, table)) for table, schema in tables]
+        slot = find_slot(session, names.slot)
+        if slot is not None and slot.is_lost:
+            raise SlotLost(
+                f"slot {names.slot} is lost: {slot.reason}",
+                where=connection.where,
+                fix="tear the capture down, set it up again, and load every range again",
+            )
+        problems = setup_problems(session, names.slot, slot, found, names.publications)
+        if problems:
+            raise not_ready(problems, connection.where)
+        captured = [(t, s.append_only, r) for t, s, r in found if r is not None and r.can_be_captured]
+        with session.transaction():
+            for publication, append in zip(names.publications, (False, True), strict=True):
+                _drop_tables(session, publication, [r for _, a, r in captured if a == append])
+            for publication, append in zip(names.publications, (False, True), strict=True):
+                _publish(session, publication, append, [(t, r) for t, a, r in captured if a == append])
+    if slot is None:
+        return create_slot(connection, names.slot, wait)
+    return parse_lsn(slot.confirmed)
+
+
+def _publish(
+    session: psycopg.Connection[Any],
+    publication: str,
+    append: bool,
+    tables: Iterable[tuple[TableId, Relation]],
+) -> None:
+    name = identifier(publication)
+    publish = _PUBLISH_APPEND if append else _PUBLISH
+    options = f"publish = {literal(publish)}, publish_via_partition_root = false"
+    if _exists(session, publication):
+        session.execute(f"ALTER PUBLICATION {name} SET ({options})")
+    else:
+        session.execute(f"CREATE PUBLICATION {name} WITH ({options})")
+    present = {oid for oid, _, _ in _published(session, publication)}
+    missing = [_member(table, relation) for table, relation in tables if relation.oid not in present]
+    if missing:
+        session.execute(f"ALTER PUBLICATION {name} ADD TABLE {', '.join(missing)}")
+
+
+def _drop_tables(session: psycopg.Connection[Any], publication: str, wanted: Sequence[Relation]) -> None:
+    """Take out what is no longer declared, and what someone gave a row filter or column list."""
+    keep = {relation.oid for relation in wanted}
+    gone = [name for oid, name, partial in _published(session, publication) if partial or oid not in keep]
+    if gone:
+        session.execute(f"ALTER PUBLICATION {identifier(publication)} DROP TABLE {', '.join(gone)}")
+
+
+def _published(session: psycopg.Connection[Any], publication: str) -> list[tuple[int, str, bool]]:
+    """Oid, qualified name, and whether only part of it is published, of each table."""
+    # Through jsonb, because servers before 15 have neither filters nor column lists.
+    return session.execute(
+        "SELECT r.prrelid, format('ONLY %%I.%%I', n.nspname, c.relname),"
+        " coalesce(to_jsonb(r) ->> 'prqual', to_jsonb(r) ->> 'prattrs') IS NOT NULL"
+        " FROM pg_catalog.pg_publication p"
+        " JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid"
+        " JOIN pg_catalog.pg_class c ON c.oid = r.prrelid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = %s",
+        (publication,),
+    ).fetchall()
+
+
+def _member(table: TableId, relation: Relation) -> str:
+    # A table that others inherit from is published alone, as it is loaded alone.
+    only = "" if relation.kind == "p" else "ONLY "
+    return f"{only}{identifier(table.schema)}.{identifier(table.name)}"
+
+
+def _exists(session: psycopg.Connection[Any], publication: str) -> bool:
+    row = session.execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = %s", (publication,))
+    return row.fetchone() is not None
+
+
+def teardown_capture(connection: PostgresConnection, names: CaptureNames, *, force: bool = False) -> None:
+    """Drop the slot and the publications. Idempotent.
+
+    Raises:
+        SlotBusy: a capture reads the slot, and `force` was not asked for.
+    """
+    with connect(connection) as session, source_errors(connection.where):
+        slot = find_slot(session, names.slot)
+        if slot is not None and slot.database == connection.database:
+            if slot.active_pid is not None:
+                _end_reader(session, slot, force, connection.where)
+            session.execute("SELECT pg_drop_replication_slot(%s)", (names.slot,))
+        for publication in names.publications:
+            session.execute(f"DROP PUBLICATION IF EXISTS {identifier(publication)}")
+
+
+def _end_reader(session: psycopg.Connection[Any], slot: Slot, force: bool, where: str) -> None:
+    if not force:
+        raise SlotBusy(
+            f"slot {slot.name} is read by pid {slot.active_pid}",
+            where=where,
+            fix="stop the capture first, or tear down with force",
+        )
+    session.execute("SELECT pg_terminate_backend(%s)", (slot.active_pid,))
+    deadline = time.monotonic() + _TERMINATE_SECONDS
+    while (found := find_slot(session, slot.name)) is not None and found.active_pid is not None:
+        if time.monotonic() > deadline:
+            raise SlotBusy(f"slot {slot.name} is still read by pid {found.active_pid}", where=where)
+        time.sleep(0.05)

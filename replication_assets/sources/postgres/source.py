@@ -1,0 +1,111 @@
+"""PostgreSQL as a change source. See `ports.ChangeSource` for what each method promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from replication_assets.core.id_ranges import Key
+from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.errors import SourceNotReady
+from replication_assets.ports import (
+    ChangeStream,
+    KeyBounds,
+    LoadSlice,
+    LoadStream,
+    SourceIdentity,
+    SourceStatus,
+)
+from replication_assets.sources.postgres import extent, reflection, status
+from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
+from replication_assets.sources.postgres.load import open_load
+from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
+
+LOAD_WAIT = 60.0
+"""Seconds that a load waits for running write transactions before it names them."""
+
+
+@dataclass(frozen=True)
+class PostgresSource:
+    """One database. Holds no open connection: it can be pickled and shared by threads.
+
+    `slot` and `publication` default to `ra_<name>`.
+    """
+
+    name: str
+    connection: PostgresConnection
+    slot: str | None = None
+    publication: str | None = None
+    load_wait: float = LOAD_WAIT
+
+    @property
+    def names(self) -> CaptureNames:
+        return CaptureNames.of(self.name, self.slot, self.publication)
+
+    def identify(self) -> SourceIdentity:
+        return status.identify(self.connection)
+
+    def status(self) -> SourceStatus:
+        return status.read_status(self.connection, self.names.slot)
+
+    def reflect(self, table: TableId, *, key: Sequence[str] = (), append_only: bool = False) -> TableSchema:
+        with connect(self.connection) as session, source_errors(str(table)):
+            return reflection.reflect_table(session, table, key=key, append_only=append_only)
+
+    def relation_kind(self, table: TableId) -> str:
+        """`table`, `partitioned table`, `view`, `materialized view` or `foreign table`."""
+        with connect(self.connection) as session, source_errors(str(table)):
+            return reflection.relation_kind(session, table)
+
+    def bounds(self, table: TableId, column: str) -> KeyBounds:
+        with connect(self.connection) as session, source_errors(str(table)):
+            found = reflection.existing_relation(session, table)
+            return extent.bounds(session, table, found.kind, _range_column(session, table, column))
+
+    def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
+        with connect(self.connection) as session, source_errors(str(table)):
+            found = reflection.existing_relation(session, table)
+            cut = _range_column(session, table, column)
+            return extent.quantiles(session, table, found.kind, cut, parts)
+
+    def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> int:
+        return setup_capture(self.connection, self.names, tables, self.load_wait)
+
+    def teardown(self, *, force: bool = False) -> None:
+        """With `force`, a running capture is ended first."""
+        teardown_capture(self.connection, self.names, force=force)
+
+    def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]:
+        return open_load(self.connection, load_slice, self.load_wait)
+
+    def changes(
+        self,
+        tables: Sequence[tuple[TableId, TableSchema]],
+        *,
+        epoch: int,
+        after: int,
+        upto: int | None,
+        stop: Callable[[], bool],
+    ) -> AbstractContextManager[ChangeStream]:
+        from replication_assets.sources.postgres.stream import open_changes
+
+        return open_changes(
+            self.connection, self.names, tables, epoch=epoch, after=after, upto=upto, stop=stop
+        )
+
+
+def _range_column(session: psycopg.Connection[Any], table: TableId, name: str) -> Column:
+    columns = reflection.replicated_columns(session, table)
+    for column in columns:
+        if column.name == name and extent.is_range_column(column):
+            return column
+    usable = [column.name for column in columns if extent.is_range_column(column)]
+    raise SourceNotReady(
+        f"column {name!r} cannot cut id ranges",
+        where=str(table),
+        fix=f"use one of {', '.join(usable) or 'no range column'}",
+    )
