@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.events import COMMITTED_AT
 from replication_assets.core.schema import TableSchema
-from replication_assets.errors import CatalogError, SchemaConflict
+from replication_assets.errors import SchemaConflict
 
 Granularity: TypeAlias = Literal["day", "month", "year"]
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
@@ -83,19 +83,16 @@ class EventDates:
         """Bucket of each event: by the declared column, else by `_committed_at`."""
         return self.bucket(rows.column(self.column or COMMITTED_AT))
 
-    def check(self, schema: TableSchema, where: str) -> None:
-        """Raises CatalogError if the table's `column` cannot give a date."""
-        if self.column is None:
-            return
+    def problems(self, schema: TableSchema) -> tuple[str, ...]:
+        """Why the table's `column` cannot give a date, with the fix; empty if it can."""
         dated = [column.name for column in schema.columns if is_date(column.arrow)]
-        fix = f"Fix: use one of {', '.join(dated) or 'no column (the commit date)'}"
+        if self.column is None or self.column in dated:
+            return ()
+        fix = f"Fix: one of {', '.join(dated)}" if dated else "Fix: no column, which is the commit date"
         if self.column not in schema.names:
-            raise CatalogError([f"event date column {self.column!r} is not in the table. {fix}"], where=where)
-        if self.column not in dated:
-            found = schema.column(self.column).source_type
-            raise CatalogError(
-                [f"event date column {self.column!r} is {found}, not a date or timestamp. {fix}"], where=where
-            )
+            return (f"event date column {self.column!r} is not in the table. {fix}",)
+        found = schema.column(self.column).source_type
+        return (f"event date column {self.column!r} is {found}, not a date or timestamp. {fix}",)
 
     def interval(self, bucket: dt.date) -> tuple[dt.date, dt.date]:
         """The dates of a bucket, half-open. Raises ValueError if no bucket starts there."""

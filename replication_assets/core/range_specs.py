@@ -6,7 +6,7 @@ created, and the pinned ranges never change after.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias, cast
@@ -51,10 +51,16 @@ class ByCount:
 class ByBounds:
     """Ranges between the given ascending bounds: `n` bounds make `n + 1` ranges."""
 
-    bounds: tuple[Key, ...]
+    bounds: Sequence[Key]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bounds, list):
+            object.__setattr__(self, "bounds", tuple(self.bounds))
 
 
 RangeSpec: TypeAlias = ByWidth | ByCount | ByBounds
+
+WHOLE_TABLE = ByCount(1)
 
 
 def spec_problems(spec: RangeSpec, kind: Kind | None = None) -> tuple[str, ...]:
@@ -66,7 +72,7 @@ def spec_problems(spec: RangeSpec, kind: Kind | None = None) -> tuple[str, ...]:
     return tuple(_bounds_problems(spec.bounds, kind))
 
 
-def canonical_bounds(bounds: tuple[Key, ...], kind: Kind | None) -> tuple[Key, ...]:
+def canonical_bounds(bounds: Sequence[Key], kind: Kind | None) -> tuple[Key, ...]:
     """UUIDs as lower-case text with hyphens; other keys as they are. ValueError for no UUID."""
     return tuple(str(UUID(str(bound))) for bound in bounds) if kind == "uuid" else tuple(bounds)
 
@@ -90,7 +96,7 @@ def _count_problems(spec: ByCount) -> Iterator[str]:
         yield f"count {spec.count!r} is not between 1 and {GROWTH_LIMIT}. Fix: say how many ranges to cut"
 
 
-def _bounds_problems(bounds: tuple[Key, ...], kind: Kind | None) -> Iterator[str]:
+def _bounds_problems(bounds: Sequence[Key], kind: Kind | None) -> Iterator[str]:
     if not 1 <= len(bounds) < MAX_RANGES:
         count = f"{len(bounds)} bounds are not between 1 and {MAX_RANGES - 1}"
         yield f"{count}. Fix: ByBounds((1000, 2000)), or ByCount(1) for none"

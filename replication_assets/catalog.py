@@ -1,0 +1,91 @@
+"""The catalog: everything a user declares, validated as a whole.
+
+`Catalog.validate` lists every problem at once, each with its place and its fix, before
+anything is connected to. What only the source can tell (column types, keys, grants) is
+checked when a table is reflected, in `table_fit.py`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replication_assets.catalog_rules import catalog_problems
+from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
+from replication_assets.core.schema import TableId
+from replication_assets.declarations import (
+    Declaration,
+    DeltaProjection,
+    EventDate,
+    EventStoreConfig,
+    PostgresSourceConfig,
+    Table,
+)
+from replication_assets.declared_types import type_problems
+from replication_assets.errors import CatalogError
+from replication_assets.secret_references import EnvVar, SecretsManager, SsmParameter
+
+__all__ = [
+    "ByBounds",
+    "ByCount",
+    "ByWidth",
+    "Catalog",
+    "DeltaProjection",
+    "EnvVar",
+    "EventDate",
+    "EventStoreConfig",
+    "PostgresSourceConfig",
+    "RangeSpec",
+    "SecretsManager",
+    "SsmParameter",
+    "Table",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog(Declaration):
+    """Sources, the tables read from them, and what follows them."""
+
+    event_store: EventStoreConfig
+    sources: Sequence[PostgresSourceConfig] = ()
+    tables: Sequence[Table] = ()
+    projections: Sequence[DeltaProjection] = ()
+
+    def problems(self, *, today: dt.date | None = None) -> tuple[str, ...]:
+        """All that is wrong; empty if nothing is. `today` is UTC's unless given."""
+        wrong_kinds = tuple(type_problems(self))
+        return wrong_kinds or tuple(
+            catalog_problems(
+                self.event_store,
+                self.sources,
+                self.tables,
+                self.projections,
+                today or dt.datetime.now(dt.UTC).date(),
+            )
+        )
+
+    def validate(self, *, today: dt.date | None = None) -> Catalog:
+        """Itself. Raises CatalogError with all problems, if there are any."""
+        problems = self.problems(today=today)
+        if problems:
+            raise CatalogError(problems)
+        return self
+
+    def source(self, name: str) -> PostgresSourceConfig:
+        """Raises KeyError for a source that is not declared."""
+        return {source.name: source for source in self.sources}[name]
+
+    def table(self, table: TableId) -> Table:
+        """Raises KeyError for a table that is not declared."""
+        return {each.id: each for each in self.tables}[table]
+
+    def tables_of(self, source: str) -> tuple[Table, ...]:
+        return tuple(table for table in self.tables if table.id.source == source)
+
+    def projected(self, projection: DeltaProjection) -> tuple[Table, ...]:
+        """The tables of a projection, in the order of the catalog."""
+        named = set(projection.tables)
+        return tuple(
+            table for table in self.tables if str(table.id) in named or f"{table.id.source}.*" in named
+        )
