@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.events import COMMITTED_AT
 from replication_assets.core.schema import TableSchema
-from replication_assets.errors import SchemaConflict
+from replication_assets.errors import CatalogError, SchemaConflict
 
 Granularity: TypeAlias = Literal["day", "month", "year"]
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
@@ -93,6 +93,12 @@ class EventDates:
             return (f"event date column {self.column!r} is not in the table. {fix}",)
         found = schema.column(self.column).source_type
         return (f"event date column {self.column!r} is {found}, not a date or timestamp. {fix}",)
+
+    def check(self, schema: TableSchema, where: str) -> None:
+        """Raises CatalogError with `problems`, if there are any."""
+        problems = self.problems(schema)
+        if problems:
+            raise CatalogError(problems, where=where)
 
     def interval(self, bucket: dt.date) -> tuple[dt.date, dt.date]:
         """The dates of a bucket, half-open. Raises ValueError if no bucket starts there."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from replication_assets.core.dates import GRANULARITIES, USABLE_BEFORE, EventDates, Granularity
 from replication_assets.core.schema import Column, TableSchema
-from replication_assets.errors import SchemaConflict
+from replication_assets.errors import CatalogError, SchemaConflict
 
 START = dt.date(2024, 5, 17)
 granularities = st.sampled_from(GRANULARITIES)
@@ -142,8 +142,11 @@ def test_a_date_column_that_is_missing_or_no_date_is_refused_with_those_that_are
         (Column("id", "bigint", pa.int64()), Column("born", "date", pa.date32())),
         key=("id",),
     )
+    EventDates("born", "day", START).check(schema, "shop.public.people")
     assert EventDates("born", "day", START).problems(schema) == ()
     assert EventDates(None, "day", START).problems(schema) == ()
     for column in ("id", "nope"):
         (problem,) = EventDates(column, "day", START).problems(schema)
         assert problem.endswith("Fix: one of born")
+        with pytest.raises(CatalogError, match="born"):
+            EventDates(column, "day", START).check(schema, "shop.public.people")
