@@ -179,7 +179,7 @@ def _table_rules(table: Table, today: dt.date) -> Iterator[str]:
 
 def _projection_rules(projection: DeltaProjection, tables: Sequence[Table]) -> Iterator[str]:
     yield from _name_rules(projection.name)
-    ids = {str(table.id): table for table in tables}
+    ids = [str(table.id) for table in tables]
     wildcards = {f"{table.id.source}.*" for table in tables}
     if not projection.tables:
         yield "projects no table. Fix: name tables, or all of a source as 'shop.*'"
@@ -188,13 +188,6 @@ def _projection_rules(projection: DeltaProjection, tables: Sequence[Table]) -> I
             yield f"table {name!r} is not in the catalog. Fix: {_nearest(name, [*ids, *sorted(wildcards)])}"
         if projection.tables.count(name) > 1:
             yield f"table {name!r} is named twice. Fix: name it once"
-    for column in projection.exclude:
-        table = ids.get(column.rpartition(".")[0])
-        projected = table is not None and {str(table.id), f"{table.id.source}.*"} & set(projection.tables)
-        if table is None or not projected:
-            yield f"exclude {column!r} is no column of a projected table. Fix: source.schema.table.column"
-        elif column.rpartition(".")[2] in table.key:
-            yield f"exclude {column!r} is in the key, by which rows are told apart. Fix: keep it"
 
 
 # --- how they fit together -------------------------------------------------------------

@@ -146,8 +146,7 @@ class DeltaProjection(Declaration):
     """Current rows of some tables as Delta tables under `root` (a folder or `s3://...`).
 
     `tables` are names as in `Table`, or `shop.*` for all of a source. `inline` projects in
-    the run that captured, `micro-batch` in a run of its own. `exclude` names columns that
-    are left out, in full: `shop.public.customers.email`.
+    the run that captured, `micro-batch` in a run of its own.
     """
 
     name: str
@@ -155,13 +154,7 @@ class DeltaProjection(Declaration):
     tables: Sequence[str]
     root: str
     follow: Follow = "micro-batch"
-    exclude: Sequence[str] = ()
     storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)
-
-    def excluded_columns(self, table: TableId) -> frozenset[str]:
-        """Columns of the table that the projection leaves out."""
-        prefix = f"{table}."
-        return frozenset(name.removeprefix(prefix) for name in self.exclude if name.startswith(prefix))
 
 
 @dataclass(frozen=True, slots=True)

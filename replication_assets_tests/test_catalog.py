@@ -94,7 +94,7 @@ def full_catalog() -> Catalog:
             ),
         ],
         projections=[
-            lake(tables=["shop.*", "crm.a.b.people"], exclude=["shop.public.orders.email"]),
+            lake(tables=["shop.*", "crm.a.b.people"]),
             lake("mirror", tables=["shop.public.orders"], root="s3://lake/mirror", follow="inline"),
         ],
         event_store=EventStoreConfig(
@@ -130,8 +130,6 @@ def test_declarations_are_found_by_name() -> None:
         "lines",
         "people",
     ]
-    assert declared.projections[0].excluded_columns(TableId("shop", "public", "orders")) == {"email"}
-    assert declared.projections[0].excluded_columns(people) == frozenset()
 
 
 def test_an_event_date_is_pinned_as_the_store_keeps_it() -> None:
@@ -290,8 +288,6 @@ PROJECTIONS = {
     "projects no table": {"tables": []},
     "tables is of type str": {"tables": "shop.public.orders"},
     "follow is 'hourly'. Fix: one of 'micro-batch', 'inline'": {"follow": "hourly"},
-    "exclude 'email' is no column of a projected table": {"exclude": ["email"]},
-    "exclude 'shop.public.orders.id' is in the key": {"exclude": ["shop.public.orders.id"]},
 }
 
 
