@@ -127,11 +127,13 @@ class PostgresConnection:
         return f"postgresql {self.host}:{self.port}/{self.database}"
 
 
-def connect(connection: PostgresConnection) -> psycopg.Connection[tuple[Any, ...]]:
+def connect(
+    connection: PostgresConnection, *, statement_timeout: str = STATEMENT_TIMEOUT
+) -> psycopg.Connection[tuple[Any, ...]]:
     """A session for catalog reads and small statements, in autocommit."""
     with source_errors(connection.where):
         return psycopg.connect(
-            connection.conninfo(statement_timeout=STATEMENT_TIMEOUT), autocommit=True, prepare_threshold=None
+            connection.conninfo(statement_timeout=statement_timeout), autocommit=True, prepare_threshold=None
         )
 
 
@@ -180,9 +182,8 @@ _NOT_READY_AT_CONNECT = (
     "no pg_hba.conf entry",
     "does not exist",
     "not permitted",
-    "start walsender",
-    "start WAL sender",
 )
+_NO_REPLICATION = ("start walsender", "start WAL sender")
 _LOST_SLOT = re.compile(
     r"replication slot .* does not exist|can no longer (get changes|access)"
     r"|cannot read from logical replication slot"
@@ -203,6 +204,9 @@ def source_error(sqlstate: str | None, message: str, where: str) -> SourceError:
         return LoadBlocked(text, where=where, fix="let the transaction that holds the lock end, then retry")
     if state == "42501":
         return SourceNotReady(text, where=where, fix="grant the missing privilege to the connecting role")
+    if any(words in text for words in _NO_REPLICATION):
+        fix = "ALTER ROLE the connecting role REPLICATION (on Amazon RDS and Aurora: GRANT rds_replication)"
+        return SourceNotReady(text, where=where, fix=fix)
     if state[:2] in _NOT_READY_CLASSES or (not state and any(s in message for s in _NOT_READY_AT_CONNECT)):
         return SourceNotReady(text, where=where)
     if not state or state[:2] in _UNAVAILABLE_CLASSES:

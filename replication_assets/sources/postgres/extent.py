@@ -34,7 +34,8 @@ def has_key(column: Column) -> str:
     name = identifier(column.name)
     if pa.types.is_decimal(column.arrow):
         return f"{name} < 'NaN'::pg_catalog.numeric"
-    return f"{name} IS NOT NULL"
+    # Not IS NOT NULL: a composite value of nulls is a key like any other.
+    return f"{name} IS DISTINCT FROM NULL"
 
 
 def has_no_key(column: Column) -> str:
@@ -42,7 +43,7 @@ def has_no_key(column: Column) -> str:
     name = identifier(column.name)
     if pa.types.is_decimal(column.arrow):
         return f"{name} IS NULL OR {name} = 'NaN'::pg_catalog.numeric"
-    return f"{name} IS NULL"
+    return f"{name} IS NOT DISTINCT FROM NULL"
 
 
 def is_range_column(column: Column) -> bool:
@@ -55,9 +56,10 @@ def bounds(session: psycopg.Connection[Any], table: TableId, relkind: str, colum
     key = key_expression(column)
     ends = []
     for direction in ("ASC", "DESC"):
+        # In a subquery, where ORDER BY cannot take the text form for the key.
         row = session.execute(
-            f"SELECT ({key})::text FROM {from_item(table, relkind)} WHERE {has_key(column)}"
-            f" ORDER BY {key} {direction} LIMIT 1"
+            f"SELECT k::text FROM (SELECT {key} AS k FROM {from_item(table, relkind)}"
+            f" WHERE {has_key(column)} ORDER BY {key} {direction} LIMIT 1) AS ends"
         ).fetchone()
         ends.append(None if row is None else _key(column, row[0]))
     return KeyBounds(ends[0], ends[1], row_estimate(session, table, relkind))
@@ -76,10 +78,12 @@ def quantiles(
     where values repeat. Tables beyond `_SAMPLED_ABOVE` rows are sampled by blocks."""
     if parts < 2:
         return ()
+    # Not as a parameter: key expressions hold `%`, which would have to be doubled then.
+    fractions = ", ".join(f"{part / parts:.9f}" for part in range(1, parts))
     row = session.execute(
-        f"SELECT (percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY {key_expression(column)}))::text[]"
-        f" FROM {from_item(table, relkind)} {_sample(session, table, relkind)} WHERE {has_key(column)}",
-        ([part / parts for part in range(1, parts)],),
+        f"SELECT (percentile_disc(ARRAY[{fractions}]) WITHIN GROUP (ORDER BY {key_expression(column)}))"
+        f"::text[] FROM {from_item(table, relkind)} {_sample(session, table, relkind)}"
+        f" WHERE {has_key(column)}"
     ).fetchone()
     found = row[0] if row is not None and row[0] is not None else []
     return tuple(dict.fromkeys(_key(column, text) for text in found))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from replication_assets.core.events import OVERFLOW
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SourceNotReady, SourceUnavailable
+from replication_assets.errors import SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.ports import LoadSlice
 from replication_assets.sources.postgres.connection import PostgresConnection, connect_adbc, source_errors
 from replication_assets.sources.postgres.predicates import row_conditions
@@ -56,9 +56,8 @@ class PostgresLoad:
                 return self._reader.read_next_batch()
             except StopIteration:
                 return None
-            except (pa.ArrowException, OSError):
-                # Arrow's stream interface reduces a driver's error to text, cell values included.
-                raise SourceUnavailable("the rows stopped before their end", where=self._where) from None
+            except (pa.ArrowException, OSError) as error:
+                raise _interrupted(str(error), self._where) from None
 
     def _to_stored(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [to_stored(c, batch.column(i)) for i, c in enumerate(self._schema.columns)]
@@ -98,6 +97,18 @@ def open_load(connection: PostgresConnection, load_slice: LoadSlice, wait: float
             reader = stack.enter_context(cursor.fetch_record_batch())
         stack.callback(_cancel, cursor)
         yield PostgresLoad(snapshot.commit, taken_at.astimezone(dt.UTC), reader, load_slice.schema, where)
+
+
+def _interrupted(message: str, where: str) -> SourceError:
+    """Arrow's stream interface reduces a driver's error to its text, which may quote a value:
+    only its kind is passed on."""
+    if "ERROR:" in message and "canceling statement" not in message:
+        return SourceError(
+            "the server could not produce a row",
+            where=where,
+            fix="read the server's log: an expression of a view, or a damaged row",
+        )
+    return SourceUnavailable("the rows stopped before their end", where=where)
 
 
 def _relkind(cursor: Any, table: TableId) -> str:

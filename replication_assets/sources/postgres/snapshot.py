@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psycopg
 from psycopg.pq.abc import PGconn, PGresult
 
 from replication_assets.errors import LoadBlocked, SourceUnavailable
@@ -27,9 +28,10 @@ from replication_assets.sources.postgres.connection import (
     check_result,
     connect,
     connect_replication,
+    source_errors,
 )
 from replication_assets.sources.postgres.lsn import parse_lsn
-from replication_assets.sources.postgres.quoting import identifier
+from replication_assets.sources.postgres.quoting import identifier, literal
 
 _CANCEL_SECONDS = 5.0
 
@@ -74,9 +76,10 @@ def _create_slot(
     session: PGconn, connection: PostgresConnection, slot: str, options: str, wait: float
 ) -> tuple[str, str]:
     """Consistent point and snapshot name of a new slot."""
-    session.send_query(f"CREATE_REPLICATION_SLOT {identifier(slot)} {options}".encode())
     try:
-        result = _result(session, time.monotonic() + wait)
+        with source_errors(connection.where):
+            session.send_query(f"CREATE_REPLICATION_SLOT {identifier(slot)} {options}".encode())
+            result = _result(session, time.monotonic() + wait)
         if result is None:
             raise _blocked(connection, session.backend_pid, wait)
     except BaseException:
@@ -105,8 +108,12 @@ def _result(session: PGconn, deadline: float) -> PGresult | None:
 
 
 def _cancel(session: PGconn) -> None:
-    session.get_cancel().cancel()
-    _result(session, time.monotonic() + _CANCEL_SECONDS)
+    try:
+        session.get_cancel().cancel()
+        _result(session, time.monotonic() + _CANCEL_SECONDS)
+    except psycopg.Error:
+        # The server is gone, and the wait with it: what led here is the error to tell.
+        return
 
 
 _BLOCKERS = """
@@ -135,7 +142,7 @@ def _blocked(connection: PostgresConnection, waiting_pid: int, wait: float) -> L
         for pid, application, state, event, age in running
     ] + [f"prepared transaction {gid!r} (prepared {age} s ago)" for gid, age in prepared]
     endings = [f"SELECT pg_terminate_backend({row[0]})" for row in running]
-    endings += [f"ROLLBACK PREPARED '{row[0]}'" for row in prepared]
+    endings += [f"ROLLBACK PREPARED {literal(row[0])}" for row in prepared]
     return LoadBlocked(
         f"a snapshot waited {wait:g} s for write transactions that do not end:"
         f" {'; '.join(named) or 'none left'}",

@@ -25,6 +25,9 @@ from replication_assets.sources.postgres.connection import PostgresConnection, c
 from replication_assets.sources.postgres.load import open_load
 from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
 
+SCAN_TIMEOUT = "30min"
+"""For bounds and quantiles of a column that no index orders as we do."""
+
 LOAD_WAIT = 60.0
 """Seconds that a load waits for running write transactions before it names them."""
 
@@ -62,12 +65,12 @@ class PostgresSource:
             return reflection.relation_kind(session, table)
 
     def bounds(self, table: TableId, column: str) -> KeyBounds:
-        with connect(self.connection) as session, source_errors(str(table)):
+        with self._scanning() as session, source_errors(str(table)):
             found = reflection.existing_relation(session, table)
             return extent.bounds(session, table, found.kind, _range_column(session, table, column))
 
     def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
-        with connect(self.connection) as session, source_errors(str(table)):
+        with self._scanning() as session, source_errors(str(table)):
             found = reflection.existing_relation(session, table)
             cut = _range_column(session, table, column)
             return extent.quantiles(session, table, found.kind, cut, parts)
@@ -96,6 +99,9 @@ class PostgresSource:
         return open_changes(
             self.connection, self.names, tables, epoch=epoch, after=after, upto=upto, stop=stop
         )
+
+    def _scanning(self) -> psycopg.Connection[tuple[Any, ...]]:
+        return connect(self.connection, statement_timeout=SCAN_TIMEOUT)
 
 
 def _range_column(session: psycopg.Connection[Any], table: TableId, name: str) -> Column:

@@ -42,9 +42,7 @@ def loaded(connection: PostgresConnection, table: str, columns: tuple[Column, ..
     with connect_adbc(connection) as session, session.cursor() as cursor:
         cursor.execute(f"SELECT {expressions}, {overflow} AS _overflow FROM {table} ORDER BY ctid")
         table_read = cursor.fetch_arrow_table().combine_chunks()
-    arrays = [
-        to_stored(c, table_read.column(i).combine_chunks()) for i, c in enumerate(columns)
-    ]
+    arrays = [to_stored(c, table_read.column(i).combine_chunks()) for i, c in enumerate(columns)]
     return pa.table([*arrays, table_read["_overflow"]], schema=_schema(columns))
 
 
@@ -82,6 +80,4 @@ def _schema(columns: tuple[Column, ...]) -> pa.Schema:
 
 def plain(table: pa.Table) -> list[dict[str, Any]]:
     """Rows for comparison: NaN equals NaN and -0.0 differs from 0.0."""
-    return [
-        {k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in table.to_pylist()
-    ]
+    return [{k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in table.to_pylist()]
