@@ -51,9 +51,7 @@ class ReplicationError(Exception):
         return (_rebuild, (type(self), self.what, self.where, self.fix), self.__dict__)
 
 
-def _rebuild(
-    kind: type[ReplicationError], what: str, where: str, fix: str
-) -> ReplicationError:
+def _rebuild(kind: type[ReplicationError], what: str, where: str, fix: str) -> ReplicationError:
     error = kind.__new__(kind)
     ReplicationError.__init__(error, what, where=where, fix=fix)
     return error

@@ -12,7 +12,6 @@ from replication_assets.core.baseline import Baseline
 from replication_assets.core.events import BEFORE, OP, UNCHANGED
 from replication_assets.core.fold import (
     PARTIAL_MARKS,
-    after,
     find_winners,
     net_multiset,
     order_value,
@@ -22,7 +21,7 @@ from replication_assets.core.fold import (
 from replication_assets.core.partials import complete
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
-from replication_assets.core.sql import position_literal, position_of, quoted, same_key, stream
+from replication_assets.core.sql import figures, newer, quoted, same_key, stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,11 @@ def range_changes(
     left a value behind there.
     """
     connection.register("stored", events)
-    window = f"e.{OP} IN ('I', 'U', 'D') AND {after(start)} AND {position_of()} <= {position_literal(end)}"
+    window = f"e.{OP} IN ('I', 'U', 'D') AND {newer(start)} AND NOT {newer(end)}"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE event AS SELECT * FROM stored e WHERE {window} LIMIT {most + 1}")
     moved = f"count(*) FILTER (WHERE {UNCHANGED} IS NOT NULL AND {BEFORE} IS NOT NULL)"
-    count, moves, inserts = connection.execute(
-        f"SELECT count(*), {moved}, count(*) FILTER (WHERE {OP} = 'I') FROM event"
-    ).fetchall()[0]
+    inserted = f"count(*) FILTER (WHERE {OP} = 'I')"
+    count, moves, inserts = figures(connection, f"SELECT count(*), {moved}, {inserted} FROM event")
     if count > most or moves:
         return None
     insert_only = count == inserts

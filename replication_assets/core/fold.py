@@ -31,7 +31,7 @@ from replication_assets.core.events import (
 from replication_assets.core.partials import HistoryOf, complete
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
-from replication_assets.core.sql import literal, position_literal, position_of, quoted, same_key, stream
+from replication_assets.core.sql import figures, literal, newer, older, position_of, quoted, same_key, stream
 
 ROW_ENVELOPE = pa.schema(
     [
@@ -94,19 +94,11 @@ def counted_events(baseline: Baseline, as_of: Position | None) -> str:
     for load_id in sorted({load.load_id for load in baseline.dated.values()}):
         loads.append(_load_condition(load_id, baseline, whole=False))
     read = f"e.{OP} = 'R' AND ({' OR '.join(loads)})" if loads else "FALSE"
-    changed = f"e.{OP} IN ('I', 'U', 'D') AND {after(baseline.oldest)}"
+    changed = f"e.{OP} IN ('I', 'U', 'D') AND {newer(baseline.oldest)}"
     condition = f"(({read}) OR ({changed}))"
     if as_of is not None:
-        condition += f" AND {position_of()} <= {position_literal(as_of)}"
+        condition += f" AND NOT {newer(as_of)}"
     return condition
-
-
-def after(position: Position) -> str:
-    """SQL condition on `e`: newer than a position. The first half can be pushed into a scan."""
-    return (
-        f"(e.{EPOCH} > {position.epoch} OR e.{COMMIT_POSITION} >= {position.commit}) "
-        f"AND {position_of()} > {position_literal(position)}"
-    )
 
 
 def _on_date(alias: str, date: object) -> str:
@@ -129,7 +121,7 @@ def superseded(baseline: Baseline) -> str:
     if not baseline.dated:
         return "FALSE"
     branches = [
-        f"WHEN {_on_date('e', date)} THEN {position_of()} < {position_literal(load.position)}"
+        f"WHEN {_on_date('e', date)} THEN {older(load.position)}"
         for date, load in baseline.dated.items()
     ]
     unknown = "TRUE" if baseline.floor is None else "FALSE"
@@ -139,8 +131,8 @@ def superseded(baseline: Baseline) -> str:
 def order_value(connection: duckdb.DuckDBPyConnection) -> str:
     """SQL for the position of `e` as a single 126-bit number within one epoch: half the cost
     of comparing rows, which several epochs (after a failover) fall back to."""
-    epochs = connection.execute(f"SELECT count(DISTINCT {EPOCH}) FROM event").fetchone()
-    if epochs is not None and epochs[0] <= 1:
+    epochs = figures(connection, f"SELECT count(DISTINCT {EPOCH}) FROM event")
+    if epochs[0] <= 1:
         return f"((e.{COMMIT_POSITION}::HUGEINT << 63) + e.{SEQUENCE})"
     return position_of()
 
@@ -179,8 +171,8 @@ def _fold_multiset(
     """Without a key every equal row counts and a delete takes one away. Ranges that never saw
     a delete are streamed as they are."""
     alive = f"{counted} AND NOT {superseded(baseline)}"
-    deletes = connection.execute(f"SELECT count(*) FROM event e WHERE {alive} AND e.{OP} = 'D'").fetchone()
-    if deletes is not None and deletes[0] == 0:
+    deletes = figures(connection, f"SELECT count(*) FROM event e WHERE {alive} AND e.{OP} = 'D'")
+    if deletes[0] == 0:
         columns = ", ".join(f"e.{quoted(name)}" for name in row_schema(schema).names)
         query = f"SELECT {columns} FROM event e WHERE {alive}"
     else:
@@ -199,6 +191,6 @@ def net_multiset(schema: TableSchema, source: str, *, copies: str) -> str:
     )
     columns = ", ".join(quoted(name) for name in schema.names)
     return (
-        f"SELECT {columns}, p[1] AS {EPOCH}, p[2] AS {COMMIT_POSITION}, p[3] AS {SEQUENCE}, "
+        f"SELECT {columns}, p.e AS {EPOCH}, p.c AS {COMMIT_POSITION}, p.s AS {SEQUENCE}, "
         f"{COMMITTED_AT}, {OVERFLOW} FROM (SELECT *, unnest(range({copies})) AS copy FROM ({counted}) WHERE {copies} > 0)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -59,12 +60,27 @@ def same_key(key: Sequence[str], left: str, right: str) -> str:
 
 def position_of(alias: str = "e") -> str:
     """SQL for an event's position as one comparable value."""
-    return f"row({alias}.{EPOCH}, {alias}.{COMMIT_POSITION}, {alias}.{SEQUENCE})"
+    return f"struct_pack(e := {alias}.{EPOCH}, c := {alias}.{COMMIT_POSITION}, s := {alias}.{SEQUENCE})"
 
 
-def position_literal(position: Position) -> str:
-    """SQL for a known position, comparable with `position_of`."""
-    return f"row({position.epoch}::INTEGER, {position.commit}::BIGINT, {position.sequence}::BIGINT)"
+def newer(position: Position, alias: str = "e") -> str:
+    """SQL condition: an event is newer than a position. Scalar comparisons only, so that a
+    scan can skip files and row groups by it."""
+    epoch, commit, sequence = (f"{alias}.{name}" for name in (EPOCH, COMMIT_POSITION, SEQUENCE))
+    within = f"{commit} > {position.commit} OR ({commit} = {position.commit} AND {sequence} > {position.sequence})"
+    return f"({epoch} > {position.epoch} OR ({epoch} = {position.epoch} AND ({within})))"
+
+
+def older(position: Position, alias: str = "e") -> str:
+    """SQL condition: an event is older than a position."""
+    epoch, commit, sequence = (f"{alias}.{name}" for name in (EPOCH, COMMIT_POSITION, SEQUENCE))
+    within = f"{commit} < {position.commit} OR ({commit} = {position.commit} AND {sequence} < {position.sequence})"
+    return f"({epoch} < {position.epoch} OR ({epoch} = {position.epoch} AND ({within})))"
+
+
+def figures(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+    """The one row of a query of aggregates. Fetched to its end, so that the connection is free."""
+    return tuple(connection.execute(query).fetchall()[0])
 
 
 def stream(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

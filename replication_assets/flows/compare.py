@@ -7,7 +7,7 @@ works with and without keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -17,7 +17,7 @@ from replication_assets.core.events import OVERFLOW
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.core.sql import Spill, engine, quoted
+from replication_assets.core.sql import Spill, engine, figures, quoted
 from replication_assets.errors import StoreError
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch
 from replication_assets.flows.read import fold_range, ranges_of, read_table
@@ -47,9 +47,17 @@ def source_position(source: ChangeSource, store: EventStore) -> Position:
 
 
 def compare_with_source(
-    source: ChangeSource, store: EventStore, table: ReplicatedTable, *, spill: Spill = Spill()
+    source: ChangeSource,
+    store: EventStore,
+    table: ReplicatedTable,
+    *,
+    catch_up: Callable[[Position], None] = lambda position: None,
+    spill: Spill = Spill(),
 ) -> Comparison:
     """The fold against the source, both as of the moment the source is read.
+
+    `catch_up` is called with that moment once the source's rows are held, and returns when
+    capture has reached it: the source may go on being written to meanwhile.
 
     Raises:
         StoreError: capture has not reached that moment yet.
@@ -60,6 +68,8 @@ def compare_with_source(
         with source.load(request) as stream:
             position = Position(current_epoch(source, store), stream.commit)
             _fill(connection, "expected", stream, table.schema)
+        if table.captured:
+            catch_up(position)
         mark = store.ledger(source.name).last()
         if table.captured and (mark is None or Position(mark.epoch, mark.commit) < position):
             raise StoreError(
@@ -117,8 +127,7 @@ def _compare(
     columns = ", ".join(quoted(name) for name in _content(schema).names)
 
     def count(query: str) -> int:
-        row = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
-        return int(row[0]) if row else 0
+        return int(figures(connection, f"SELECT count(*) FROM ({query})")[0])
 
     missing = count(f"SELECT {columns} FROM expected EXCEPT ALL SELECT {columns} FROM actual")
     extra = count(f"SELECT {columns} FROM actual EXCEPT ALL SELECT {columns} FROM expected")

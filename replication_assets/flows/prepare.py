@@ -152,7 +152,7 @@ def _open(source: ChangeSource, store: EventStore, table: Table, schema: TableSc
     if log.exists():
         return open_table(source, store, table)
     id_ranges = _pin_ranges(source, table, schema)
-    event_dates = table.event_dates
+    event_dates = table.event_date.pinned()
     event_dates.check(schema, str(table.id))
     log.ensure(schema, id_ranges, event_dates)
     return ReplicatedTable(table.id, table, schema, id_ranges, event_dates, source.is_captured(table.id))

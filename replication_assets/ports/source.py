@@ -1,30 +1,21 @@
-"""What the flows need from the outside world, and the guarantees that each adapter gives.
-
-Three ports: a `ChangeSource` is read, an `EventStore` remembers, a `ProjectionTarget`
-follows. Adapters import this module and `core`, never each other. Guarantees are in the
-docstrings; one contract suite per port runs over every implementation.
-"""
+"""The port that a source database is read through: loads, and its change stream."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-from replication_assets.core.changes import RangeChanges
-from replication_assets.core.controls import Controls, SchemaChanged
+from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.dates import EventDates
 from replication_assets.core.events import EventBatch
-from replication_assets.core.id_ranges import IdRange, IdRanges, Key
+from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-
-# --- sources ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,167 +195,4 @@ class ChangeSource(Protocol):
         Raises SlotBusy if another capture reads it, SlotLost if the log no longer reaches
         back to `after`.
         """
-        ...
-
-
-# --- event store -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class CellCount:
-    """Rows written to one event-store partition."""
-
-    id_range: str
-    event_date: dt.date | None
-    rows: int
-
-
-class LogSnapshot(Protocol):
-    """One version of a table's log; reads of it never see a later commit."""
-
-    @property
-    def version(self) -> int: ...
-    @property
-    def schema(self) -> TableSchema: ...
-    @property
-    def id_ranges(self) -> IdRanges: ...
-    @property
-    def event_dates(self) -> EventDates: ...
-    @property
-    def captured(self) -> Position | None:
-        """Every change of the table up to here is in this version; None before any capture."""
-        ...
-
-    def controls(self) -> Controls: ...
-
-    def range_keys(self) -> tuple[str, ...]:
-        """Id ranges that hold events, ascending."""
-        ...
-
-    def events(self, id_range: str, *, after: Position | None = None) -> ds.Dataset:
-        """Events of one range as an Arrow dataset with `stored_schema`, files pruned by
-        `after` where given (it may still return older rows: filter)."""
-        ...
-
-
-class LogWriter(Protocol):
-    """Writes of one commit, invisible until `commit`. Bounded memory; one thread."""
-
-    def write(self, rows: pa.Table) -> None:
-        """Add rows of `stored_schema`; they are split by partition here."""
-        ...
-
-    def commit(self, *, captured: Position | None = None) -> tuple[CellCount, ...]:
-        """Make everything written visible at once.
-
-        With `captured`, the commit also moves the table's capture checkpoint, and raises
-        CommitConflict if that checkpoint is no longer where it was when the writer opened.
-        Without, it is retried until it stands. Returns the cells written.
-        """
-        ...
-
-    def abort(self) -> None:
-        """Forget what was written and delete its files. Idempotent; safe after `commit`."""
-        ...
-
-
-class EventLog(Protocol):
-    """The append-only events of one source table."""
-
-    @property
-    def table(self) -> TableId: ...
-
-    def exists(self) -> bool: ...
-
-    def ensure(self, schema: TableSchema, id_ranges: IdRanges, event_dates: EventDates) -> None:
-        """Create the log, or add the columns it lacks.
-
-        Id ranges and dates are fixed at creation: differing ones are refused (StoreError).
-        A column whose stored type changed raises SchemaConflict; history is never rewritten.
-        """
-        ...
-
-    def snapshot(self) -> LogSnapshot: ...
-
-    def writer(self) -> LogWriter: ...
-
-    def compact(self) -> int:
-        """Rewrite small files into large ones; returns files removed. Safe beside anything,
-        itself included; the multiset of rows is verified before the commit."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureMark:
-    """A line of a source's ledger: capture is durable up to `commit`, in every table."""
-
-    epoch: int
-    commit: int
-    identity: SourceIdentity
-    committed_at: dt.datetime | None
-    """Source's commit time at `commit`; None where no transaction was seen yet."""
-    recorded_at: dt.datetime
-
-
-class Ledger(Protocol):
-    """How far a source is captured, durable before the source may forget anything."""
-
-    def last(self) -> CaptureMark | None: ...
-
-    def record(self, mark: CaptureMark) -> None:
-        """Raises CommitConflict if another capture recorded a mark since `last` was read."""
-        ...
-
-    def position_at(self, time: dt.datetime) -> Position | None:
-        """The greatest position recorded whose commit time is at or before `time`."""
-        ...
-
-
-class EventStore(Protocol):
-    def log(self, table: TableId) -> EventLog: ...
-    def ledger(self, source: str) -> Ledger: ...
-    def tables(self, source: str) -> tuple[TableId, ...]:
-        """Tables that have a log."""
-        ...
-
-
-# --- targets ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RangeCheckpoint:
-    """How far one range of a projection has followed its table's log.
-
-    `baseline` identifies the loads and truncates that the rows start from: another baseline
-    means the range must be replaced. `position` is the last event applied; `rows` how many
-    rows the range holds.
-    """
-
-    baseline: int
-    position: Position
-    rows: int
-
-
-class ProjectionTarget(Protocol):
-    """A store kept equal to the fold of a table. Ranges are independent of each other."""
-
-    def checkpoint(self, id_range: str) -> RangeCheckpoint | None:
-        """None if the range was never filled, or what the target holds is not what the
-        checkpoint speaks of (emptied, dropped, edited): then it must be replaced."""
-        ...
-
-    def replace(self, id_range: str, schema: TableSchema, rows: Iterable[pa.RecordBatch],
-                baseline: int, position: Position) -> RangeCheckpoint:
-        """Make the range hold exactly `rows` (`core.fold.row_schema`), with its checkpoint,
-        in one step for readers. Repeatable."""
-        ...
-
-    def apply(self, id_range: str, schema: TableSchema, changes: RangeChanges,
-              baseline: int, position: Position) -> RangeCheckpoint:
-        """Bring the range from its checkpoint to `position`. Older rows never replace newer
-        ones. Repeatable."""
-        ...
-
-    def rows(self) -> Iterable[pa.RecordBatch]:
-        """Everything the target holds, with at least the table's columns and `_overflow`."""
         ...

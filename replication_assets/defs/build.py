@@ -1,0 +1,49 @@
+"""From a catalog to Dagster definitions: the whole graph, without a look at any database."""
+
+import dagster as dg
+
+from replication_assets.catalog import Catalog
+from replication_assets.defs.capture import capture_job
+from replication_assets.defs.event_store_assets import event_store_asset
+from replication_assets.defs.lifecycle import compaction, lifecycle_jobs, setup_job_name
+from replication_assets.defs.projection_assets import projection_asset
+from replication_assets.defs.sensors import offset_sensor
+from replication_assets.defs.source_assets import source_assets
+from replication_assets.replication import Replication
+
+
+def build_definitions(catalog: Catalog) -> dg.Definitions:
+    """Assets, jobs, sensors and schedules of everything that the catalog declares.
+
+    Raises:
+        CatalogError: the catalog is wrong; all problems are listed.
+    """
+    catalog.validate()
+    tables = list(catalog.tables)
+    projected = [
+        projection_asset(projection, table)
+        for projection in catalog.projections
+        for table in catalog.projected(projection)
+    ]
+    jobs: list[dg.JobDefinition] = []
+    sensors: list[dg.SensorDefinition] = []
+    for source in catalog.sources:
+        capture = capture_job(source)
+        lifecycle = lifecycle_jobs(source)
+        setup = next(job for job in lifecycle if job.name == setup_job_name(source.name))
+        jobs += [capture, *lifecycle]
+        sensors.append(offset_sensor(source, [capture, setup]))
+    compact, schedule = compaction(tables)
+    follow = dg.AutomationConditionSensorDefinition(
+        name="projections_follow",
+        target=dg.AssetSelection.assets(*projected) if projected else dg.AssetSelection.all(),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=5,
+    )
+    return dg.Definitions(
+        assets=[*source_assets(tables), *(event_store_asset(table) for table in tables), *projected],
+        jobs=[*jobs, compact],
+        sensors=[*sensors, follow],
+        schedules=[schedule],
+        resources={"replication": Replication(catalog)},
+    )

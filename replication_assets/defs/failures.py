@@ -1,0 +1,21 @@
+"""Errors of the project as Dagster failures: what, where and fix on the run page, and a retry
+only where the class of the error says that one may help."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from replication_assets.errors import ReplicationError
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn a `ReplicationError` of the block into a `dagster.Failure` with the same words."""
+    try:
+        yield
+    except ReplicationError as error:
+        facts = {"error": type(error).__name__, "where": error.where, "fix": error.fix}
+        raise dg.Failure(
+            str(error), metadata={name: text for name, text in facts.items() if text}, allow_retries=error.retryable
+        ) from error

@@ -1,0 +1,92 @@
+"""Jobs around a source's life: setup, recovery from a lost log, teardown; and compaction."""
+
+import datetime as dt
+
+import dagster as dg
+
+from replication_assets.catalog import PostgresSourceConfig, Table
+from replication_assets.defs import naming, partitions
+from replication_assets.defs.failures import explained
+from replication_assets.flows.prepare import ReplicatedTable, prepare, recover
+from replication_assets.ports import ChangeSource
+from replication_assets.replication import Replication
+
+
+def setup_job_name(source: str) -> str:
+    return f"{naming.plain(source)}_setup"
+
+
+def known_ranges(source: ChangeSource, table: ReplicatedTable) -> list[str]:
+    """Ranges that the table's keys reach into now."""
+    column = table.id_ranges.column
+    high = source.bounds(table.id, column).high if column is not None else None
+    return [id_range.key for id_range in table.id_ranges.known(high)]
+
+
+def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
+    """`<source>_setup`, `<source>_recover` and `<source>_teardown`."""
+    name = source.name
+
+    @dg.op(name=f"prepare_{naming.plain(name)}", description="Publication, slot, logs and id ranges. Safe to repeat.")
+    def prepare_source(context: dg.OpExecutionContext, replication: Replication) -> None:
+        with explained():
+            adapter = replication.source(name)
+            tables = prepare(adapter, replication.store(), replication.catalog.tables_of(name))
+            for table in tables:
+                ranges = known_ranges(adapter, table)
+                partitions.register_ranges(context.instance, table.id, ranges)
+                context.log.info(f"{table.id}: {len(ranges)} id ranges, key ({', '.join(table.schema.key) or 'none'})")
+                for column in table.schema.not_replicated:
+                    context.log.warning(f"{table.id}: column {column} is generated and not replicated")
+
+    @dg.op(name=f"recover_{naming.plain(name)}", description="New slot and epoch; every range must be loaded again.")
+    def recover_source(context: dg.OpExecutionContext, replication: Replication) -> None:
+        with explained():
+            position = recover(replication.source(name), replication.store(), replication.catalog.tables_of(name))
+            context.log.info(f"{name}: epoch {position.epoch} starts at {position.commit}; load every id range again")
+
+    @dg.op(name=f"drop_slot_{naming.plain(name)}", description="Drops our slot and publications. The store stays.")
+    def drop_slot(context: dg.OpExecutionContext, replication: Replication) -> None:
+        with explained():
+            replication.source(name).teardown()
+            context.log.info(f"{name}: slot and publications are gone")
+
+    @dg.job(name=setup_job_name(name), executor_def=dg.in_process_executor, tags={naming.SOURCE_TAG: name})
+    def setup() -> None:
+        prepare_source()
+
+    @dg.job(name=f"{naming.plain(name)}_recover", executor_def=dg.in_process_executor)
+    def recovery() -> None:
+        recover_source()
+
+    @dg.job(name=f"{naming.plain(name)}_teardown", executor_def=dg.in_process_executor)
+    def teardown() -> None:
+        drop_slot()
+
+    return [setup, recovery, teardown]
+
+
+def compaction(tables: list[Table]) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
+    """Hourly rewriting of small files; facts are never touched."""
+
+    @dg.op(description="Rewrites small files of every log into large ones.")
+    def compact_logs(context: dg.OpExecutionContext, replication: Replication) -> None:
+        started = dt.datetime.now(dt.UTC)
+        with explained():
+            for table in tables:
+                log = replication.store().log(table.id)
+                if log.exists() and (removed := log.compact()):
+                    context.log.info(f"{table.id}: {removed} small files rewritten")
+        context.log.info(f"done in {(dt.datetime.now(dt.UTC) - started).total_seconds():.1f} s")
+
+    @dg.job(name="event_store_compaction", executor_def=dg.in_process_executor)
+    def job() -> None:
+        compact_logs()
+
+    schedule = dg.ScheduleDefinition(
+        name="event_store_compaction_hourly",
+        job=job,
+        cron_schedule="17 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    return job, schedule

@@ -1,0 +1,97 @@
+"""Projections: one asset per projection and table, partitioned by id range.
+
+They follow the event store by declarative automation, each on its own: whenever a capture or
+a load marks partitions of a range, that range of each projection is brought forward.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from replication_assets.catalog import DeltaProjection, Table
+from replication_assets.defs import metadata, naming, partitions
+from replication_assets.defs.failures import explained
+from replication_assets.errors import NotLoaded
+from replication_assets.flows.project import ProjectReceipt, project_range
+from replication_assets.replication import Replication
+
+FOLLOW = (
+    dg.AutomationCondition.any_deps_updated()
+    & ~dg.AutomationCondition.in_progress()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+)
+"""`eager()` would wait for every partition of the event store to exist, which dates of the
+past never do, and follow the latest date only."""
+
+AUTOMATED = "dagster/from_automation_condition"
+
+
+def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefinition:
+    """The asset of one table in one projection. Materializing replays only what is new; a range
+    whose target was emptied, or was loaded again, is rebuilt."""
+    key = naming.projection_key(projection.name, table.id)
+
+    class ProjectConfig(dg.Config):
+        rebuild: bool = False
+
+    @dg.asset(
+        key=key,
+        deps=[
+            dg.AssetDep(
+                naming.event_store_key(table.id),
+                partition_mapping=dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=partitions.ID_RANGE),
+            )
+        ],
+        partitions_def=partitions.id_ranges_def(table.id),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        automation_condition=FOLLOW,
+        output_required=False,
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL),
+        group_name=naming.plain(projection.name),
+        kinds={"deltalake"},
+        owners=list(table.owners),
+        tags=dict(table.tags),
+        description=f"Current rows of `{table.id}`, folded from its events. Set `rebuild` to replay from nothing.",
+    )
+    def projected(context: dg.AssetExecutionContext, config: ProjectConfig, replication: Replication):  # type: ignore[no-untyped-def] # noqa: ANN202
+        keys = list(partitions.requested_keys(context))
+        waiting = _project(context, replication, projection, table, keys, rebuild=config.rebuild)
+        if not waiting:
+            yield dg.MaterializeResult()
+        elif context.run.tags.get(AUTOMATED) != "true":
+            raise dg.Failure(f"{', '.join(waiting)}: not loaded yet. Fix: materialize these ranges of {naming.EVENT_STORE} first.", allow_retries=False)
+
+    return projected
+
+
+def _project(
+    context: dg.AssetExecutionContext,
+    replication: Replication,
+    projection: DeltaProjection,
+    table: Table,
+    keys: Sequence[str],
+    *,
+    rebuild: bool,
+) -> list[str]:
+    """Bring the ranges forward; returns those that no load covers yet."""
+    with explained():
+        snapshot = replication.store().log(table.id).snapshot()
+        target = replication.target(projection, table.id)
+    waiting = []
+    done: dict[str, ProjectReceipt] = {}
+    for key in keys:
+        with explained():
+            try:
+                done[key] = project_range(snapshot, table.id, target, snapshot.id_ranges.by_key(key), rebuild=rebuild)
+            except NotLoaded as error:
+                context.log.warning(str(error))
+                waiting.append(key)
+                continue
+        receipt = done[key]
+        context.log.info(f"{table.id} {key}: {receipt.how}, {receipt.rows:,} rows, {receipt.seconds:.2f} s")
+    for key, receipt in done.items():
+        if waiting:
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata.projected(receipt)))
+        else:
+            context.add_asset_metadata(dict(metadata.projected(receipt)), partition_key=key)
+    return waiting

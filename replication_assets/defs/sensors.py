@@ -1,0 +1,143 @@
+"""One sensor per source: it sees the offset move and keeps exactly one capture.
+
+It decides and reports; work happens in the runs it asks for. What it remembers (the cursor)
+is a view: with an empty one it reports again and nothing is captured twice.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+
+from replication_assets.catalog import PostgresSourceConfig
+from replication_assets.defs import metadata, naming, partitions
+from replication_assets.defs.capture import ACTIVE, capture_job_name, run_age
+from replication_assets.defs.lifecycle import setup_job_name
+from replication_assets.errors import ReplicationError, SlotLost
+from replication_assets.flows.prepare import open_table
+from replication_assets.ports import ChangeSource, EventStore, SourceStatus
+from replication_assets.replication import Replication
+
+REPORT_SECONDS = 30.0
+"""How often a moving source's figures are put on its assets."""
+
+CONTINUOUS_LIFETIME_SECONDS = 3600.0
+"""Age at which a continuous capture gets a successor: a fresh process, with current code."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Newest position seen, and when (epoch seconds) figures were last reported."""
+
+    head: int = 0
+    reported_at: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Cursor":
+        return cls(**json.loads(text)) if text else cls()
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def wanted_capture(mode: str, moved: bool, ages: Sequence[float], lifetime: float) -> bool:
+    """Whether to ask for another capture, given the seconds that each active one has run.
+
+    Micro-batch: one at a time, when the offset moved. Continuous: always one, and for a
+    moment two, when the older has lived its time and hands over.
+    """
+    if mode == "continuous":
+        return not ages or (len(ages) == 1 and ages[0] >= lifetime)
+    return moved and not ages
+
+
+def offset_sensor(source: PostgresSourceConfig, jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+    """Watches the log position of a source; sets it up first if tables are new."""
+
+    @dg.sensor(
+        name=f"{naming.plain(source.name)}_offsets",
+        jobs=list(jobs),
+        minimum_interval_seconds=max(1, round(source.capture_interval_seconds)),
+        description=f"Watches the change stream of `{source.name}` and keeps one capture going.",
+    )
+    def offsets(context: dg.SensorEvaluationContext, replication: Replication) -> dg.SensorResult | dg.SkipReason:
+        try:
+            return _tick(context, replication, source)
+        except ReplicationError as error:
+            # The tick fails with what, where and fix; a stopped capture never looks idle.
+            raise dg.DagsterError(str(error)) from error
+
+    return offsets
+
+
+def _tick(
+    context: dg.SensorEvaluationContext, replication: Replication, config: PostgresSourceConfig
+) -> dg.SensorResult | dg.SkipReason:
+    source, store = replication.source(config.name), replication.store()
+    tables = replication.catalog.tables_of(config.name)
+    if store.ledger(config.name).last() is None or not all(store.log(table.id).exists() for table in tables):
+        return _set_up(context, config.name)
+    status = source.status()
+    if status.state in ("missing", "lost"):
+        raise SlotLost(
+            f"the replication slot is {status.state}",
+            where=config.name,
+            fix=f"run job {naming.plain(config.name)}_recover, then load every id range again",
+        )
+    now = dt.datetime.now(dt.UTC)
+    cursor = Cursor.parse(context.cursor)
+    active = context.instance.get_run_records(
+        dg.RunsFilter(tags={naming.CAPTURE_TAG: config.name}, statuses=ACTIVE), limit=3
+    )
+    ages = [run_age(record, now) for record in active]
+    moved = status.head != cursor.head
+    launch = wanted_capture(config.mode, moved, ages, CONTINUOUS_LIFETIME_SECONDS)
+    due = moved and now.timestamp() - cursor.reported_at >= REPORT_SECONDS
+    if not launch and not due:
+        return dg.SkipReason(f"a capture is in flight ({active[0].dagster_run.run_id})" if ages else f"no change at {status.head}")
+    events, growth = _report(context, source, store, replication, config, status, now) if due else ([], [])
+    # Without a launch the move is still unanswered: the next tick must see it again.
+    seen = Cursor(status.head if launch else cursor.head, now.timestamp() if due else cursor.reported_at)
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(job_name=capture_job_name(config.name), tags={naming.CAPTURE_TAG: config.name})] if launch else [],
+        asset_events=events,
+        dynamic_partitions_requests=growth,
+        cursor=str(seen),
+    )
+
+
+def _set_up(context: dg.SensorEvaluationContext, source: str) -> dg.SensorResult | dg.SkipReason:
+    name = setup_job_name(source)
+    if context.instance.get_run_records(dg.RunsFilter(job_name=name, statuses=ACTIVE), limit=1):
+        return dg.SkipReason(f"{name} is running")
+    return dg.SensorResult(run_requests=[dg.RunRequest(job_name=name)])
+
+
+def _report(
+    context: dg.SensorEvaluationContext,
+    source: ChangeSource,
+    store: EventStore,
+    replication: Replication,
+    config: PostgresSourceConfig,
+    status: SourceStatus,
+    now: dt.datetime,
+) -> tuple[list[dg.AssetMaterialization], list[dg.AddDynamicPartitionsRequest]]:
+    """A materialization of each source table with its figures, and id ranges that keys reached."""
+    mark = store.ledger(config.name).last()
+    behind = bool(status.lag_bytes) and mark is not None and mark.committed_at is not None
+    lag = (now - mark.committed_at).total_seconds() if behind and mark and mark.committed_at else 0.0
+    events, growth = [], []
+    for table in replication.catalog.tables_of(config.name):
+        replicated = open_table(source, store, table)
+        column = replicated.id_ranges.column or (replicated.schema.key[0] if replicated.schema.key else None)
+        bounds = source.bounds(table.id, column) if column is not None else None
+        figures = metadata.source(status, lag, bounds.high if bounds else None, bounds.rows if bounds else 0)
+        events.append(dg.AssetMaterialization(naming.source_key(table.id), metadata=figures))
+        definition = partitions.id_ranges_def(table.id)
+        listed = set(definition.get_partition_keys(dynamic_partitions_store=context.instance))
+        known = replicated.id_ranges.known(bounds.high if bounds else None)
+        if new := [id_range.key for id_range in known if id_range.key not in listed]:
+            growth.append(definition.build_add_request(new))
+    return events, growth

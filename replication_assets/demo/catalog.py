@@ -1,0 +1,62 @@
+"""The sample system's catalog: a small monolith, and a lakehouse that follows it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+from replication_assets.catalog import (
+    ByCount,
+    ByWidth,
+    Catalog,
+    DeltaProjection,
+    EventDate,
+    EventStoreConfig,
+    PostgresSourceConfig,
+    Table,
+)
+
+PORT_VARIABLE = "REPLICATION_ASSETS_DEMO_PORT"
+FOLDER_VARIABLE = "REPLICATION_ASSETS_DEMO_FOLDER"
+DEFAULT_PORT = 54329
+DEFAULT_FOLDER = ".demo"
+
+
+def demo_folder() -> Path:
+    """Where the sample system keeps everything: server, store, lakehouse, Dagster's files."""
+    return Path(os.environ.get(FOLDER_VARIABLE, DEFAULT_FOLDER)).absolute()
+
+
+def sample_catalog() -> Catalog:
+    """Widgets, customers, orders and order events of the sample monolith."""
+    folder = demo_folder()
+    monthly = EventDate(granularity="month", start=dt.date(2026, 1, 1))
+    return Catalog(
+        event_store=EventStoreConfig(root=str(folder / "event_store")),
+        sources=(
+            PostgresSourceConfig(
+                "shop",
+                host="127.0.0.1",
+                port=int(os.environ.get(PORT_VARIABLE, DEFAULT_PORT)),
+                database="shop",
+                user="postgres",
+                sslmode="disable",
+                mode="continuous",
+            ),
+        ),
+        tables=(
+            Table("shop.public.widgets", event_date=monthly, id_ranges=ByWidth(1_000)),
+            Table("shop.public.customers", event_date=monthly, id_ranges=ByCount(2)),
+            Table("shop.public.orders", event_date=monthly, id_ranges=ByCount(2)),
+            Table(
+                "shop.public.order_events",
+                append_only=True,
+                id_ranges=ByCount(4),
+                event_date=EventDate(column="created_at", granularity="month", start=dt.date(2025, 1, 1)),
+            ),
+        ),
+        projections=(
+            DeltaProjection("lake", tables=("shop.*",), root=str(folder / "lakehouse"), follow="inline"),
+        ),
+    )

@@ -1,0 +1,52 @@
+"""What the flows need from the outside world, and the guarantees that each adapter gives.
+
+Three ports: a `ChangeSource` is read, an `EventStore` remembers, a `ProjectionTarget`
+follows. Adapters import this module and `core`, never each other. Guarantees are in the
+docstrings; one contract suite per port runs over every implementation.
+"""
+
+from replication_assets.ports.source import (
+    ChangeChunk,
+    ChangeSource,
+    ChangeStream,
+    KeyBounds,
+    LoadSlice,
+    LoadStream,
+    SchemaDifference,
+    SourceIdentity,
+    SourceStatus,
+)
+from replication_assets.ports.store import (
+    CaptureMark,
+    CellCount,
+    EventLog,
+    EventStore,
+    Ledger,
+    LogSnapshot,
+    LogWriter,
+)
+from replication_assets.ports.target import (
+    ProjectionTarget,
+    RangeCheckpoint,
+)
+
+__all__ = [
+    "CaptureMark",
+    "CellCount",
+    "ChangeChunk",
+    "ChangeSource",
+    "ChangeStream",
+    "EventLog",
+    "EventStore",
+    "KeyBounds",
+    "Ledger",
+    "LoadSlice",
+    "LoadStream",
+    "LogSnapshot",
+    "LogWriter",
+    "ProjectionTarget",
+    "RangeCheckpoint",
+    "SchemaDifference",
+    "SourceIdentity",
+    "SourceStatus",
+]

@@ -1,0 +1,135 @@
+"""The port of the event store: logs of tables, and the ledger of each source."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from replication_assets.core.controls import Controls
+from replication_assets.core.dates import EventDates
+from replication_assets.core.id_ranges import IdRanges
+from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.ports.source import SourceIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class CellCount:
+    """Rows written to one event-store partition."""
+
+    id_range: str
+    event_date: dt.date | None
+    rows: int
+
+
+class LogSnapshot(Protocol):
+    """One version of a table's log; reads of it never see a later commit."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def schema(self) -> TableSchema: ...
+    @property
+    def id_ranges(self) -> IdRanges: ...
+    @property
+    def event_dates(self) -> EventDates: ...
+    @property
+    def captured(self) -> Position | None:
+        """Every change of the table up to here is in this version; None before any capture."""
+        ...
+
+    def controls(self) -> Controls: ...
+
+    def range_keys(self) -> tuple[str, ...]:
+        """Id ranges that hold events, ascending."""
+        ...
+
+    def events(self, id_range: str, *, after: Position | None = None) -> ds.Dataset:
+        """Events of one range as an Arrow dataset with `stored_schema`, files pruned by
+        `after` where given (it may still return older rows: filter)."""
+        ...
+
+
+class LogWriter(Protocol):
+    """Writes of one commit, invisible until `commit`. Bounded memory; one thread."""
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows of `stored_schema`; they are split by partition here."""
+        ...
+
+    def commit(self, *, captured: Position | None = None) -> tuple[CellCount, ...]:
+        """Make everything written visible at once.
+
+        With `captured`, the commit also moves the table's capture checkpoint, and raises
+        CommitConflict if that checkpoint is no longer where it was when the writer opened.
+        Without, it is retried until it stands. Returns the cells written.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Forget what was written and delete its files. Idempotent; safe after `commit`."""
+        ...
+
+
+class EventLog(Protocol):
+    """The append-only events of one source table."""
+
+    @property
+    def table(self) -> TableId: ...
+
+    def exists(self) -> bool: ...
+
+    def ensure(self, schema: TableSchema, id_ranges: IdRanges, event_dates: EventDates) -> None:
+        """Create the log, or add the columns it lacks.
+
+        Id ranges and dates are fixed at creation: differing ones are refused (StoreError).
+        A column whose stored type changed raises SchemaConflict; history is never rewritten.
+        """
+        ...
+
+    def snapshot(self) -> LogSnapshot: ...
+
+    def writer(self) -> LogWriter: ...
+
+    def compact(self) -> int:
+        """Rewrite small files into large ones; returns files removed. Safe beside anything,
+        itself included; the multiset of rows is verified before the commit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureMark:
+    """A line of a source's ledger: capture is durable up to `commit`, in every table."""
+
+    epoch: int
+    commit: int
+    identity: SourceIdentity
+    committed_at: dt.datetime | None
+    """Source's commit time at `commit`; None where no transaction was seen yet."""
+    recorded_at: dt.datetime
+
+
+class Ledger(Protocol):
+    """How far a source is captured, durable before the source may forget anything."""
+
+    def last(self) -> CaptureMark | None: ...
+
+    def record(self, mark: CaptureMark) -> None:
+        """Raises CommitConflict if another capture recorded a mark since `last` was read."""
+        ...
+
+    def position_at(self, time: dt.datetime) -> Position | None:
+        """The greatest position recorded whose commit time is at or before `time`."""
+        ...
+
+
+class EventStore(Protocol):
+    def log(self, table: TableId) -> EventLog: ...
+    def ledger(self, source: str) -> Ledger: ...
+    def tables(self, source: str) -> tuple[TableId, ...]:
+        """Tables that have a log."""
+        ...

@@ -1,0 +1,59 @@
+"""The composition root: a catalog, and the adapters that it declares, made when asked for.
+
+The one module that names adapters. It knows no Dagster; assets, the demonstration and tests
+all start here. Nothing is opened and no secret is read before a method is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from replication_assets.catalog import Catalog, DeltaProjection
+from replication_assets.core.schema import TableId
+from replication_assets.event_store import DeltaEventStore
+from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget
+from replication_assets.secret_references import SecretReference, resolve
+from replication_assets.sources.postgres import PostgresConnection, PostgresSource
+from replication_assets.targets.delta import DeltaTarget
+
+
+class Replication:
+    """What a catalog declares, ready to be used. Cheap to make; picklable."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+
+    def source(self, name: str) -> ChangeSource:
+        """Raises KeyError for a source that is not declared, SecretError for its password."""
+        config = self.catalog.source(name)
+        connection = PostgresConnection(
+            host=config.host,
+            port=config.port,
+            database=config.database,
+            user=config.user,
+            password=resolve(config.password) if config.password is not None else None,
+            sslmode=config.sslmode,
+            sslrootcert=config.sslrootcert,
+        )
+        return PostgresSource(
+            config.name,
+            connection,
+            slot=config.slot_name,
+            publication=config.publication_name,
+            load_wait_seconds=config.load_wait_seconds,
+        )
+
+    def store(self) -> EventStore:
+        """Raises SecretError for a storage option that cannot be read."""
+        config = self.catalog.event_store
+        return DeltaEventStore(config.root, _revealed(config.storage_options))
+
+    def target(self, projection: DeltaProjection, table: TableId) -> ProjectionTarget:
+        """Raises SecretError for a storage option that cannot be read."""
+        return DeltaTarget(projection.root, table, _revealed(projection.storage_options))
+
+
+def _revealed(options: Mapping[str, str | SecretReference]) -> dict[str, str]:
+    return {
+        name: value if isinstance(value, str) else resolve(value).reveal() for name, value in options.items()
+    }
