@@ -157,7 +157,7 @@ def _moved(frames: Frames, images: _Images, key: list[int]) -> Mask:
 
 def _differs(frames: Frames, one: Spans, other: Spans) -> Mask:
     """Where values are distinct, SQL NULL being a value like any other."""
-    distinct = (one.kind != other.kind) | (one.end - one.start != other.end - other.start)
+    distinct: Mask = (one.kind != other.kind) | (one.end - one.start != other.end - other.start)
     unsure = np.flatnonzero(~distinct & (one.kind == TEXT) & (one.start != other.start))
     if len(unsure):
         different = pc.not_equal(texts(frames, one.take(unsure)), texts(frames, other.take(unsure)))
