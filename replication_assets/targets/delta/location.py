@@ -1,0 +1,93 @@
+"""Where a projection's Delta table is, and how its files are reached.
+
+Data files go through a file system rooted at the table; the log goes through deltalake.
+What a storage client raises becomes a `TargetError` here. Storage options hold credentials:
+no `repr` and no message has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import pyarrow.fs as pa_fs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+
+from replication_assets.core.events import ID_RANGE
+from replication_assets.core.schema import TableId
+from replication_assets.errors import TargetError
+
+
+@contextmanager
+def storage_errors(where: str, doing: str) -> Iterator[None]:
+    """What storage or log refuse, as a `TargetError` that keeps the cause."""
+    try:
+        yield
+    except (DeltaError, OSError) as exc:
+        first_line = (str(exc).strip().splitlines() or [""])[0]
+        raise TargetError(
+            f"{doing} failed: {type(exc).__name__}: {first_line}",
+            where=where,
+            fix="check that the storage is reachable and may be read and written, then run again",
+        ) from exc
+
+
+def safe_name(text: str) -> str:
+    """A file name for any text, injective. Percent signs are out: deltalake decodes them twice."""
+    return quote(text, safe="").replace("~", "%7E").replace(".", "%2E").replace("%", "~")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The folder of one table, local or in an object store."""
+
+    table: TableId
+    uri: str
+    options: dict[str, str] | None = field(repr=False)
+    files: pa_fs.FileSystem = field(repr=False)
+    """Rooted at the table: paths are those of the log."""
+    local: bool
+
+    def where(self, id_range: str | None = None) -> str:
+        place = f"Delta projection of {self.table}"
+        return place if id_range is None else f"{place}, range {id_range}"
+
+    def folder(self, id_range: str) -> str:
+        return f"{ID_RANGE}={safe_name(id_range)}"
+
+    def open(self) -> DeltaTable | None:
+        """The newest version, or None if there is no table. Never cached: a table may be
+        removed and made anew behind us."""
+        with storage_errors(self.where(), "opening the table"):
+            try:
+                return DeltaTable(self.uri, storage_options=self.options)
+            except TableNotFoundError:
+                return None
+
+
+def locate(root: str, table: TableId, storage_options: Mapping[str, str] | None) -> Location:
+    """`<root>/<table.folder>`, with the percent signs of hostile names written as `~`."""
+    # `folder` has no tilde of its own, so two tables never share a folder.
+    folder = table.folder.replace("%", "~")
+    options = dict(storage_options) if storage_options else None
+    if "://" in root and not root.startswith("file://"):
+        uri = f"{root.rstrip('/')}/{folder}"
+        return Location(
+            table, uri, options, pa_fs.PyFileSystem(DeltaStorageHandler(uri, options)), local=False
+        )
+    path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root).absolute() / folder
+    if "%" in str(path):
+        raise TargetError(
+            "the lakehouse folder has a percent sign in its path, which deltalake cannot open",
+            where=f"Delta projection of {table}",
+            fix="choose a folder without one",
+        )
+    # Not created here: declaring a target must leave no trace.
+    return Location(
+        table, str(path), options, pa_fs.SubTreeFileSystem(str(path), pa_fs.LocalFileSystem()), True
+    )

@@ -1,0 +1,301 @@
+"""`DeltaTarget`: one table of a projection, kept in a Delta table partitioned by id range.
+
+Owns the order of things: read the range, write files, commit them with the checkpoint, or
+leave nothing. Refuses to change a range that is not what its checkpoint speaks of; such a
+range is filled anew.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from replication_assets.core.changes import RangeChanges
+from replication_assets.core.events import COMMIT_POSITION, EPOCH, ID_RANGE, SEQUENCE, UNCHANGED
+from replication_assets.core.fold import row_schema
+from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.sql import Spill
+from replication_assets.errors import TargetError
+from replication_assets.ports import RangeCheckpoint
+from replication_assets.targets.delta.columns import (
+    create,
+    ensure_table,
+    file_columns,
+    refuse_colliding,
+    table_columns,
+)
+from replication_assets.targets.delta.commit import RangeCommit, commit, moved
+from replication_assets.targets.delta.location import locate, storage_errors
+from replication_assets.targets.delta.parts import RangeWriter
+from replication_assets.targets.delta.rewrite import Rewrite, may_be_appended
+from replication_assets.targets.delta.snapshot import (
+    NEVER_FILLED,
+    DataFile,
+    RangeSnapshot,
+    Registers,
+    files_are_there,
+    has_deletion_vectors,
+    read_range,
+)
+
+KEEP_REPLACED = dt.timedelta(days=7)
+"""Age at which replaced files go: readers of older versions have that long to finish."""
+
+
+class DeltaTarget:
+    """A `ProjectionTarget` on the Delta table at `<root>/<table.folder>`.
+
+    Processes may work on different ranges at once. Of two on one range, one wins and the
+    other raises CommitConflict and leaves no files.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        table: TableId,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        spill: Spill | None = None,
+    ) -> None:
+        self._location = locate(root, table, storage_options)
+        self._spill = spill or Spill()
+
+    def __repr__(self) -> str:
+        return f"DeltaTarget({self._location.uri!r})"
+
+    # --- the port ---
+
+    def checkpoint(self, id_range: str) -> RangeCheckpoint | None:
+        """As the port says. Edits of any kind show, by the names, sizes and counts of files."""
+        table = self._location.open()
+        if table is None:
+            return None
+        snapshot = read_range(self._location, table, id_range)
+        checkpoint = snapshot.checkpoint()
+        if checkpoint is None or has_deletion_vectors(table):
+            return None
+        return checkpoint if files_are_there(self._location, snapshot.files, id_range) else None
+
+    def replace(
+        self,
+        id_range: str,
+        schema: TableSchema,
+        rows: Iterable[pa.RecordBatch],
+        baseline: int,
+        position: Position,
+    ) -> RangeCheckpoint:
+        """As the port says. Rows are streamed; files of other ranges are not touched."""
+        table = ensure_table(self._location, schema)
+        if has_deletion_vectors(table):
+            raise TargetError(
+                "another writer put deletion vectors on the table, which cannot be replaced range by range",
+                where=self._location.where(id_range),
+                fix="reset() the projection and fill every range",
+            )
+        before = read_range(self._location, table, id_range)
+        wanted = row_schema(schema).names
+        with self._writer(table, id_range, schema) as writer:
+            for batch in rows:
+                self._require_columns(id_range, batch.schema.names, wanted)
+                writer.write(batch)
+            added = writer.finish()
+            checkpoint = RangeCheckpoint(baseline, position, sum(file.rows for file in added))
+            self._commit(id_range, schema, before, checkpoint, added, lambda _: True)
+        return checkpoint
+
+    def apply(
+        self,
+        id_range: str,
+        schema: TableSchema,
+        changes: RangeChanges,
+        baseline: int,
+        position: Position,
+    ) -> RangeCheckpoint:
+        """As the port says.
+
+        Changes at or before the checkpoint are in the range already and are passed over, so
+        that overlapping changes are safe also for a table without key.
+
+        Raises:
+            TargetError: the range has no valid checkpoint of this baseline.
+            NeedsReload: a change needs a stored row that is not there.
+        """
+        reached = self._require_checkpoint(id_range, baseline)
+        if position <= reached.position:
+            return reached
+        self._require_changes(id_range, schema, changes, position)
+        table = ensure_table(self._location, schema)
+        before = read_range(self._location, table, id_range, _integer_key(schema))
+        if before.checkpoint() != reached:
+            raise moved(self._location, id_range)
+        upserts, deletes = (_after(rows, reached.position) for rows in (changes.upserts, changes.deletes))
+        with self._writer(table, id_range, schema) as writer:
+            columns = tuple(file_columns(table).names)
+            rewrite = Rewrite(self._location, id_range, schema, before.files, columns, writer, self._spill)
+            removed = _rewritten(rewrite, upserts, deletes, changes.insert_only)
+            added = writer.finish()
+            gone = sum(file.rows for file in before.files if file.path in removed)
+            count = reached.rows - gone + sum(file.rows for file in added)
+            checkpoint = RangeCheckpoint(baseline, position, count)
+            self._commit(id_range, schema, before, checkpoint, added, lambda file: file.path in removed)
+        return checkpoint
+
+    # --- readers and upkeep ---
+
+    def dataset(self) -> ds.Dataset:
+        """The current version, for Arrow and DuckDB. Raises TargetError if there is no table."""
+        table = self._require_table()
+        with storage_errors(self._location.where(), "opening the dataset"):
+            return table.to_pyarrow_dataset()
+
+    def rows(self, id_range: str | None = None) -> pa.Table:
+        """Rows of one range or all, in memory, without the partition column."""
+        dataset = self.dataset()
+        columns = [name for name in dataset.schema.names if name != ID_RANGE]
+        chosen = None if id_range is None else pc.field(ID_RANGE) == id_range
+        with storage_errors(self._location.where(id_range), "reading rows"):
+            return dataset.to_table(columns=columns, filter=chosen)
+
+    def reset(self, schema: TableSchema) -> None:
+        """Empty the table and give it the columns of `schema`, in one commit.
+
+        For a retyped column. Every range that had rows then has no checkpoint.
+        """
+        columns = table_columns(schema)
+        refuse_colliding(self._location, columns.names)
+        with storage_errors(self._location.where(), "resetting the table"):
+            create(self._location, columns, "overwrite")
+
+    def drop(self) -> None:
+        """Delete the table's folder with all versions. Idempotent."""
+        with storage_errors(self._location.where(), "deleting the table"):
+            self._location.files.delete_dir_contents("", accept_root_dir=True, missing_dir_ok=True)
+
+    def vacuum(self, older_than: dt.timedelta = KEEP_REPLACED) -> int:
+        """Delete files that were replaced, or written and never committed, that long ago.
+
+        Files of a `replace` that is still running count as never committed: `older_than`
+        must be longer than the longest of them. Returns the number of files deleted.
+        """
+        table = self._require_table()
+        hours = int(older_than.total_seconds() // 3600)
+        with storage_errors(self._location.where(), "deleting replaced files"):
+            return len(
+                table.vacuum(
+                    retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True
+                )
+            )
+
+    # --- steps ---
+
+    def _require_table(self) -> DeltaTable:
+        table = self._location.open()
+        if table is None:
+            raise TargetError("there is no table", where=self._location.where(), fix="fill a range first")
+        return table
+
+    def _require_checkpoint(self, id_range: str, baseline: int) -> RangeCheckpoint:
+        table = self._location.open()
+        snapshot = NEVER_FILLED if table is None else read_range(self._location, table, id_range)
+        reached = snapshot.checkpoint()
+        if table is None or reached is None or has_deletion_vectors(table):
+            problem = "the range was never filled, or was edited or emptied since"
+        elif reached.baseline != baseline:
+            problem = "the rows of the range start from other loads than the changes do"
+        else:
+            return reached
+        raise TargetError(problem, where=self._location.where(id_range), fix="replace the range")
+
+    def _require_changes(
+        self, id_range: str, schema: TableSchema, changes: RangeChanges, position: Position
+    ) -> None:
+        wanted = row_schema(schema).names
+        self._require_columns(id_range, changes.upserts.column_names, [*wanted, UNCHANGED])
+        needed = [*schema.key, EPOCH, COMMIT_POSITION, SEQUENCE] if schema.key else wanted
+        lacking = sorted(set(needed) - set(changes.deletes.column_names))
+        if lacking:
+            raise TargetError(f"deletes lack the columns {lacking}", where=self._location.where(id_range))
+        for rows in (changes.upserts, changes.deletes):
+            if _after(rows, position).num_rows:
+                raise TargetError(
+                    f"changes reach beyond the position {position} that they are said to end at",
+                    where=self._location.where(id_range),
+                    fix="pass the position of the last event",
+                )
+
+    def _require_columns(self, id_range: str, names: list[str], wanted: list[str]) -> None:
+        if names != wanted:
+            odd = sorted(set(names) ^ set(wanted)) or "the same in another order"
+            raise TargetError(
+                f"rows do not have the columns of the projection: {odd}",
+                where=self._location.where(id_range),
+                fix="pass rows of core.fold.row_schema for the schema that is passed",
+            )
+
+    @contextmanager
+    def _writer(self, table: DeltaTable, id_range: str, schema: TableSchema) -> Iterator[RangeWriter]:
+        """A writer whose files are deleted on any failure, unless a commit refers to them."""
+        writer = RangeWriter(self._location, id_range, file_columns(table), _integer_key(schema))
+        try:
+            yield writer
+        except BaseException:
+            self._discard(writer, id_range)
+            raise
+
+    def _discard(self, writer: RangeWriter, id_range: str) -> None:
+        # The answer to a commit may have been lost, so the log is asked which files it has.
+        # Where it cannot be read, or they cannot be deleted, they are left for vacuum.
+        with suppress(TargetError):
+            table = self._location.open()
+            active = () if table is None else read_range(self._location, table, id_range).files
+            writer.abort(keep={file.path for file in active})
+
+    def _commit(
+        self,
+        id_range: str,
+        schema: TableSchema,
+        before: RangeSnapshot,
+        checkpoint: RangeCheckpoint,
+        added: list[DataFile],
+        removed: Callable[[DataFile], bool],
+    ) -> None:
+        left = [file for file in before.files if not removed(file)]
+        intended = Registers.of(checkpoint, [*left, *added])
+        key = _integer_key(schema)
+        commit(
+            self._location,
+            RangeCommit(id_range, key, before.registers, intended, added, removed),
+        )
+
+
+def _rewritten(rewrite: Rewrite, upserts: pa.Table, deletes: pa.Table, insert_only: bool) -> set[str]:
+    if not rewrite.schema.key:
+        return rewrite.replace_content(upserts, deletes)
+    appends = insert_only and deletes.num_rows == 0 and upserts[UNCHANGED].null_count == upserts.num_rows
+    if appends and may_be_appended(rewrite.files, upserts):
+        return rewrite.append(upserts)
+    return rewrite.replace_keys(upserts, deletes)
+
+
+def _after(rows: pa.Table, position: Position) -> pa.Table:
+    """Rows whose position is greater."""
+    epoch, commit_, sequence = (rows[name] for name in (EPOCH, COMMIT_POSITION, SEQUENCE))
+    in_commit = pc.and_(pc.equal(commit_, position.commit), pc.greater(sequence, position.sequence))
+    in_epoch = pc.or_(pc.greater(commit_, position.commit), in_commit)
+    return rows.filter(
+        pc.or_(pc.greater(epoch, position.epoch), pc.and_(pc.equal(epoch, position.epoch), in_epoch))
+    )
+
+
+def _integer_key(schema: TableSchema) -> str | None:
+    """The first key column if files can be told apart by its span."""
+    if schema.key and pa.types.is_integer(schema.column(schema.key[0]).arrow):
+        return schema.key[0]
+    return None
