@@ -13,7 +13,8 @@ from replication_assets.core.schema import TableId
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget
 from replication_assets.secret_references import SecretReference, resolve
-from replication_assets.sources.postgres import PostgresConnection, PostgresSource
+from replication_assets.sources.postgres.connection import PostgresConnection
+from replication_assets.sources.postgres.source import PostgresSource
 from replication_assets.targets.delta import DeltaTarget
 
 
@@ -31,7 +32,7 @@ class Replication:
             port=config.port,
             database=config.database,
             user=config.user,
-            password=resolve(config.password) if config.password is not None else None,
+            password=config.password,
             sslmode=config.sslmode,
             sslrootcert=config.sslrootcert,
         )
@@ -40,7 +41,7 @@ class Replication:
             connection,
             slot=config.slot_name,
             publication=config.publication_name,
-            load_wait_seconds=config.load_wait_seconds,
+            load_wait=config.load_wait_seconds,
         )
 
     def store(self) -> EventStore:

@@ -47,7 +47,12 @@ def place(rows: pa.Table, id_ranges: IdRanges, event_dates: EventDates) -> pa.Ta
 def load_complete(control: RangeReplaced, schema: TableSchema, taken_at: dt.datetime) -> pa.Table:
     """The `X` event of a finished load."""
     return _control(
-        ev.Operation.RANGE_REPLACED, control.position, schema, taken_at, load_id=control.load_id, body=control.body()
+        ev.Operation.RANGE_REPLACED,
+        control.position,
+        schema,
+        taken_at,
+        load_id=control.load_id,
+        body=control.body(),
     )
 
 

@@ -56,7 +56,9 @@ class Baseline:
         return int.from_bytes(digest, "big") >> 1
 
 
-def baseline_of(controls: Controls, id_range: IdRange, *, where: str, as_of: Position | None = None) -> Baseline:
+def baseline_of(
+    controls: Controls, id_range: IdRange, *, where: str, as_of: Position | None = None
+) -> Baseline:
     """The starting point of one range, as of a position (default: the newest).
 
     Raises:
@@ -77,7 +79,9 @@ def baseline_of(controls: Controls, id_range: IdRange, *, where: str, as_of: Pos
         if load.dates is not None and (floor is None or load.position > floor):
             dated.update(dict.fromkeys(load.dates, load))
     if floor is None and not dated:
-        raise NotLoaded("no complete load covers it", where=where, fix="materialize this id range of the event store")
+        raise NotLoaded(
+            "no complete load covers it", where=where, fix="materialize this id range of the event store"
+        )
     _refuse_stale(controls.schema_changes, floor, dated, as_of, where)
     return Baseline(whole, floor, dated)
 

@@ -59,7 +59,9 @@ def range_changes(
     """
     connection.register("stored", events)
     window = f"e.{OP} IN ('I', 'U', 'D') AND {newer(start)} AND NOT {newer(end)}"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE event AS SELECT * FROM stored e WHERE {window} LIMIT {most + 1}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE event AS SELECT * FROM stored e WHERE {window} LIMIT {most + 1}"
+    )
     moved = f"count(*) FILTER (WHERE {UNCHANGED} IS NOT NULL AND {BEFORE} IS NOT NULL)"
     inserted = f"count(*) FILTER (WHERE {OP} = 'I')"
     count, moves, inserts = figures(connection, f"SELECT count(*), {moved}, {inserted} FROM event")
@@ -94,7 +96,9 @@ def _keyed_changes(
     written = f"{last} <> 'D' AND NOT {superseded(baseline)} AND e.{UNCHANGED} IS"
     rows = pa.Table.from_batches(stream(connection, f"{written} NULL", wanted), wanted)
     partial = stream(connection, f"{written} NOT NULL", wanted)
-    completed = complete(connection, pa.Table.from_batches(partial, wanted), schema, "event", None, where=where)
+    completed = complete(
+        connection, pa.Table.from_batches(partial, wanted), schema, "event", None, where=where
+    )
     deletes = pa.Table.from_batches(stream(connection, f"{last} = 'D'", wanted), wanted)
     upserts = pa.concat_tables([rows, completed]).select(_upsert_schema(schema).names)
     return RangeChanges(upserts, deletes.select(row_schema(schema).names), insert_only)
@@ -105,8 +109,12 @@ def _multiset_changes(
 ) -> RangeChanges:
     source = f"event e WHERE NOT {superseded(baseline)}"
     wanted = row_schema(schema)
-    added = pa.Table.from_batches(stream(connection, net_multiset(schema, source, copies="n"), wanted), wanted)
-    removed = pa.Table.from_batches(stream(connection, net_multiset(schema, source, copies="-n"), wanted), wanted)
+    added = pa.Table.from_batches(
+        stream(connection, net_multiset(schema, source, copies="n"), wanted), wanted
+    )
+    removed = pa.Table.from_batches(
+        stream(connection, net_multiset(schema, source, copies="-n"), wanted), wanted
+    )
     unchanged = PARTIAL_MARKS.field(UNCHANGED)
     return RangeChanges(
         added.append_column(unchanged, pa.nulls(added.num_rows, unchanged.type)), removed, insert_only

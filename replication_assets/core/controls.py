@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +92,11 @@ class Controls:
     loads: tuple[RangeReplaced, ...] = ()
     truncates: tuple[Truncated, ...] = ()
     schema_changes: tuple[SchemaChanged, ...] = ()
+
+
+def live_schema(stored: TableSchema, changes: tuple[SchemaChanged, ...]) -> TableSchema:
+    """The columns that the source still has, of all that a log ever stored."""
+    gone: set[str] = set()
+    for change in sorted(changes, key=lambda change: change.position):
+        gone = (gone | set(change.dropped)) - set(change.added)
+    return replace(stored, columns=tuple(column for column in stored.columns if column.name not in gone))

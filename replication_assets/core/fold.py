@@ -121,8 +121,7 @@ def superseded(baseline: Baseline) -> str:
     if not baseline.dated:
         return "FALSE"
     branches = [
-        f"WHEN {_on_date('e', date)} THEN {older(load.position)}"
-        for date, load in baseline.dated.items()
+        f"WHEN {_on_date('e', date)} THEN {older(load.position)}" for date, load in baseline.dated.items()
     ]
     unknown = "TRUE" if baseline.floor is None else "FALSE"
     return f"(CASE {' '.join(branches)} ELSE {unknown} END)"
@@ -137,7 +136,9 @@ def order_value(connection: duckdb.DuckDBPyConnection) -> str:
     return position_of()
 
 
-def find_winners(connection: duckdb.DuckDBPyConnection, schema: TableSchema, counted: str, order: str) -> None:
+def find_winners(
+    connection: duckdb.DuckDBPyConnection, schema: TableSchema, counted: str, order: str
+) -> None:
     """Leave in temporary table `winner` each key with the `order` of its last event `p`."""
     key = ", ".join(f"e.{quoted(name)}" for name in schema.key)
     connection.execute(

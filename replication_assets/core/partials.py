@@ -18,9 +18,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from replication_assets.core.events import BEFORE, OP, OVERFLOW, SEQUENCE, UNCHANGED
+from replication_assets.core.events import BEFORE, EPOCH, OP, OVERFLOW, SEQUENCE, UNCHANGED
 from replication_assets.core.events import COMMIT_POSITION as COMMIT
-from replication_assets.core.events import EPOCH
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import literal, position_of, quoted, same_key, stream
 from replication_assets.errors import NeedsReload
@@ -54,7 +53,9 @@ def complete(
     connection.register("partial", partials)
     columns = _named(partials)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE found AS {_search(schema, columns, events)}")
-    filled = pa.Table.from_batches(stream(connection, _fill(schema, partials, columns), partials.schema), partials.schema)
+    filled = pa.Table.from_batches(
+        stream(connection, _fill(schema, partials, columns), partials.schema), partials.schema
+    )
     filled = _merge_overflow(connection, filled, schema, columns)
     if history_of is None:
         return filled
@@ -97,7 +98,9 @@ def _fill(schema: TableSchema, partials: pa.Table, columns: list[str]) -> str:
             take = f"list_contains(p.{UNCHANGED}, {literal(field.name)}) AND {usable(i)}"
             chosen.append(f"CASE WHEN {take} THEN f.f{i}.v ELSE p.{name} END AS {name}")
         elif field.name == UNCHANGED:
-            done = " ".join(f"WHEN c = {literal(column)} THEN NOT {usable(i)}" for i, column in enumerate(columns))
+            done = " ".join(
+                f"WHEN c = {literal(column)} THEN NOT {usable(i)}" for i, column in enumerate(columns)
+            )
             left = f"list_filter(p.{UNCHANGED}, lambda c: CASE {done} ELSE TRUE END)"
             chosen.append(f"CASE WHEN len({left}) > 0 THEN {left} END AS {name}")
         else:
@@ -119,7 +122,8 @@ def _merge_overflow(
     sources = {row[:width]: row[width:] for row in rows}
     original = connection.table("partial").to_arrow_table()
     wanted = {
-        _key(original, schema, i): set(original.column(UNCHANGED)[i].as_py() or ()) for i in range(original.num_rows)
+        _key(original, schema, i): set(original.column(UNCHANGED)[i].as_py() or ())
+        for i in range(original.num_rows)
     }
     merged = []
     for i in range(filled.num_rows):
@@ -156,7 +160,9 @@ def _follow_moves(filled: pa.Table, schema: TableSchema, history_of: HistoryOf, 
             own = {name: _text(row[name]) for name in schema.key}
             odd = json.loads(row[OVERFLOW] or "{}")
             for column in row[UNCHANGED]:
-                found = _trace(history_of, own, (row[EPOCH], row[COMMIT], row[SEQUENCE]), column, where, inclusive=True)
+                found = _trace(
+                    history_of, own, (row[EPOCH], row[COMMIT], row[SEQUENCE]), column, where, inclusive=True
+                )
                 row[column] = found[column]
                 if column in (source := json.loads(found[OVERFLOW] or "{}")):
                     odd[column] = source[column]

@@ -67,14 +67,18 @@ def newer(position: Position, alias: str = "e") -> str:
     """SQL condition: an event is newer than a position. Scalar comparisons only, so that a
     scan can skip files and row groups by it."""
     epoch, commit, sequence = (f"{alias}.{name}" for name in (EPOCH, COMMIT_POSITION, SEQUENCE))
-    within = f"{commit} > {position.commit} OR ({commit} = {position.commit} AND {sequence} > {position.sequence})"
+    within = (
+        f"{commit} > {position.commit} OR ({commit} = {position.commit} AND {sequence} > {position.sequence})"
+    )
     return f"({epoch} > {position.epoch} OR ({epoch} = {position.epoch} AND ({within})))"
 
 
 def older(position: Position, alias: str = "e") -> str:
     """SQL condition: an event is older than a position."""
     epoch, commit, sequence = (f"{alias}.{name}" for name in (EPOCH, COMMIT_POSITION, SEQUENCE))
-    within = f"{commit} < {position.commit} OR ({commit} = {position.commit} AND {sequence} < {position.sequence})"
+    within = (
+        f"{commit} < {position.commit} OR ({commit} = {position.commit} AND {sequence} < {position.sequence})"
+    )
     return f"({epoch} < {position.epoch} OR ({epoch} = {position.epoch} AND ({within})))"
 
 

@@ -193,7 +193,9 @@ class _InlineFollower:
             if projection.follow == "inline":
                 for table in catalog.projected(projection):
                     if table.id in receipt.tables:
-                        self._project(projection, table.id, {cell.id_range for cell in receipt.tables[table.id]})
+                        self._project(
+                            projection, table.id, {cell.id_range for cell in receipt.tables[table.id]}
+                        )
 
     def _project(self, projection: DeltaProjection, table: TableId, touched: set[str]) -> None:
         snapshot = self.replication.store().log(table).snapshot()
@@ -213,7 +215,9 @@ class _InlineFollower:
         if time.monotonic() - last.get(done.id_range.key, -REPORT_SECONDS) >= REPORT_SECONDS:
             last[done.id_range.key] = time.monotonic()
             facts = metadata.projected(done)
-            self.context.log_event(dg.AssetMaterialization(asset, partition=done.id_range.key, metadata=facts))
+            self.context.log_event(
+                dg.AssetMaterialization(asset, partition=done.id_range.key, metadata=facts)
+            )
 
 
 def run_age(record: dg.RunRecord, now: dt.datetime) -> float:

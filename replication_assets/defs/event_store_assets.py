@@ -11,9 +11,9 @@ from replication_assets.catalog import Table
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.failures import explained
-from replication_assets.replication import Replication
 from replication_assets.flows.load import LoadReceipt, load_range
 from replication_assets.flows.prepare import ReplicatedTable, open_table
+from replication_assets.replication import Replication
 
 
 def event_store_asset(table: Table) -> dg.AssetsDefinition:
@@ -47,20 +47,28 @@ def event_store_asset(table: Table) -> dg.AssetsDefinition:
 
 
 def _load(
-    context: dg.AssetExecutionContext, replication: Replication, table: Table, keys: "list[str] | tuple[str, ...]"
+    context: dg.AssetExecutionContext,
+    replication: Replication,
+    table: Table,
+    keys: "list[str] | tuple[str, ...]",
 ) -> None:
     source, store = replication.source(table.id.source), replication.store()
     replicated = open_table(source, store, table)
     wanted = partitions.cells_by_range(keys, table.event_date.pinned())
     listed = partitions.id_ranges_def(table.id).get_partition_keys(dynamic_partitions_store=context.instance)
     today = dt.datetime.now(dt.UTC).date()
-    dates = {key: partitions.dates_to_load(table.id, table.event_date.pinned(), days, today) for key, days in wanted.items()}
+    dates = {
+        key: partitions.dates_to_load(table.id, table.event_date.pinned(), days, today)
+        for key, days in wanted.items()
+    }
     for number, (key, days) in enumerate(sorted(dates.items()), start=1):
         id_range = partitions.load_range_of(replicated.id_ranges, key, listed)
         context.log.info(f"loading {table.id} {key} ({number} of {len(dates)})")
 
         def progress(rows: int, seconds: float, key: str = key) -> None:
-            context.log.info(f"{table.id} {key}: {rows:,} rows in {seconds:.0f} s, {rows / seconds:,.0f} rows/s")
+            context.log.info(
+                f"{table.id} {key}: {rows:,} rows in {seconds:.0f} s, {rows / seconds:,.0f} rows/s"
+            )
 
         receipt = load_range(source, store, replicated, id_range, dates=days, progress=progress)
         _report(context, replicated, receipt, id_range, set(keys))
@@ -81,7 +89,10 @@ def _report(
     partitions.register_ranges(context.instance, table.id, {cell.id_range for cell in receipt.cells})
     written = partitions.listed_cells(table.event_dates, receipt.cells)
     for key in requested:
-        if isinstance(key, dg.MultiPartitionKey) and key.keys_by_dimension[partitions.ID_RANGE] == id_range.key:
+        if (
+            isinstance(key, dg.MultiPartitionKey)
+            and key.keys_by_dimension[partitions.ID_RANGE] == id_range.key
+        ):
             context.add_asset_metadata(dict(metadata.loaded(receipt, written.pop(key, 0))), partition_key=key)
     for cell, rows in written.items():
         if cell not in requested:

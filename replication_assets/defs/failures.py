@@ -17,5 +17,7 @@ def explained() -> Iterator[None]:
     except ReplicationError as error:
         facts = {"error": type(error).__name__, "where": error.where, "fix": error.fix}
         raise dg.Failure(
-            str(error), metadata={name: text for name, text in facts.items() if text}, allow_retries=error.retryable
+            str(error),
+            metadata={name: text for name, text in facts.items() if text},
+            allow_retries=error.retryable,
         ) from error

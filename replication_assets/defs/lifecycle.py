@@ -27,7 +27,10 @@ def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
     """`<source>_setup`, `<source>_recover` and `<source>_teardown`."""
     name = source.name
 
-    @dg.op(name=f"prepare_{naming.plain(name)}", description="Publication, slot, logs and id ranges. Safe to repeat.")
+    @dg.op(
+        name=f"prepare_{naming.plain(name)}",
+        description="Publication, slot, logs and id ranges. Safe to repeat.",
+    )
     def prepare_source(context: dg.OpExecutionContext, replication: Replication) -> None:
         with explained():
             adapter = replication.source(name)
@@ -35,17 +38,29 @@ def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
             for table in tables:
                 ranges = known_ranges(adapter, table)
                 partitions.register_ranges(context.instance, table.id, ranges)
-                context.log.info(f"{table.id}: {len(ranges)} id ranges, key ({', '.join(table.schema.key) or 'none'})")
+                context.log.info(
+                    f"{table.id}: {len(ranges)} id ranges, key ({', '.join(table.schema.key) or 'none'})"
+                )
                 for column in table.schema.not_replicated:
                     context.log.warning(f"{table.id}: column {column} is generated and not replicated")
 
-    @dg.op(name=f"recover_{naming.plain(name)}", description="New slot and epoch; every range must be loaded again.")
+    @dg.op(
+        name=f"recover_{naming.plain(name)}",
+        description="New slot and epoch; every range must be loaded again.",
+    )
     def recover_source(context: dg.OpExecutionContext, replication: Replication) -> None:
         with explained():
-            position = recover(replication.source(name), replication.store(), replication.catalog.tables_of(name))
-            context.log.info(f"{name}: epoch {position.epoch} starts at {position.commit}; load every id range again")
+            position = recover(
+                replication.source(name), replication.store(), replication.catalog.tables_of(name)
+            )
+            context.log.info(
+                f"{name}: epoch {position.epoch} starts at {position.commit}; load every id range again"
+            )
 
-    @dg.op(name=f"drop_slot_{naming.plain(name)}", description="Drops our slot and publications. The store stays.")
+    @dg.op(
+        name=f"drop_slot_{naming.plain(name)}",
+        description="Drops our slot and publications. The store stays.",
+    )
     def drop_slot(context: dg.OpExecutionContext, replication: Replication) -> None:
         with explained():
             replication.source(name).teardown()

@@ -51,7 +51,11 @@ def listed_cells(event_dates: EventDates, cells: Iterable[CellCount]) -> dict[dg
     """Rows by Dagster partition. Control events and rows without a listed date have none."""
     found: dict[dg.MultiPartitionKey, int] = {}
     for cell in cells:
-        if cell.id_range != ALL_RANGES and cell.event_date is not None and event_dates.has_partition(cell.event_date):
+        if (
+            cell.id_range != ALL_RANGES
+            and cell.event_date is not None
+            and event_dates.has_partition(cell.event_date)
+        ):
             key = cell_key(event_dates, cell.event_date, cell.id_range)
             found[key] = found.get(key, 0) + cell.rows
     return found
@@ -65,7 +69,9 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
     all (dagster-io/dagster#28861). Such a run is refused.
     """
     tags = context.run.tags
-    if "dagster/asset_partition_range_start" in tags and any(tag.startswith("dagster/partition/") for tag in tags):
+    if "dagster/asset_partition_range_start" in tags and any(
+        tag.startswith("dagster/partition/") for tag in tags
+    ):
         raise dg.Failure(
             "A job backfill over two partition dimensions would silently produce its first partition only. "
             "Fix: select the partitions on the asset and materialize them there.",
@@ -79,7 +85,9 @@ def cells_by_range(keys: Sequence[str], event_dates: EventDates) -> dict[str, se
     wanted: dict[str, set[dt.date]] = {}
     for key in keys:
         if not isinstance(key, dg.MultiPartitionKey):
-            raise dg.Failure(f"{key!r} is not a key of the dimensions {DATE} and {ID_RANGE}", allow_retries=False)
+            raise dg.Failure(
+                f"{key!r} is not a key of the dimensions {DATE} and {ID_RANGE}", allow_retries=False
+            )
         by_dimension = key.keys_by_dimension
         bucket = event_dates.from_partition_key(by_dimension[DATE])
         wanted.setdefault(by_dimension[ID_RANGE], set()).add(bucket)

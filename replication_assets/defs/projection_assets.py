@@ -39,7 +39,9 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
         deps=[
             dg.AssetDep(
                 naming.event_store_key(table.id),
-                partition_mapping=dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=partitions.ID_RANGE),
+                partition_mapping=dg.MultiToSingleDimensionPartitionMapping(
+                    partition_dimension_name=partitions.ID_RANGE
+                ),
             )
         ],
         partitions_def=partitions.id_ranges_def(table.id),
@@ -53,13 +55,16 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
         tags=dict(table.tags),
         description=f"Current rows of `{table.id}`, folded from its events. Set `rebuild` to replay from nothing.",
     )
-    def projected(context: dg.AssetExecutionContext, config: ProjectConfig, replication: Replication):  # type: ignore[no-untyped-def] # noqa: ANN202
+    def projected(context: dg.AssetExecutionContext, config: ProjectConfig, replication: Replication):  # type: ignore[no-untyped-def]
         keys = list(partitions.requested_keys(context))
         waiting = _project(context, replication, projection, table, keys, rebuild=config.rebuild)
         if not waiting:
             yield dg.MaterializeResult()
         elif context.run.tags.get(AUTOMATED) != "true":
-            raise dg.Failure(f"{', '.join(waiting)}: not loaded yet. Fix: materialize these ranges of {naming.EVENT_STORE} first.", allow_retries=False)
+            raise dg.Failure(
+                f"{', '.join(waiting)}: not loaded yet. Fix: materialize these ranges of {naming.EVENT_STORE} first.",
+                allow_retries=False,
+            )
 
     return projected
 
@@ -82,7 +87,9 @@ def _project(
     for key in keys:
         with explained():
             try:
-                done[key] = project_range(snapshot, table.id, target, snapshot.id_ranges.by_key(key), rebuild=rebuild)
+                done[key] = project_range(
+                    snapshot, table.id, target, snapshot.id_ranges.by_key(key), rebuild=rebuild
+                )
             except NotLoaded as error:
                 context.log.warning(str(error))
                 waiting.append(key)
@@ -91,7 +98,11 @@ def _project(
         context.log.info(f"{table.id} {key}: {receipt.how}, {receipt.rows:,} rows, {receipt.seconds:.2f} s")
     for key, receipt in done.items():
         if waiting:
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata.projected(receipt)))
+            context.log_event(
+                dg.AssetMaterialization(
+                    context.asset_key, partition=key, metadata=metadata.projected(receipt)
+                )
+            )
         else:
             context.add_asset_metadata(dict(metadata.projected(receipt)), partition_key=key)
     return waiting

@@ -62,7 +62,9 @@ def offset_sensor(source: PostgresSourceConfig, jobs: Sequence[dg.JobDefinition]
         minimum_interval_seconds=max(1, round(source.capture_interval_seconds)),
         description=f"Watches the change stream of `{source.name}` and keeps one capture going.",
     )
-    def offsets(context: dg.SensorEvaluationContext, replication: Replication) -> dg.SensorResult | dg.SkipReason:
+    def offsets(
+        context: dg.SensorEvaluationContext, replication: Replication
+    ) -> dg.SensorResult | dg.SkipReason:
         try:
             return _tick(context, replication, source)
         except ReplicationError as error:
@@ -96,12 +98,20 @@ def _tick(
     launch = wanted_capture(config.mode, moved, ages, CONTINUOUS_LIFETIME_SECONDS)
     due = moved and now.timestamp() - cursor.reported_at >= REPORT_SECONDS
     if not launch and not due:
-        return dg.SkipReason(f"a capture is in flight ({active[0].dagster_run.run_id})" if ages else f"no change at {status.head}")
+        return dg.SkipReason(
+            f"a capture is in flight ({active[0].dagster_run.run_id})"
+            if ages
+            else f"no change at {status.head}"
+        )
     events, growth = _report(context, source, store, replication, config, status, now) if due else ([], [])
     # Without a launch the move is still unanswered: the next tick must see it again.
     seen = Cursor(status.head if launch else cursor.head, now.timestamp() if due else cursor.reported_at)
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(job_name=capture_job_name(config.name), tags={naming.CAPTURE_TAG: config.name})] if launch else [],
+        run_requests=[
+            dg.RunRequest(job_name=capture_job_name(config.name), tags={naming.CAPTURE_TAG: config.name})
+        ]
+        if launch
+        else [],
         asset_events=events,
         dynamic_partitions_requests=growth,
         cursor=str(seen),

@@ -243,6 +243,8 @@ def _not_yet_stored(rows: pa.Table, have: Position | None) -> pa.Table:
         return rows
     newer = pc.or_(
         pc.greater(rows.column(EPOCH), have.epoch),
-        pc.and_(pc.equal(rows.column(EPOCH), have.epoch), pc.greater(rows.column(COMMIT_POSITION), have.commit)),
+        pc.and_(
+            pc.equal(rows.column(EPOCH), have.epoch), pc.greater(rows.column(COMMIT_POSITION), have.commit)
+        ),
     )
     return rows.filter(newer)

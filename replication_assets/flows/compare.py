@@ -73,7 +73,9 @@ def compare_with_source(
         mark = store.ledger(source.name).last()
         if table.captured and (mark is None or Position(mark.epoch, mark.commit) < position):
             raise StoreError(
-                f"capture has not reached {position} yet", where=str(table.id), fix="capture, then compare again"
+                f"capture has not reached {position} yet",
+                where=str(table.id),
+                fix="capture, then compare again",
             )
         _fill(connection, "actual", read_table(store, table.id, as_of=position), table.schema)
         return _compare(connection, table.id, table.schema, position)
@@ -91,7 +93,9 @@ def compare_projection(
         for id_range in ranges_of(snapshot):
             checkpoint = target.checkpoint(id_range.key)
             if checkpoint is None:
-                raise StoreError("it was never projected", where=f"{table} range {id_range.key}", fix="project it")
+                raise StoreError(
+                    "it was never projected", where=f"{table} range {id_range.key}", fix="project it"
+                )
             reached = max(reached, checkpoint.position)
             rows = fold_range(snapshot, table, id_range, as_of=checkpoint.position.end_of_commit())
             _append(connection, "expected", rows, schema)
@@ -133,4 +137,3 @@ def _compare(
     extra = count(f"SELECT {columns} FROM actual EXCEPT ALL SELECT {columns} FROM expected")
     rows, compared = count("SELECT 1 FROM expected"), count("SELECT 1 FROM actual")
     return Comparison(table, position, rows, compared, missing, extra)
-

@@ -13,13 +13,22 @@ from dataclasses import dataclass
 
 from replication_assets.catalog import Table
 from replication_assets.core.assemble import schema_changed
-from replication_assets.core.controls import SchemaChanged
+from replication_assets.core.controls import SchemaChanged, live_schema
 from replication_assets.core.dates import EventDates
-from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, kind_of, plan_id_ranges
+from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, plan_id_ranges
+from replication_assets.core.plan import plan_granularity
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import CatalogError, SlotLost, SourceNotReady
-from replication_assets.ports import CaptureMark, ChangeSource, EventLog, EventStore, SchemaDifference
+from replication_assets.errors import SlotLost, SourceNotReady
+from replication_assets.ports import (
+    CaptureMark,
+    CaptureSetup,
+    ChangeSource,
+    EventLog,
+    EventStore,
+    SchemaDifference,
+)
+from replication_assets.table_fit import TableFit, fit_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +66,14 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
             where=source.name,
             fix=f"run `recover` for {source.name} and load every id range again",
         )
-    start = source.setup(captured) if captured else 0
+    setup = source.setup(captured) if captured else CaptureSetup(0, ())
     if mark is None:
-        ledger.record(CaptureMark(1, start, source.identify(), None, dt.datetime.now(dt.UTC)))
+        mark = CaptureMark(1, setup.start, source.identify(), None, dt.datetime.now(dt.UTC))
+        ledger.record(mark)
+    for table, schema in schemas:
+        if table.id in setup.added and store.log(table.id).exists():
+            reason = "the table was not captured for a while"
+            _demand_reload(store, table.id, schema, Position(mark.epoch, source.status().head), reason)
     return tuple(_open(source, store, table, schema) for table, schema in schemas)
 
 
@@ -72,18 +86,26 @@ def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
     schemas = _reflect_all(source, tables)
     ledger = store.ledger(source.name)
     last = ledger.last()
-    start = source.setup([(table.id, schema) for table, schema in schemas if source.is_captured(table.id)])
-    position = Position(last.epoch + 1 if last else 1, start)
-    now = dt.datetime.now(dt.UTC)
+    setup = source.setup([(table.id, schema) for table, schema in schemas if source.is_captured(table.id)])
+    position = Position(last.epoch + 1 if last else 1, setup.start)
     for table, schema in schemas:
-        log = store.log(table.id)
-        if log.exists():
-            gap = SchemaChanged(position, True, "changes were lost with the replication slot")
-            writer = log.writer()
-            writer.write(schema_changed(gap, schema, now))
-            writer.commit()
-    ledger.record(CaptureMark(position.epoch, start, source.identify(), None, now))
+        if store.log(table.id).exists():
+            _demand_reload(store, table.id, schema, position, "changes were lost with the replication slot")
+    ledger.record(CaptureMark(position.epoch, setup.start, source.identify(), None, dt.datetime.now(dt.UTC)))
     return position
+
+
+def _demand_reload(
+    store: EventStore, table: TableId, schema: TableSchema, position: Position, reason: str
+) -> None:
+    """An `S` event: loads older than `position` no longer tell the truth."""
+    writer = store.log(table).writer()
+    try:
+        writer.write(schema_changed(SchemaChanged(position, True, reason), schema, dt.datetime.now(dt.UTC)))
+        writer.commit()
+    except BaseException:
+        writer.abort()
+        raise
 
 
 def open_table(source: ChangeSource, store: EventStore, table: Table) -> ReplicatedTable:
@@ -94,10 +116,17 @@ def open_table(source: ChangeSource, store: EventStore, table: Table) -> Replica
     """
     log = store.log(table.id)
     if not log.exists():
-        raise SourceNotReady("it was never prepared", where=str(table.id), fix=f"prepare source {source.name} first")
+        raise SourceNotReady(
+            "it was never prepared", where=str(table.id), fix=f"prepare source {source.name} first"
+        )
     snapshot = log.snapshot()
     return ReplicatedTable(
-        table.id, table, snapshot.schema, snapshot.id_ranges, snapshot.event_dates, source.is_captured(table.id)
+        table.id,
+        table,
+        live_schema(snapshot.schema, snapshot.controls().schema_changes),
+        snapshot.id_ranges,
+        snapshot.event_dates,
+        source.is_captured(table.id),
     )
 
 
@@ -127,7 +156,8 @@ def follow_schema(
     """The table's columns as they are now, added to its log where new; and what changed since
     the log last saw them (None: nothing)."""
     current = source.reflect(table.id, key=table.schema.key, append_only=table.schema.append_only)
-    known = log.snapshot().schema
+    snapshot = log.snapshot()
+    known = live_schema(snapshot.schema, snapshot.controls().schema_changes)
     difference = source.difference(table.id, known, current)
     if difference is not None:
         log.ensure(current, table.id_ranges, table.event_dates)
@@ -151,30 +181,28 @@ def _open(source: ChangeSource, store: EventStore, table: Table, schema: TableSc
     log = store.log(table.id)
     if log.exists():
         return open_table(source, store, table)
-    id_ranges = _pin_ranges(source, table, schema)
-    event_dates = table.event_date.pinned()
-    event_dates.check(schema, str(table.id))
-    log.ensure(schema, id_ranges, event_dates)
-    return ReplicatedTable(table.id, table, schema, id_ranges, event_dates, source.is_captured(table.id))
+    fit = fit_table(table, schema)
+    id_ranges = _pin_ranges(source, table, fit)
+    log.ensure(schema, id_ranges, fit.event_dates)
+    return ReplicatedTable(table.id, table, schema, id_ranges, fit.event_dates, source.is_captured(table.id))
 
 
-def _pin_ranges(source: ChangeSource, table: Table, schema: TableSchema) -> IdRanges:
-    spec = table.id_ranges
-    column = table.range_column or (schema.key[0] if schema.key else None)
-    if column is None:
-        if spec == ByCount(1):
-            return IdRanges.whole()
-        raise CatalogError(
-            ["a table without key has no leading key column. Fix: range_column='...', or id_ranges=ByCount(1)"],
-            where=str(table.id),
-        )
-    try:
-        stored = schema.column(column)
-    except KeyError:
-        raise CatalogError([f"range column {column!r} is not in the table"], where=str(table.id)) from None
-    kind = kind_of(stored.arrow, stored.source_type)
+def _pin_ranges(source: ChangeSource, table: Table, fit: TableFit) -> IdRanges:
+    if fit.range_column is None or fit.kind is None:
+        return IdRanges.whole()
+    column, spec = fit.range_column, fit.spec
     bounds = source.bounds(table.id, column)
-    cuts = source.quantiles(table.id, column, spec.count) if isinstance(spec, ByCount) and kind == "text" else ()
-    return plan_id_ranges(spec, kind, column, bounds.low, bounds.high, cuts, where=str(table.id))
-
-
+    by_rows = isinstance(spec, ByCount) and fit.kind == "text"
+    cuts = source.quantiles(table.id, column, spec.count) if isinstance(spec, ByCount) and by_rows else ()
+    pinned = plan_id_ranges(spec, fit.kind, column, bounds.low, bounds.high, cuts, where=str(table.id))
+    today = dt.datetime.now(dt.UTC).date()
+    plan = plan_granularity(
+        pinned,
+        fit.event_dates,
+        high=bounds.high,
+        rows=bounds.rows,
+        first=fit.event_dates.first_bucket,
+        last=today,
+    )
+    plan.require(str(table.id))
+    return pinned

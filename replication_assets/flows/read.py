@@ -68,7 +68,9 @@ def history_reader(snapshot: LogSnapshot) -> HistoryOf:
     return history_of
 
 
-def read_table(store: EventStore, table: TableId, *, as_of: Position | dt.datetime | None = None) -> Iterator[pa.RecordBatch]:
+def read_table(
+    store: EventStore, table: TableId, *, as_of: Position | dt.datetime | None = None
+) -> Iterator[pa.RecordBatch]:
     """All rows of a table, range by range: now, as of a position, or as of a commit time.
 
     Raises:

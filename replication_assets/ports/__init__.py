@@ -6,6 +6,7 @@ docstrings; one contract suite per port runs over every implementation.
 """
 
 from replication_assets.ports.source import (
+    CaptureSetup,
     ChangeChunk,
     ChangeSource,
     ChangeStream,
@@ -31,6 +32,7 @@ from replication_assets.ports.target import (
 )
 
 __all__ = [
+    "CaptureSetup",
     "CaptureMark",
     "CellCount",
     "ChangeChunk",

@@ -47,6 +47,15 @@ class SourceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureSetup:
+    """`start` is the commit position from which changes are kept. `added` names tables whose
+    changes were not kept before: what was stored of them earlier has a gap."""
+
+    start: int
+    added: tuple[TableId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KeyBounds:
     """Smallest and greatest non-null value of a column, and a row estimate; None when empty."""
 
@@ -168,9 +177,9 @@ class ChangeSource(Protocol):
         """`parts - 1` ascending values that cut the table into about equal parts."""
         ...
 
-    def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> int:
-        """Create or bring up to date what capture needs; idempotent. Returns the commit
-        position from which changes are kept. Must come before the first load."""
+    def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
+        """Create or bring up to date what capture needs; idempotent. Must come before the
+        first load."""
         ...
 
     def teardown(self) -> None:

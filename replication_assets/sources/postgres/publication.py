@@ -22,6 +22,7 @@ import psycopg
 
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import SlotBusy, SlotLost
+from replication_assets.ports import CaptureSetup
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.lsn import parse_lsn
 from replication_assets.sources.postgres.preflight import setup_problems
@@ -73,7 +74,9 @@ def _slot_word(source: str) -> str:
     return word if word == source else f"{word}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
 
 
-def setup_capture(connection: PostgresConnection, names: CaptureNames, tables: Tables, wait: float) -> int:
+def setup_capture(
+    connection: PostgresConnection, names: CaptureNames, tables: Tables, wait: float
+) -> CaptureSetup:
     """Create or bring up to date the publications and the slot; see `ports.ChangeSource.setup`.
 
     Views and foreign tables are passed over: they can be loaded, never captured.
@@ -99,11 +102,11 @@ def setup_capture(connection: PostgresConnection, names: CaptureNames, tables: T
         with session.transaction():
             for publication, append in zip(names.publications, (False, True), strict=True):
                 _drop_tables(session, publication, [r for _, a, r in captured if a == append])
+            added: list[TableId] = []
             for publication, append in zip(names.publications, (False, True), strict=True):
-                _publish(session, publication, append, [(t, r) for t, a, r in captured if a == append])
-    if slot is None:
-        return create_slot(connection, names.slot, wait)
-    return parse_lsn(slot.confirmed)
+                added += _publish(session, publication, append, [(t, r) for t, a, r in captured if a == append])
+    start = create_slot(connection, names.slot, wait) if slot is None else parse_lsn(slot.confirmed)
+    return CaptureSetup(start, tuple(added))
 
 
 def _publish(
@@ -111,7 +114,8 @@ def _publish(
     publication: str,
     append: bool,
     tables: Iterable[tuple[TableId, Relation]],
-) -> None:
+) -> list[TableId]:
+    """Returns the tables that were not in it before."""
     name = identifier(publication)
     publish = _PUBLISH_APPEND if append else _PUBLISH
     options = f"publish = {literal(publish)}, publish_via_partition_root = false"
@@ -120,9 +124,11 @@ def _publish(
     else:
         session.execute(f"CREATE PUBLICATION {name} WITH ({options})")
     present = {oid for oid, _, _ in _published(session, publication)}
-    missing = [_member(table, relation) for table, relation in tables if relation.oid not in present]
+    missing = [(table, relation) for table, relation in tables if relation.oid not in present]
     if missing:
-        session.execute(f"ALTER PUBLICATION {name} ADD TABLE {', '.join(missing)}")
+        members = ", ".join(_member(table, relation) for table, relation in missing)
+        session.execute(f"ALTER PUBLICATION {name} ADD TABLE {members}")
+    return [table for table, _ in missing]
 
 
 def _drop_tables(session: psycopg.Connection[Any], publication: str, wanted: Sequence[Relation]) -> None:

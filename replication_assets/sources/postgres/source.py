@@ -13,17 +13,20 @@ from replication_assets.core.id_ranges import Key
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import (
+    CaptureSetup,
     ChangeStream,
     KeyBounds,
     LoadSlice,
     LoadStream,
+    SchemaDifference,
     SourceIdentity,
     SourceStatus,
 )
-from replication_assets.sources.postgres import extent, reflection, status
+from replication_assets.sources.postgres import extent, reflection, schema_watch, status
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.load import open_load
 from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
+from replication_assets.sources.postgres.stream import open_changes
 
 SCAN_TIMEOUT = "30min"
 """For bounds and quantiles of a column that no index orders as we do."""
@@ -64,6 +67,19 @@ class PostgresSource:
         with connect(self.connection) as session, source_errors(str(table)):
             return reflection.relation_kind(session, table)
 
+    def is_captured(self, table: TableId) -> bool:
+        return self.relation_kind(table) in ("table", "partitioned table")
+
+    def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
+        with connect(self.connection) as session, source_errors(str(table)):
+            found = reflection.existing_relation(session, table)
+            catalog = schema_watch.catalog_columns(session, found.oid)
+        filled = {name for name, column in catalog.items() if column.filled}
+        changed = schema_watch.compare(known, current.columns, filled)
+        if changed is None:
+            return None
+        return SchemaDifference(changed.reload, changed.reason, changed.added, changed.dropped)
+
     def bounds(self, table: TableId, column: str) -> KeyBounds:
         with self._scanning() as session, source_errors(str(table)):
             found = reflection.existing_relation(session, table)
@@ -75,7 +91,7 @@ class PostgresSource:
             cut = _range_column(session, table, column)
             return extent.quantiles(session, table, found.kind, cut, parts)
 
-    def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> int:
+    def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         return setup_capture(self.connection, self.names, tables, self.load_wait)
 
     def teardown(self, *, force: bool = False) -> None:
@@ -94,8 +110,6 @@ class PostgresSource:
         upto: int | None,
         stop: Callable[[], bool],
     ) -> AbstractContextManager[ChangeStream]:
-        from replication_assets.sources.postgres.stream import open_changes
-
         return open_changes(
             self.connection, self.names, tables, epoch=epoch, after=after, upto=upto, stop=stop
         )

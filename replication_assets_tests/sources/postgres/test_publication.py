@@ -52,9 +52,9 @@ def test_setup_and_teardown_are_idempotent_and_leave_nothing(
 ) -> None:
     sql.execute("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE log (line text)")
     tables = [declared(source, "t"), declared(source, "log", append_only=True)]
-    first = source.setup(tables)
+    first = source.setup(tables).start
     assert 0 < first <= source.status().head
-    assert source.setup(tables) == first
+    assert source.setup(tables).start == first
     assert published(sql) == {f"ra_{source.name}": ["t"], f"ra_{source.name}_append": ["log"]}
     assert slots(sql) == [f"ra_{source.name}"]
     source.teardown()
@@ -68,7 +68,7 @@ def test_what_commits_after_setup_is_in_the_slot(
     source: PostgresSource, sql: psycopg.Connection[Any]
 ) -> None:
     sql.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
-    start = source.setup([declared(source, "t")])
+    start = source.setup([declared(source, "t")]).start
     sql.execute("INSERT INTO t VALUES (2)")
     inserts = sql.execute(
         "SELECT count(*) FROM pg_logical_slot_peek_binary_changes(%s, NULL, NULL,"

@@ -26,7 +26,7 @@ def test_status_follows_the_slot(source: PostgresSource, sql: psycopg.Connection
         None,
         False,
     )
-    start = source.setup([])
+    start = source.setup([]).start
     sql.execute("CREATE TABLE t AS SELECT generate_series(1, 1000)")
     behind = source.status()
     assert behind.confirmed == start
