@@ -71,9 +71,8 @@ def baseline_of(
     whole = max((x for x in loads if x.dates is None), key=_order, default=None)
     emptied = max(truncates, default=None)
     if emptied is not None and (whole is None or whole.position < emptied):
-        whole, floor = None, emptied
-    else:
-        floor = whole.position if whole else None
+        whole = None
+    floor = whole.position if whole is not None else emptied
     dated: dict[dt.date | None, RangeReplaced] = {}
     for load in sorted(loads, key=_order):
         if load.dates is not None and (floor is None or load.position > floor):

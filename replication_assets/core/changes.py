@@ -95,10 +95,8 @@ def _keyed_changes(
     # A key-only delete has no date to hold against a load; the target compares positions.
     written = f"{last} <> 'D' AND NOT {superseded(baseline)} AND e.{UNCHANGED} IS"
     rows = pa.Table.from_batches(stream(connection, f"{written} NULL", wanted), wanted)
-    partial = stream(connection, f"{written} NOT NULL", wanted)
-    completed = complete(
-        connection, pa.Table.from_batches(partial, wanted), schema, "event", None, where=where
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE partial AS {written} NOT NULL")
+    completed = pa.Table.from_batches(complete(connection, schema, wanted, None, where=where), wanted)
     deletes = pa.Table.from_batches(stream(connection, f"{last} = 'D'", wanted), wanted)
     upserts = pa.concat_tables([rows, completed]).select(_upsert_schema(schema).names)
     return RangeChanges(upserts, deletes.select(row_schema(schema).names), insert_only)

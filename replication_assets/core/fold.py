@@ -75,11 +75,11 @@ def fold_rows(
     order = order_value(connection)
     find_winners(connection, schema, counted, order)
     yield from stream(connection, _winning_rows(schema, baseline, order, partial=False), row_schema(schema))
-    wanted = pa.schema([*row_schema(schema), *PARTIAL_MARKS])
-    partial = stream(connection, _winning_rows(schema, baseline, order, partial=True), wanted)
-    partials = pa.Table.from_batches(partial, wanted)
-    completed = complete(connection, partials, schema, "event", history_of, where=where)
-    yield from completed.select(row_schema(schema).names).to_batches()
+    partial = _winning_rows(schema, baseline, order, partial=True)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE partial AS {partial}")
+    rows = pa.schema([*row_schema(schema), *PARTIAL_MARKS])
+    for batch in complete(connection, schema, rows, history_of, where=where):
+        yield batch.select(row_schema(schema).names)
 
 
 def counted_events(baseline: Baseline, as_of: Position | None) -> str:
@@ -191,7 +191,8 @@ def net_multiset(schema: TableSchema, source: str, *, copies: str) -> str:
         f"max({position_of()}) AS p, max(e.{COMMITTED_AT}) AS {COMMITTED_AT} FROM {source} GROUP BY {listed}"
     )
     columns = ", ".join(quoted(name) for name in schema.names)
+    copied = f"SELECT *, unnest(range({copies})) AS copy FROM ({counted}) WHERE {copies} > 0"
     return (
         f"SELECT {columns}, p.e AS {EPOCH}, p.c AS {COMMIT_POSITION}, p.s AS {SEQUENCE}, "
-        f"{COMMITTED_AT}, {OVERFLOW} FROM (SELECT *, unnest(range({copies})) AS copy FROM ({counted}) WHERE {copies} > 0)"
+        f"{COMMITTED_AT}, {OVERFLOW} FROM ({copied})"
     )

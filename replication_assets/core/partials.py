@@ -12,7 +12,7 @@ A value that no stored event has is refused (`NeedsReload`), never guessed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import duckdb
@@ -27,19 +27,21 @@ from replication_assets.errors import NeedsReload
 HistoryOf = Callable[[Mapping[str, str]], pa.Table]
 """All stored events of one key (column name to text), in `stored_schema`, from any range."""
 
+_ASKED = pa.field("_asked", pa.list_(pa.string()))
+
 _FULL = f"e.{OP} IN ('R', 'I', 'U')"
 
 
 def complete(
     connection: duckdb.DuckDBPyConnection,
-    partials: pa.Table,
     schema: TableSchema,
-    events: str,
+    rows: pa.Schema,
     history_of: HistoryOf | None,
     *,
     where: str,
-) -> pa.Table:
-    """`partials` with the columns of `_unchanged` filled in from the registered view `events`.
+) -> Iterator[pa.RecordBatch]:
+    """The rows of table `partial` (columns `rows`) with those named in `_unchanged` filled in
+    from table `event`, both of this connection.
 
     Filled columns are taken out of `_unchanged`, which is null where nothing is left. Rows
     that began by a move are followed to their old key through `history_of`.
@@ -48,93 +50,89 @@ def complete(
         NeedsReload: with `history_of`, a value is in no stored event. Without it such
             columns are left in `_unchanged`.
     """
-    if partials.num_rows == 0:
-        return partials
-    connection.register("partial", partials)
-    columns = _named(partials)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE found AS {_search(schema, columns, events)}")
-    filled = pa.Table.from_batches(
-        stream(connection, _fill(schema, partials, columns), partials.schema), partials.schema
-    )
-    filled = _merge_overflow(connection, filled, schema, columns)
-    if history_of is None:
-        return filled
-    return _follow_moves(filled, schema, history_of, where)
+    named = f"SELECT DISTINCT unnest({UNCHANGED}) FROM partial ORDER BY 1"
+    columns = [name for (name,) in connection.execute(named).fetchall()]
+    if not columns:
+        return
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE found AS {_search(schema, columns)}")
+    odd = _odd_values(connection, schema, columns)
+    wanted = pa.schema([*rows, _ASKED])
+    for batch in stream(connection, _fill(schema, rows, columns), wanted):
+        filled = pa.Table.from_batches([batch])
+        if odd:
+            filled = _with_odd_values(filled, schema, columns, odd)
+        if history_of is not None and filled.column(UNCHANGED).null_count < filled.num_rows:
+            filled = _follow_moves(filled, schema, history_of, where)
+        yield from filled.select(rows.names).to_batches()
 
 
-def _named(partials: pa.Table) -> list[str]:
-    flat = partials.column(UNCHANGED).combine_chunks().flatten()
-    return sorted(set(flat.unique().to_pylist()))
-
-
-def _search(schema: TableSchema, columns: Iterable[str], events: str) -> str:
-    """Per key and column: the newest event before the partial one, of the same incarnation,
-    that has the column (`v<i>` its value, `o<i>` its overflow text, `p<i>` where)."""
+def _search(schema: TableSchema, columns: Iterable[str]) -> str:
+    """Per key and column: the newest event up to the partial one that has the column (`f<i>`
+    its value and overflow, `p<i>` where), and where the row's incarnation `began`."""
     parts = []
     for i, name in enumerate(columns):
         has = f"{_FULL} AND NOT coalesce(list_contains(e.{UNCHANGED}, {literal(name)}), FALSE)"
-        parts.append(
-            f"arg_max(struct_pack(v := e.{quoted(name)}, o := e.{OVERFLOW}), {position_of()}) FILTER (WHERE {has}) AS f{i}, "
-            f"max({position_of()}) FILTER (WHERE {has}) AS p{i}"
-        )
+        held = f"struct_pack(v := e.{quoted(name)}, o := e.{OVERFLOW})"
+        parts.append(f"arg_max({held}, {position_of()}) FILTER (WHERE {has}) AS f{i}")
+        parts.append(f"max({position_of()}) FILTER (WHERE {has}) AS p{i}")
     keys = ", ".join(f"p.{quoted(name)}" for name in schema.key)
     began = f"e.{OP} = 'D' OR (e.{OP} = 'U' AND e.{UNCHANGED} IS NOT NULL AND e.{BEFORE} IS NOT NULL)"
+    earlier = f"{same_key(schema.key, 'e', 'p')} AND {position_of()} <= {position_of('p')}"
     return (
         f"SELECT {keys}, max({position_of()}) FILTER (WHERE {began}) AS began, {', '.join(parts)} "
-        f"FROM partial p JOIN {events} e ON {same_key(schema.key, 'e', 'p')} AND {position_of()} <= {position_of('p')} "
-        f"GROUP BY {keys}"
+        f"FROM partial p JOIN event e ON {earlier} GROUP BY {keys}"
     )
 
 
-def _fill(schema: TableSchema, partials: pa.Table, columns: list[str]) -> str:
+def _fill(schema: TableSchema, rows: pa.Schema, columns: list[str]) -> str:
     def usable(i: int) -> str:
         return f"(f.p{i} IS NOT NULL AND (f.began IS NULL OR f.p{i} > f.began))"
 
     chosen = []
-    for field in partials.schema:
+    for field in rows:
         name = quoted(field.name)
         if field.name in columns:
             i = columns.index(field.name)
             take = f"list_contains(p.{UNCHANGED}, {literal(field.name)}) AND {usable(i)}"
             chosen.append(f"CASE WHEN {take} THEN f.f{i}.v ELSE p.{name} END AS {name}")
         elif field.name == UNCHANGED:
-            done = " ".join(
-                f"WHEN c = {literal(column)} THEN NOT {usable(i)}" for i, column in enumerate(columns)
-            )
-            left = f"list_filter(p.{UNCHANGED}, lambda c: CASE {done} ELSE TRUE END)"
+            cases = [f"WHEN c = {literal(column)} THEN NOT {usable(i)}" for i, column in enumerate(columns)]
+            left = f"list_filter(p.{UNCHANGED}, lambda c: CASE {' '.join(cases)} ELSE TRUE END)"
             chosen.append(f"CASE WHEN len({left}) > 0 THEN {left} END AS {name}")
         else:
             chosen.append(f"p.{name}")
+    chosen.append(f"p.{UNCHANGED} AS {_ASKED.name}")
     return f"SELECT {', '.join(chosen)} FROM partial p LEFT JOIN found f ON {same_key(schema.key, 'f', 'p')}"
 
 
-def _merge_overflow(
-    connection: duckdb.DuckDBPyConnection, filled: pa.Table, schema: TableSchema, columns: list[str]
-) -> pa.Table:
-    """Odd values travel in `_overflow`, not in the column: take them along with it."""
+def _odd_values(
+    connection: duckdb.DuckDBPyConnection, schema: TableSchema, columns: list[str]
+) -> dict[tuple[Any, ...], tuple[str | None, ...]]:
+    """By key: the `_overflow` of the events that columns were found in. Mostly empty."""
     carried = " OR ".join(f"f.f{i}.o IS NOT NULL" for i in range(len(columns)))
-    values = ", ".join(f"f.f{i}.o" for i in range(len(columns)))
-    keys = ", ".join(f"f.{quoted(name)}" for name in schema.key)
-    rows = connection.execute(f"SELECT {keys}, {values} FROM found f WHERE {carried}").fetchall()
-    if not rows:
-        return filled
-    width = len(schema.key)
-    sources = {row[:width]: row[width:] for row in rows}
-    original = connection.table("partial").to_arrow_table()
-    wanted = {
-        _key(original, schema, i): set(original.column(UNCHANGED)[i].as_py() or ())
-        for i in range(original.num_rows)
-    }
-    merged = []
-    for i in range(filled.num_rows):
-        key = _key(filled, schema, i)
-        own: dict[str, str] = json.loads(filled.column(OVERFLOW)[i].as_py() or "{}")
-        left = set(filled.column(UNCHANGED)[i].as_py() or ())
-        for column, text in zip(columns, sources.get(key, ()), strict=False):
-            if text is not None and column in wanted[key] - left:
-                own.update({k: v for k, v in json.loads(text).items() if k == column})
-        merged.append(overflow_text(own, schema))
-    return _with_column(filled, OVERFLOW, pa.array(merged, pa.string()))
+    keys = [f"f.{quoted(name)}" for name in schema.key]
+    listed = ", ".join([*keys, *(f"f.f{i}.o" for i in range(len(columns)))])
+    rows = connection.execute(f"SELECT {listed} FROM found f WHERE {carried}").fetchall()
+    return {row[: len(keys)]: row[len(keys) :] for row in rows}
+
+
+def _with_odd_values(
+    filled: pa.Table,
+    schema: TableSchema,
+    columns: list[str],
+    odd: Mapping[tuple[Any, ...], tuple[str | None, ...]],
+) -> pa.Table:
+    """An odd value stands in `_overflow`, not in its column: it comes along with the column."""
+    texts = []
+    for row in filled.select([*schema.key, OVERFLOW, UNCHANGED, _ASKED.name]).to_pylist():
+        own: dict[str, str] = json.loads(row[OVERFLOW] or "{}")
+        taken = set(row[_ASKED.name]) - set(row[UNCHANGED] or ())
+        for column, text in zip(columns, odd.get(tuple(row[name] for name in schema.key), ()), strict=False):
+            if text is not None and column in taken:
+                own.update({name: value for name, value in json.loads(text).items() if name == column})
+        texts.append(overflow_text(own, schema))
+    index = filled.schema.get_field_index(OVERFLOW)
+    return filled.set_column(index, filled.schema.field(index), pa.array(texts, pa.string()))
 
 
 def overflow_text(odd: Mapping[str, str], schema: TableSchema) -> str | None:
@@ -143,21 +141,12 @@ def overflow_text(odd: Mapping[str, str], schema: TableSchema) -> str | None:
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")) if ordered else None
 
 
-def _key(table: pa.Table, schema: TableSchema, row: int) -> tuple[Any, ...]:
-    return tuple(table.column(name)[row].as_py() for name in schema.key)
-
-
-def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    index = table.schema.get_field_index(name)
-    return table.set_column(index, table.schema.field(index), values)
-
-
 def _follow_moves(filled: pa.Table, schema: TableSchema, history_of: HistoryOf, where: str) -> pa.Table:
     """Row by row: only rows that changed key and kept an out-of-line value come here."""
     rows = filled.to_pylist()
     for row in rows:
         if row[UNCHANGED]:
-            own = {name: _text(row[name]) for name in schema.key}
+            own = {name: str(row[name]) for name in schema.key}
             odd = json.loads(row[OVERFLOW] or "{}")
             for column in row[UNCHANGED]:
                 found = _trace(
@@ -171,10 +160,6 @@ def _follow_moves(filled: pa.Table, schema: TableSchema, history_of: HistoryOf, 
     return pa.Table.from_pylist(rows, filled.schema)
 
 
-def _text(value: object) -> str:
-    return str(value)
-
-
 def _trace(
     history_of: HistoryOf,
     key: Mapping[str, str],
@@ -185,7 +170,7 @@ def _trace(
     inclusive: bool = False,
 ) -> dict[str, Any]:
     """The newest event before a position, of the same row under whatever key, with `column`."""
-    events = history_of(key).to_pylist()
+    events: list[dict[str, Any]] = history_of(key).to_pylist()
     events.sort(key=lambda e: (e[EPOCH], e[COMMIT], e[SEQUENCE]), reverse=True)
     for event in events:
         position = (event[EPOCH], event[COMMIT], event[SEQUENCE])

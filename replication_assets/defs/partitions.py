@@ -77,7 +77,8 @@ def requested_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
             "Fix: select the partitions on the asset and materialize them there.",
             allow_retries=False,
         )
-    return context.partition_keys
+    keys: Sequence[str] = context.partition_keys
+    return keys
 
 
 def cells_by_range(keys: Sequence[str], event_dates: EventDates) -> dict[str, set[dt.date]]:
@@ -106,9 +107,9 @@ def dates_to_load(
     if event_dates.column is None:
         if current not in wanted:
             raise dg.Failure(
-                f"{table} declares no date column: a load is filed under the day it is read, and past days hold "
-                f"what was captured then, which no load can bring back. Fix: select {current.isoformat()} (it loads "
-                "the whole id range), or declare event_date=EventDate(column=...).",
+                f"{table} declares no date column: a load is filed under the day it is read, and past days "
+                "hold what was captured then, which no load can bring back. Fix: select "
+                f"{current.isoformat()} (it loads the whole id range), or declare EventDate(column=...).",
                 allow_retries=False,
             )
         return None

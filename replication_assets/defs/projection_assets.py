@@ -53,7 +53,7 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
         kinds={"deltalake"},
         owners=list(table.owners),
         tags=dict(table.tags),
-        description=f"Current rows of `{table.id}`, folded from its events. Set `rebuild` to replay from nothing.",
+        description=f"Current rows of `{table.id}`, folded from its events. `rebuild` replays from nothing.",
     )
     def projected(context: dg.AssetExecutionContext, config: ProjectConfig, replication: Replication):  # type: ignore[no-untyped-def]
         keys = list(partitions.requested_keys(context))
@@ -62,7 +62,7 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
             yield dg.MaterializeResult()
         elif context.run.tags.get(AUTOMATED) != "true":
             raise dg.Failure(
-                f"{', '.join(waiting)}: not loaded yet. Fix: materialize these ranges of {naming.EVENT_STORE} first.",
+                f"{', '.join(waiting)}: not loaded yet. Fix: load them into {naming.EVENT_STORE} first.",
                 allow_retries=False,
             )
 

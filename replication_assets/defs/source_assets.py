@@ -13,7 +13,7 @@ def source_assets(tables: Iterable[Table]) -> list[dg.AssetSpec]:
     return [
         dg.AssetSpec(
             naming.source_key(table.id),
-            description=f"`{table.id.schema}.{table.id.name}` in source `{table.id.source}`, as its sensor last saw it.",
+            description=f"`{table.id.schema}.{table.id.name}` in `{table.id.source}`, as last seen.",
             group_name=naming.plain(table.id.source),
             kinds={"postgres", "table"},
             owners=list(table.owners),

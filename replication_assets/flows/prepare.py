@@ -143,7 +143,7 @@ def current_epoch(source: ChangeSource, store: EventStore) -> int:
     identity = source.identify()
     if identity.system_id != mark.identity.system_id:
         raise SlotLost(
-            f"the server is another one (system {identity.system_id}, captured was {mark.identity.system_id})",
+            f"this is server {identity.system_id}; captured before was {mark.identity.system_id}",
             where=source.name,
             fix=f"run `recover` for {source.name} and load every id range again",
         )
