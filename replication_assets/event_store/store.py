@@ -1,0 +1,39 @@
+"""The event store on Delta Lake: one table of events per source table, one ledger per source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from replication_assets.core.schema import TableId
+from replication_assets.event_store.ledger import DeltaLedger
+from replication_assets.event_store.log import DeltaEventLog
+from replication_assets.event_store.storage import Storage, folder_of, ledger_folder
+
+
+class DeltaEventStore:
+    """See `ports.EventStore`.
+
+    `root` is a local folder or a URL that delta-rs takes (`s3://bucket/prefix`);
+    `storage_options` are delta-rs's own (`AWS_ENDPOINT_URL`, `AWS_REGION` ...), and never
+    shown. Athena, Spark, DuckDB and Polars read the tables in place.
+    """
+
+    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._storage = Storage(root, storage_options)
+
+    def __repr__(self) -> str:
+        return f"DeltaEventStore({self._storage.root!r})"
+
+    @property
+    def root(self) -> str:
+        return self._storage.root
+
+    def uri(self, table: TableId) -> str:
+        """Where the table's log is, for readers of Delta tables."""
+        return self._storage.place(folder_of(table), str(table)).uri
+
+    def log(self, table: TableId) -> DeltaEventLog:
+        return DeltaEventLog(table, self._storage.place(folder_of(table), f"event log of {table}"))
+
+    def ledger(self, source: str) -> DeltaLedger:
+        return DeltaLedger(self._storage.place(ledger_folder(source), f"ledger of {source}"))
