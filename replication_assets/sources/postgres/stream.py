@@ -32,7 +32,8 @@ from replication_assets.sources.postgres.relations import Relations, SchemaChang
 from replication_assets.sources.postgres.slot import find_slot
 from replication_assets.sources.postgres.walsender import WalSender
 
-CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 8 * 2**20
+"""Larger pieces decode no faster and take more memory (measured: 4 to 16 MiB)."""
 _PARTITION_SECONDS = 5.0
 
 
