@@ -99,7 +99,7 @@ def compare_projection(
             reached = max(reached, checkpoint.position)
             rows = fold_range(snapshot, table, id_range, as_of=checkpoint.position.end_of_commit())
             _append(connection, "expected", rows, schema)
-        _fill(connection, "actual", target.rows(), schema)
+        _fill(connection, "actual", target.read(), schema)
         return _compare(connection, table, schema, reached)
 
 

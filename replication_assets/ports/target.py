@@ -54,6 +54,7 @@ class ProjectionTarget(Protocol):
         ones. Repeatable."""
         ...
 
-    def rows(self) -> Iterable[pa.RecordBatch]:
-        """Everything the target holds, with at least the table's columns and `_overflow`."""
+    def read(self) -> Iterable[pa.RecordBatch]:
+        """Everything the target holds at one moment, with at least the table's columns and
+        `_overflow`."""
         ...

@@ -155,6 +155,10 @@ class DeltaTarget:
         with storage_errors(self._location.where(), "opening the dataset"):
             return table.to_pyarrow_dataset()
 
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """See `ports.ProjectionTarget`: one version of the table, batch by batch."""
+        yield from self.dataset().to_batches()
+
     def rows(self, id_range: str | None = None) -> pa.Table:
         """Rows of one range or all, in memory, without the partition column."""
         dataset = self.dataset()
