@@ -52,7 +52,7 @@ def capture_job(source: PostgresSourceConfig) -> dg.JobDefinition:
         description=f"Captures changes of `{source.name}` into the event store.",
         retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
     )
-    def drain(context: dg.OpExecutionContext, replication: Replication) -> None:
+    def drain(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
             _capture(context, replication, source)
 

@@ -37,7 +37,9 @@ def event_store_asset(table: Table) -> dg.AssetsDefinition:
             "what changes afterwards and mark the partitions they touch."
         ),
     )
-    def events(context: dg.AssetExecutionContext, replication: Replication) -> dg.MaterializeResult:
+    def events(
+        context: dg.AssetExecutionContext, replication: dg.ResourceParam[Replication]
+    ) -> dg.MaterializeResult:
         keys = partitions.requested_keys(context)
         with explained():
             _load(context, replication, table, keys)

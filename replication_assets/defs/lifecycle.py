@@ -31,7 +31,7 @@ def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
         name=f"prepare_{naming.plain(name)}",
         description="Publication, slot, logs and id ranges. Safe to repeat.",
     )
-    def prepare_source(context: dg.OpExecutionContext, replication: Replication) -> None:
+    def prepare_source(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
             adapter = replication.source(name)
             tables = prepare(adapter, replication.store(), replication.catalog.tables_of(name))
@@ -48,7 +48,7 @@ def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
         name=f"recover_{naming.plain(name)}",
         description="New slot and epoch; every range must be loaded again.",
     )
-    def recover_source(context: dg.OpExecutionContext, replication: Replication) -> None:
+    def recover_source(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
             position = recover(
                 replication.source(name), replication.store(), replication.catalog.tables_of(name)
@@ -61,7 +61,7 @@ def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
         name=f"drop_slot_{naming.plain(name)}",
         description="Drops our slot and publications. The store stays.",
     )
-    def drop_slot(context: dg.OpExecutionContext, replication: Replication) -> None:
+    def drop_slot(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
             replication.source(name).teardown()
             context.log.info(f"{name}: slot and publications are gone")
@@ -85,7 +85,7 @@ def compaction(tables: list[Table]) -> tuple[dg.JobDefinition, dg.ScheduleDefini
     """Hourly rewriting of small files; facts are never touched."""
 
     @dg.op(description="Rewrites small files of every log into large ones.")
-    def compact_logs(context: dg.OpExecutionContext, replication: Replication) -> None:
+    def compact_logs(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         started = dt.datetime.now(dt.UTC)
         with explained():
             for table in tables:

@@ -55,7 +55,9 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
         tags=dict(table.tags),
         description=f"Current rows of `{table.id}`, folded from its events. `rebuild` replays from nothing.",
     )
-    def projected(context: dg.AssetExecutionContext, config: ProjectConfig, replication: Replication):  # type: ignore[no-untyped-def]
+    def projected(
+        context: dg.AssetExecutionContext, config: ProjectConfig, replication: dg.ResourceParam[Replication]
+    ):  # type: ignore[no-untyped-def]
         keys = list(partitions.requested_keys(context))
         waiting = _project(context, replication, projection, table, keys, rebuild=config.rebuild)
         if not waiting:

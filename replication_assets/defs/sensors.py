@@ -63,7 +63,7 @@ def offset_sensor(source: PostgresSourceConfig, jobs: Sequence[dg.JobDefinition]
         description=f"Watches the change stream of `{source.name}` and keeps one capture going.",
     )
     def offsets(
-        context: dg.SensorEvaluationContext, replication: Replication
+        context: dg.SensorEvaluationContext, replication: dg.ResourceParam[Replication]
     ) -> dg.SensorResult | dg.SkipReason:
         try:
             return _tick(context, replication, source)
