@@ -16,7 +16,7 @@ from replication_assets.event_store import DeltaEventStore
 from replication_assets.event_store.log import DeltaEventLog
 from replication_assets_tests.event_store.samples import ORDERS, ready
 
-SECRET = "canary-9f2c"  # noqa: S105
+SECRET = "canary-9f2c"
 
 
 @dataclass(frozen=True)
