@@ -8,25 +8,17 @@ follow inline. Marks are a view for people; nothing is lost if they are.
 import datetime as dt
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import dagster as dg
 
-from replication_assets.catalog import DeltaProjection, PostgresSourceConfig
-from replication_assets.core.events import ALL_RANGES
-from replication_assets.core.schema import TableId
-from replication_assets.defs import metadata, naming, partitions
+from replication_assets.catalog import PostgresSourceConfig
+from replication_assets.defs import naming
 from replication_assets.defs.failures import explained
-from replication_assets.errors import NotLoaded, SlotBusy
+from replication_assets.defs.following import CaptureMarks, InlineFollower
+from replication_assets.errors import SlotBusy
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, FlushReceipt, capture
-from replication_assets.flows.prepare import ReplicatedTable, open_table
-from replication_assets.flows.project import ProjectReceipt, project_range
-from replication_assets.flows.read import ranges_of
-from replication_assets.ports import CellCount
+from replication_assets.flows.prepare import open_table
 from replication_assets.replication import Replication
-
-REPORT_SECONDS = 10.0
-"""At most so often are partitions marked: an event costs 20 to 70 ms on SQLite."""
 
 HANDOVER_SECONDS = 120.0
 """How long a successor waits for its predecessor to let go of the change stream."""
@@ -72,13 +64,20 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: P
     source, store = replication.source(config.name), replication.store()
     tables = [open_table(source, store, table) for table in replication.catalog.tables_of(config.name)]
     continuous = config.mode == "continuous"
-    marks = _Marks(context, {table.id: table for table in tables})
-    follower = _InlineFollower(context, replication) if continuous else None
+    marks = CaptureMarks(context, {table.id: table for table in tables})
+    follower = InlineFollower(context, replication) if continuous else None
 
     def on_flush(receipt: FlushReceipt) -> None:
         marks.add(receipt)
         if follower is not None:
             follower.follow(receipt)
+        if marks.due:
+            report()
+
+    def report() -> None:
+        marks.report()
+        if follower is not None:
+            follower.report()
 
     policy = FlushPolicy(seconds=0.2) if continuous else FlushPolicy()
     upto = None if continuous else source.status().head
@@ -90,7 +89,7 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: P
     try:
         receipt = _when_free(run)
     finally:
-        marks.report()
+        report()
     context.log.info(
         f"{config.name}: {receipt.rows:,} events in {receipt.flushes} flushes and {receipt.seconds:.1f} s, "
         f"durable up to {receipt.position.commit}"
@@ -132,92 +131,6 @@ def _newest_started(instance: dg.DagsterInstance, source: str) -> str | None:
         dg.RunsFilter(tags={naming.CAPTURE_TAG: source}, statuses=[dg.DagsterRunStatus.STARTED]), limit=1
     )
     return started[0].dagster_run.run_id if started else None
-
-
-@dataclass
-class _Marks:
-    """Rows per partition since the last report, across flushes."""
-
-    context: dg.OpExecutionContext
-    tables: dict[TableId, ReplicatedTable]
-    rows: dict[tuple[TableId, str], int] = field(default_factory=dict)
-    last: FlushReceipt | None = None
-    reported: float = field(default_factory=time.monotonic)
-
-    def add(self, receipt: FlushReceipt) -> None:
-        self.last = receipt
-        for table, cells in receipt.tables.items():
-            for key, rows in self._listed(table, cells).items():
-                self.rows[(table, key)] = self.rows.get((table, key), 0) + rows
-        if time.monotonic() - self.reported >= REPORT_SECONDS:
-            self.report()
-
-    def _listed(self, table: TableId, cells: tuple[CellCount, ...]) -> dict[dg.MultiPartitionKey, int]:
-        new = partitions.register_ranges(self.context.instance, table, {cell.id_range for cell in cells})
-        if new:
-            self.context.log.info(f"{table}: new id ranges {', '.join(new)}")
-        return partitions.listed_cells(self.tables[table].event_dates, cells)
-
-    def report(self) -> None:
-        """One materialization per partition written since the last report."""
-        if self.last is None or not self.rows:
-            return
-        elapsed = max(time.monotonic() - self.reported, 0.001)
-        total = sum(self.rows.values())
-        self.context.log.info(
-            f"{total:,} events in {len(self.rows)} partitions, {total / elapsed:,.0f} a second, lag "
-            f"{self.last.lag_seconds or 0:.1f} s"
-        )
-        for (table, key), rows in self.rows.items():
-            self.context.log_event(
-                dg.AssetMaterialization(
-                    naming.event_store_key(table),
-                    partition=key,
-                    metadata=metadata.captured(self.last, rows, rows / elapsed),
-                )
-            )
-        self.rows, self.reported = {}, time.monotonic()
-
-
-@dataclass
-class _InlineFollower:
-    """Brings projections that follow inline forward at every flush, range by touched range."""
-
-    context: dg.OpExecutionContext
-    replication: Replication
-    reported: dict[dg.AssetKey, dict[str, float]] = field(default_factory=dict)
-
-    def follow(self, receipt: FlushReceipt) -> None:
-        catalog = self.replication.catalog
-        for projection in catalog.projections:
-            if projection.follow == "inline":
-                for table in catalog.projected(projection):
-                    if table.id in receipt.tables:
-                        self._project(
-                            projection, table.id, {cell.id_range for cell in receipt.tables[table.id]}
-                        )
-
-    def _project(self, projection: DeltaProjection, table: TableId, touched: set[str]) -> None:
-        snapshot = self.replication.store().log(table).snapshot()
-        target = self.replication.target(projection, table)
-        for id_range in ranges_of(snapshot):
-            # A control event speaks of every range.
-            if id_range.key in touched or ALL_RANGES in touched:
-                try:
-                    done = project_range(snapshot, table, target, id_range)
-                except NotLoaded as error:
-                    self.context.log.debug(str(error))
-                else:
-                    self._report(naming.projection_key(projection.name, table), done)
-
-    def _report(self, asset: dg.AssetKey, done: ProjectReceipt) -> None:
-        last = self.reported.setdefault(asset, {})
-        if time.monotonic() - last.get(done.id_range.key, -REPORT_SECONDS) >= REPORT_SECONDS:
-            last[done.id_range.key] = time.monotonic()
-            facts = metadata.projected(done)
-            self.context.log_event(
-                dg.AssetMaterialization(asset, partition=done.id_range.key, metadata=facts)
-            )
 
 
 def run_age(record: dg.RunRecord, now: dt.datetime) -> float:

@@ -15,13 +15,26 @@ from replication_assets.errors import NotLoaded
 from replication_assets.flows.project import ProjectReceipt, project_range
 from replication_assets.replication import Replication
 
-FOLLOW = (
-    dg.AutomationCondition.any_deps_updated()
-    & ~dg.AutomationCondition.in_progress()
-    & ~dg.AutomationCondition.any_deps_in_progress()
-)
-"""`eager()` would wait for every partition of the event store to exist, which dates of the
-past never do, and follow the latest date only."""
+
+def following(projection: DeltaProjection) -> dg.AutomationCondition:  # type: ignore[type-arg]
+    """When a range of the projection is brought forward in a run of its own.
+
+    An update of the event store counts until a run was *requested* after it: one that comes
+    while a run is reading is not forgotten when that run ends. Inline projections are updated
+    by the capture itself, which then settles the request. `eager()` would wait for every
+    partition of the event store to exist, which dates of the past never do, and follow the
+    latest date only.
+    """
+    settled = dg.AutomationCondition.newly_requested()
+    if projection.follow == "inline":
+        settled = settled | dg.AutomationCondition.newly_updated()
+    never_filled = dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing()
+    return (
+        (dg.AutomationCondition.any_deps_updated() | never_filled).since(settled)
+        & ~dg.AutomationCondition.in_progress()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+    )
+
 
 AUTOMATED = "dagster/from_automation_condition"
 
@@ -46,7 +59,7 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
         ],
         partitions_def=partitions.id_ranges_def(table.id),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=FOLLOW,
+        automation_condition=following(projection),
         output_required=False,
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL),
         group_name=naming.plain(projection.name),
