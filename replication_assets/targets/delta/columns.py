@@ -58,8 +58,6 @@ def ensure_table(location: Location, schema: TableSchema) -> DeltaTable:
 
 
 def create(location: Location, columns: pa.Schema, mode: str) -> None:
-    if location.local:
-        location.files.create_dir("", recursive=True)
     DeltaTable.create(
         location.uri,
         columns,

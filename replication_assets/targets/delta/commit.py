@@ -38,7 +38,6 @@ class RangeCommit:
     """
 
     id_range: str
-    key: str | None
     expected: Registers | None
     intended: Registers
     added: Sequence[DataFile]
@@ -81,7 +80,7 @@ def commit(location: Location, change: RangeCommit) -> None:
 def _try(table: DeltaTable, change: RangeCommit, removed: Sequence[DataFile]) -> None:
     actions: list[AddAction | RemoveAction] = []
     actions.extend(remove_action(file, change.id_range) for file in removed)
-    actions.extend(add_action(file, change.id_range, change.key) for file in change.added)
+    actions.extend(add_action(file, change.id_range) for file in change.added)
     table.create_write_transaction(
         actions,
         mode="append",

@@ -68,7 +68,7 @@ def match_keys(
         columns = pa.schema([changes.schema.field(name) for name in (*key, *POSITION)])
         connection.register("stored", _reader(stored, columns))
         newer = f"row({_columns('c', width, 3)}) > row({_columns('s', width, 3)})"
-        met: pa.Table = connection.execute(
+        met: pa.Table = connection.sql(
             f"SELECT s.{_FILE}, s.{_ROW}, c.change, {newer} AS newer FROM stored s "
             f"JOIN change c ON {_equal(range(width))}"
         ).to_arrow_table()
@@ -100,7 +100,7 @@ def match_content(
         same = " AND ".join(
             f"{_exact('s', i, field.type)} IS NOT DISTINCT FROM c.c{i}" for i, field in enumerate(fields)
         )
-        met: pa.Table = connection.execute(
+        met: pa.Table = connection.sql(
             f"SELECT {_FILE}, {_ROW}, change FROM ("
             f"SELECT s.{_FILE}, s.{_ROW}, c.change, c.copies, "
             f"row_number() OVER (PARTITION BY c.change ORDER BY s.{_FILE}, s.{_ROW}) AS copy "

@@ -1,7 +1,9 @@
 """Parquet files of a range: written in a stream, read back in a stream.
 
-Files are written before the commit that makes them visible. Their statistics are read from
-the footer that was written, never computed beside it: wrong ones make readers skip rows.
+Files are written before the commit that makes them visible. The log is told their row count
+and no bounds of columns. As soon as one column has bounds, `DeltaTable.to_pyarrow_dataset`
+(deltalake 1.6) takes every column without bounds for empty, and a filter on it silently
+returns nothing. Bounds are in the footers, where row groups are skipped by them.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, RemoveAction
 
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, ID_RANGE
+from replication_assets.core.positions import INT32_MAX, INT64_MAX
 from replication_assets.errors import TargetError
 from replication_assets.targets.delta.location import Location, storage_errors
-from replication_assets.targets.delta.snapshot import DataFile
+from replication_assets.targets.delta.snapshot import DataFile, Newest
 
 ROW_GROUP_BYTES = 16 << 20
 """Arrow memory that is gathered before it is encoded: the writer's memory bound."""
@@ -28,15 +33,17 @@ FILE_BYTES = 512 << 20
 """Arrow memory after which a new file begins: some 100 MB of zstd, the unit of a rewrite."""
 BATCH_ROWS = 65_536
 
+NOTHING: Newest = (0, 0)
+"""Sorts before every position: a commit position of 0 is before any log."""
+
 
 class RangeWriter:
     """New files of one range, invisible until committed. One thread; `abort` deletes them."""
 
-    def __init__(self, location: Location, id_range: str, schema: pa.Schema, key: str | None) -> None:
+    def __init__(self, location: Location, id_range: str, schema: pa.Schema) -> None:
         self._location = location
         self._id_range = id_range
         self._schema = schema
-        self._key = key
         self._gathered: list[pa.RecordBatch] = []
         self._bytes = 0
         self._rows = 0
@@ -64,9 +71,13 @@ class RangeWriter:
         with storage_errors(self._location.where(self._id_range), "reading sizes of written files"):
             infos = self._location.files.get_file_info([path for path, _ in self._written])
         return [
-            _described(path, info.size, footer, self._schema, self._key)
+            DataFile(path, info.size, footer.num_rows)
             for (path, footer), info in zip(self._written, infos, strict=True)
         ]
+
+    def newest(self) -> Newest:
+        """Bounds the (epoch, commit) of the rows in finished files."""
+        return _newest((footer for _, footer in self._written), self._schema)
 
     def abort(self, keep: Collection[str] = ()) -> None:
         """Delete what was written, but for the paths in `keep`. Idempotent."""
@@ -136,40 +147,40 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBa
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _described(path: str, size: int, footer: pq.FileMetaData, schema: pa.Schema, key: str | None) -> DataFile:
-    epochs, commits = span(footer, schema, EPOCH), span(footer, schema, COMMIT_POSITION)
-    newest = (epochs[1], commits[1]) if epochs and commits else None
-    return DataFile(path, size, footer.num_rows, newest, span(footer, schema, key) if key else None)
+def _newest(footers: Iterable[pq.FileMetaData], schema: pa.Schema) -> Newest:
+    """Greatest epoch and greatest commit position of any row; `NOTHING` of no rows."""
+    groups = [footer.row_group(i) for footer in footers for i in range(footer.num_row_groups)]
+    spans = [(span(group, schema, EPOCH), span(group, schema, COMMIT_POSITION)) for group in groups]
+    return (
+        max((epochs[1] if epochs else INT32_MAX for epochs, _ in spans), default=NOTHING[0]),
+        max((commits[1] if commits else INT64_MAX for _, commits in spans), default=NOTHING[1]),
+    )
 
 
-def span(footer: pq.FileMetaData, schema: pa.Schema, column: str) -> tuple[int, int] | None:
-    """Least and greatest value of an integer column; None if some row group does not say."""
+def span(group: pq.RowGroupMetaData, schema: pa.Schema, column: str) -> tuple[int, int] | None:
+    """Least and greatest value of an integer column in a row group; None if it has nulls or
+    does not tell."""
     index = schema.get_field_index(column)
-    if index < 0 or footer.num_columns != len(schema):
+    # Statistics are by leaf: nested columns with several leaves would shift the index.
+    if index < 0 or group.num_columns != len(schema):
         return None
-    found = [footer.row_group(i).column(index).statistics for i in range(footer.num_row_groups)]
-    if not found or any(s is None or not s.has_min_max for s in found):
+    found = group.column(index).statistics
+    if found is None or not found.has_min_max or found.null_count:
         return None
-    return min(s.min for s in found), max(s.max for s in found)
+    return found.min, found.max
 
 
-def add_action(file: DataFile, id_range: str, key: str | None) -> AddAction:
-    """The log's entry of a new file, with the statistics that prune by position and key."""
-    stats: dict[str, object] = {"numRecords": file.rows}
-    low: dict[str, int] = {}
-    high: dict[str, int] = {}
-    if file.newest is not None:
-        high[EPOCH], high[COMMIT_POSITION] = file.newest
-    if key is not None and file.keys is not None:
-        low[key], high[key] = file.keys
-    stats |= {"minValues": low, "maxValues": high, "nullCount": {}}
+def add_action(file: DataFile, id_range: str) -> AddAction:
     now = time.time_ns() // 1_000_000
-    return AddAction(file.path, file.size, {ID_RANGE: id_range}, now, True, json.dumps(stats))
+    stats = json.dumps({"numRecords": file.rows})
+    return AddAction(file.path, file.size, {ID_RANGE: id_range}, now, True, stats)
 
 
 def remove_action(file: DataFile, id_range: str) -> RemoveAction:
     now = time.time_ns() // 1_000_000
-    return RemoveAction(file.path, True, now, size=file.size, partition_values={ID_RANGE: id_range})
+    # The log percent-encodes paths, and deltalake encodes what it is given once more.
+    path = unquote(file.path)
+    return RemoveAction(path, True, now, size=file.size, partition_values={ID_RANGE: id_range})
 
 
 def delete_files(location: Location, paths: Iterable[str]) -> None:
@@ -179,22 +190,41 @@ def delete_files(location: Location, paths: Iterable[str]) -> None:
             location.files.delete_file(path)
 
 
+@dataclass(frozen=True, slots=True)
+class KeySpan:
+    """Keys from `low` to `high` of an integer column, of which a scan is in search."""
+
+    column: str
+    low: int
+    high: int
+
+    def may_be_in(self, group: pq.RowGroupMetaData, schema: pa.Schema) -> bool:
+        held = span(group, schema, self.column)
+        return held is None or (held[0] <= self.high and self.low <= held[1])
+
+
 def scan(
-    location: Location, files: Sequence[DataFile], columns: Sequence[str]
+    location: Location, files: Sequence[DataFile], columns: Sequence[str], wanted: KeySpan | None = None
 ) -> Iterator[tuple[int, int, pa.RecordBatch]]:
     """Batches of the files as (index of the file, row number of the first row, rows).
 
-    Files are read one after the other, in row order. Columns that a file lacks are left out.
+    Files are read one after the other, in row order; row groups that cannot hold a key of
+    `wanted` are skipped. Columns that a file lacks are left out.
     """
     for number, file in enumerate(files):
         with storage_errors(location.where(), f"reading {file.path}"), _opened(location, file) as parquet:
-            names = parquet.schema_arrow.names
-            wanted = [name for name in columns if name in names]
+            schema = parquet.schema_arrow
+            held = [name for name in columns if name in schema.names]
             first = 0
-            for batch in parquet.iter_batches(BATCH_ROWS, columns=wanted):
-                # A dot in a name reads as a path: selecting `a` also returns `a.b`.
-                yield number, first, batch.select(wanted)
-                first += batch.num_rows
+            for i in range(parquet.num_row_groups):
+                group = parquet.metadata.row_group(i)
+                if wanted is None or wanted.may_be_in(group, schema):
+                    start = first
+                    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[i], columns=held):
+                        # A dot in a name reads as a path: selecting `a` also returns `a.b`.
+                        yield number, start, batch.select(held)
+                        start += batch.num_rows
+                first += group.num_rows
 
 
 def _opened(location: Location, file: DataFile) -> pq.ParquetFile:

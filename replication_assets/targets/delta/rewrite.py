@@ -20,8 +20,8 @@ from replication_assets.core.sql import Spill
 from replication_assets.errors import TargetError
 from replication_assets.targets.delta.location import Location
 from replication_assets.targets.delta.matching import Matches, Numbers, match_content, match_keys
-from replication_assets.targets.delta.parts import BATCH_ROWS, RangeWriter, scan
-from replication_assets.targets.delta.snapshot import DataFile
+from replication_assets.targets.delta.parts import BATCH_ROWS, KeySpan, RangeWriter, scan
+from replication_assets.targets.delta.snapshot import DataFile, Newest
 from replication_assets.targets.delta.unchanged import fill_unchanged, is_partial, refuse_without_stored_row
 
 SMALL_BYTES = 32 << 20
@@ -57,8 +57,8 @@ class Rewrite:
         key = self.schema.key
         identity = [*key, *POSITION]
         changes = pa.concat_tables([upserts.select(identity), deletes.select(identity)])
-        held = self._that_may_hold(changes)
-        matches = match_keys(changes, scan(self.location, held, identity), key, self.spill, self.where)
+        stored_keys = scan(self.location, self.files, identity, self._span(changes))
+        matches = match_keys(changes, stored_keys, key, self.spill, self.where)
         if len(np.unique(matches.change)) < len(matches.change):
             raise TargetError("the range holds a key twice", where=self.where, fix="replace the range")
         kept = np.ones(changes.num_rows, np.bool_)
@@ -72,7 +72,7 @@ class Rewrite:
         )
         wanted = np.zeros(changes.num_rows, np.bool_)
         wanted[: upserts.num_rows] = partial
-        removed, stored, owners = self._take_out(held, matches, wanted)
+        removed, stored, owners = self._take_out(matches, wanted)
         self._write(upserts.filter(pa.array(kept & ~partial)))
         if stored is not None:
             self._write(fill_unchanged(upserts.take(pa.array(owners)), stored, self.schema))
@@ -97,25 +97,21 @@ class Rewrite:
         moved = Matches(
             matches.file[of_files] - 1, matches.row[of_files], matches.change[of_files], matches.stale
         )
-        removed, _, _ = self._take_out(self.files, moved, np.zeros(deletes.num_rows, np.bool_))
+        removed, _, _ = self._take_out(moved, np.zeros(deletes.num_rows, np.bool_))
         self._write(upserts.filter(pa.array(left)))
         return removed
 
-    def _that_may_hold(self, changes: pa.Table) -> list[DataFile]:
-        """Files whose span of the first key column meets that of the changes."""
-        if changes.num_rows == 0:
-            return []
-        first = changes[self.schema.key[0]]
-        if not pa.types.is_integer(first.type) or first.null_count:
-            return list(self.files)
-        span = pc.min_max(first)
-        low, high = span["min"].as_py(), span["max"].as_py()
-        return [
-            file for file in self.files if file.keys is None or (file.keys[0] <= high and low <= file.keys[1])
-        ]
+    def _span(self, changes: pa.Table) -> KeySpan | None:
+        """Where the changed keys lie, if they are integers."""
+        column = self.schema.key[0]
+        first = changes[column]
+        if not pa.types.is_integer(first.type) or first.null_count or changes.num_rows == 0:
+            return None
+        bounds = pc.min_max(first)
+        return KeySpan(column, bounds["min"].as_py(), bounds["max"].as_py())
 
     def _take_out(
-        self, files: Sequence[DataFile], matches: Matches, wanted: np.typing.NDArray[np.bool_]
+        self, matches: Matches, wanted: np.typing.NDArray[np.bool_]
     ) -> tuple[set[str], pa.Table | None, Numbers]:
         """Copy the touched files but for the matched rows.
 
@@ -123,13 +119,13 @@ class Rewrite:
         with the number of that change.
         """
         touched = [int(n) for n in np.unique(matches.file)]
-        rewritten = {files[n].path for n in touched}
+        rewritten = {self.files[n].path for n in touched}
         merged = crowded([file for file in self.files if file.path not in rewritten])
         taken: list[pa.RecordBatch] = []
         owners: list[Numbers] = [np.empty(0, np.int64)]
         for n in touched:
             rows, changes = matches.rows_of(n)
-            for _, first, batch in scan(self.location, [files[n]], self.columns):
+            for _, first, batch in scan(self.location, [self.files[n]], self.columns):
                 low, high = np.searchsorted(rows, [first, first + batch.num_rows])
                 gone, by = rows[low:high] - first, changes[low:high]
                 stays = np.ones(batch.num_rows, np.bool_)
@@ -161,15 +157,15 @@ def crowded(files: Sequence[DataFile]) -> list[DataFile]:
     return small if len(small) >= SMALL_FILES else []
 
 
-def may_be_appended(files: Sequence[DataFile], upserts: pa.Table) -> bool:
-    """Whether every upsert is newer than every stored row, by the files' statistics.
+def may_be_appended(newest: Newest, upserts: pa.Table) -> bool:
+    """Whether every upsert is newer than every stored row, none of which is beyond `newest`.
 
     An insert as old as a stored row may be that very row, come a second time.
     """
     if upserts.num_rows == 0:
         return True
     oldest = (pc.min(upserts[EPOCH]).as_py(), pc.min(upserts[COMMIT_POSITION]).as_py())
-    return all(file.newest is not None and file.newest < oldest for file in files)
+    return bool(newest < oldest)
 
 
 def _numbered(table: pa.Table) -> Iterator[tuple[int, pa.RecordBatch]]:

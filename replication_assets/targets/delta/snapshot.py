@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
+from itertools import starmap
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import Transaction
 
-from replication_assets.core.events import COMMIT_POSITION, EPOCH, ID_RANGE
+from replication_assets.core.events import ID_RANGE
 from replication_assets.core.positions import Position
 from replication_assets.errors import TargetError
 from replication_assets.ports import RangeCheckpoint
@@ -30,14 +31,15 @@ from replication_assets.targets.delta.location import Location, storage_errors
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """An active file of a range. `newest` bounds the (epoch, commit) of its rows from above;
-    `keys` is the span of its first key column where that is an integer."""
+    """An active file of a range."""
 
     path: str
     size: int
     rows: int
-    newest: tuple[int, int] | None = None
-    keys: tuple[int, int] | None = None
+
+
+Newest = tuple[int, int]
+"""An (epoch, commit) that no row's is greater than."""
 
 
 def fingerprint(files: Iterable[DataFile]) -> int:
@@ -48,7 +50,11 @@ def fingerprint(files: Iterable[DataFile]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """The int64 registers of one range, named as the fields are."""
+    """The int64 registers of one range, named as the fields are.
+
+    `newest_epoch` and `newest_commit` bound the positions of the rows; those of a load can be
+    beyond the checkpoint, which is how far the changes are applied.
+    """
 
     baseline: int
     epoch: int
@@ -56,11 +62,18 @@ class Registers:
     sequence: int
     rows: int
     files: int
+    newest_epoch: int
+    newest_commit: int
 
     @classmethod
-    def of(cls, checkpoint: RangeCheckpoint, files: Iterable[DataFile]) -> Registers:
+    def of(cls, checkpoint: RangeCheckpoint, files: Iterable[DataFile], newest: Newest) -> Registers:
         at = checkpoint.position
-        return cls(checkpoint.baseline, at.epoch, at.commit, at.sequence, checkpoint.rows, fingerprint(files))
+        names = fingerprint(files)
+        return cls(checkpoint.baseline, at.epoch, at.commit, at.sequence, checkpoint.rows, names, *newest)
+
+    @property
+    def newest(self) -> Newest:
+        return self.newest_epoch, self.newest_commit
 
     @classmethod
     def read(cls, table: DeltaTable, id_range: str) -> Registers | None:
@@ -99,11 +112,8 @@ class RangeSnapshot:
 NEVER_FILLED = RangeSnapshot(None, ())
 
 
-def read_range(location: Location, table: DeltaTable, id_range: str, key: str | None = None) -> RangeSnapshot:
-    """The range in this version. `key`: an integer column whose span per file is wanted.
-
-    Raises TargetError if the table is not one of ours.
-    """
+def read_range(location: Location, table: DeltaTable, id_range: str) -> RangeSnapshot:
+    """The range in this version. Raises TargetError if the table is not one of ours."""
     with storage_errors(location.where(id_range), "reading the log"):
         if table.metadata().partition_columns != [ID_RANGE]:
             raise TargetError(
@@ -112,33 +122,17 @@ def read_range(location: Location, table: DeltaTable, id_range: str, key: str | 
                 fix="choose another root, or remove that table",
             )
         actions = pa.table(table.get_add_actions(flatten=True))
-        return RangeSnapshot(Registers.read(table, id_range), _files(actions, id_range, key))
+        return RangeSnapshot(Registers.read(table, id_range), _files(actions, id_range))
 
 
-def _files(actions: pa.Table, id_range: str, key: str | None) -> tuple[DataFile, ...]:
+def _files(actions: pa.Table, id_range: str) -> tuple[DataFile, ...]:
     if actions.num_rows == 0:
         return ()
     own = actions.filter(pc.equal(actions[f"partition.{ID_RANGE}"], id_range))
-    epochs, commits = _stat(own, f"max.{EPOCH}"), _stat(own, f"max.{COMMIT_POSITION}")
-    lows, highs = _stat(own, f"min.{key}"), _stat(own, f"max.{key}")
-    rows = zip(own["path"].to_pylist(), own["size_bytes"].to_pylist(), _stat(own, "num_records"), strict=True)
-    return tuple(
-        # A file without a row count is not ours; -1 makes the sum disagree.
-        DataFile(
-            path, size, -1 if count is None else count, _pair(epochs[i], commits[i]), _pair(lows[i], highs[i])
-        )
-        for i, (path, size, count) in enumerate(rows)
-    )
-
-
-def _stat(actions: pa.Table, name: str) -> list[int | None]:
-    values: list[int | None]
-    values = actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
-    return values
-
-
-def _pair(low: int | None, high: int | None) -> tuple[int, int] | None:
-    return None if low is None or high is None else (low, high)
+    # A file without a row count is not ours; -1 makes the sum disagree.
+    counts = pc.fill_null(own["num_records"], -1)
+    columns = (own["path"], own["size_bytes"], counts)
+    return tuple(starmap(DataFile, zip(*(column.to_pylist() for column in columns), strict=True)))
 
 
 def has_deletion_vectors(table: DeltaTable) -> bool:

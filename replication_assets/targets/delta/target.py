@@ -8,7 +8,7 @@ range is filled anew.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import pyarrow as pa
@@ -37,8 +37,6 @@ from replication_assets.targets.delta.parts import RangeWriter
 from replication_assets.targets.delta.rewrite import Rewrite, may_be_appended
 from replication_assets.targets.delta.snapshot import (
     NEVER_FILLED,
-    DataFile,
-    RangeSnapshot,
     Registers,
     files_are_there,
     has_deletion_vectors,
@@ -101,13 +99,15 @@ class DeltaTarget:
             )
         before = read_range(self._location, table, id_range)
         wanted = row_schema(schema).names
-        with self._writer(table, id_range, schema) as writer:
+        with self._writer(table, id_range) as writer:
             for batch in rows:
                 self._require_columns(id_range, batch.schema.names, wanted)
                 writer.write(batch)
             added = writer.finish()
             checkpoint = RangeCheckpoint(baseline, position, sum(file.rows for file in added))
-            self._commit(id_range, schema, before, checkpoint, added, lambda _: True)
+            intended = Registers.of(checkpoint, added, writer.newest())
+            change = RangeCommit(id_range, before.registers, intended, added, lambda _: True)
+            commit(self._location, change)
         return checkpoint
 
     def apply(
@@ -132,19 +132,22 @@ class DeltaTarget:
             return reached
         self._require_changes(id_range, schema, changes, position)
         table = ensure_table(self._location, schema)
-        before = read_range(self._location, table, id_range, _integer_key(schema))
-        if before.checkpoint() != reached:
+        before = read_range(self._location, table, id_range)
+        if before.registers is None or before.checkpoint() != reached:
             raise moved(self._location, id_range)
         upserts, deletes = (_after(rows, reached.position) for rows in (changes.upserts, changes.deletes))
-        with self._writer(table, id_range, schema) as writer:
+        appends = changes.insert_only and may_be_appended(before.registers.newest, upserts)
+        with self._writer(table, id_range) as writer:
             columns = tuple(file_columns(table).names)
             rewrite = Rewrite(self._location, id_range, schema, before.files, columns, writer, self._spill)
-            removed = _rewritten(rewrite, upserts, deletes, changes.insert_only)
+            removed = _rewritten(rewrite, upserts, deletes, appends)
             added = writer.finish()
-            gone = sum(file.rows for file in before.files if file.path in removed)
-            count = reached.rows - gone + sum(file.rows for file in added)
-            checkpoint = RangeCheckpoint(baseline, position, count)
-            self._commit(id_range, schema, before, checkpoint, added, lambda file: file.path in removed)
+            files = [*(file for file in before.files if file.path not in removed), *added]
+            checkpoint = RangeCheckpoint(baseline, position, sum(file.rows for file in files))
+            newest = max(before.registers.newest, writer.newest())
+            intended = Registers.of(checkpoint, files, newest)
+            change = RangeCommit(id_range, before.registers, intended, added, lambda f: f.path in removed)
+            commit(self._location, change)
         return checkpoint
 
     # --- readers and upkeep ---
@@ -244,9 +247,9 @@ class DeltaTarget:
             )
 
     @contextmanager
-    def _writer(self, table: DeltaTable, id_range: str, schema: TableSchema) -> Iterator[RangeWriter]:
+    def _writer(self, table: DeltaTable, id_range: str) -> Iterator[RangeWriter]:
         """A writer whose files are deleted on any failure, unless a commit refers to them."""
-        writer = RangeWriter(self._location, id_range, file_columns(table), _integer_key(schema))
+        writer = RangeWriter(self._location, id_range, file_columns(table))
         try:
             yield writer
         except BaseException:
@@ -261,29 +264,11 @@ class DeltaTarget:
             active = () if table is None else read_range(self._location, table, id_range).files
             writer.abort(keep={file.path for file in active})
 
-    def _commit(
-        self,
-        id_range: str,
-        schema: TableSchema,
-        before: RangeSnapshot,
-        checkpoint: RangeCheckpoint,
-        added: list[DataFile],
-        removed: Callable[[DataFile], bool],
-    ) -> None:
-        left = [file for file in before.files if not removed(file)]
-        intended = Registers.of(checkpoint, [*left, *added])
-        key = _integer_key(schema)
-        commit(
-            self._location,
-            RangeCommit(id_range, key, before.registers, intended, added, removed),
-        )
 
-
-def _rewritten(rewrite: Rewrite, upserts: pa.Table, deletes: pa.Table, insert_only: bool) -> set[str]:
+def _rewritten(rewrite: Rewrite, upserts: pa.Table, deletes: pa.Table, appends: bool) -> set[str]:
     if not rewrite.schema.key:
         return rewrite.replace_content(upserts, deletes)
-    appends = insert_only and deletes.num_rows == 0 and upserts[UNCHANGED].null_count == upserts.num_rows
-    if appends and may_be_appended(rewrite.files, upserts):
+    if appends and deletes.num_rows == 0 and upserts[UNCHANGED].null_count == upserts.num_rows:
         return rewrite.append(upserts)
     return rewrite.replace_keys(upserts, deletes)
 
@@ -296,10 +281,3 @@ def _after(rows: pa.Table, position: Position) -> pa.Table:
     return rows.filter(
         pc.or_(pc.greater(epoch, position.epoch), pc.and_(pc.equal(epoch, position.epoch), in_epoch))
     )
-
-
-def _integer_key(schema: TableSchema) -> str | None:
-    """The first key column if files can be told apart by its span."""
-    if schema.key and pa.types.is_integer(schema.column(schema.key[0]).arrow):
-        return schema.key[0]
-    return None
