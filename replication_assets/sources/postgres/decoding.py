@@ -88,9 +88,8 @@ class Decoder:
         return work
 
     def _decode_rows(self, frames: Frames, relation: Relation, messages: Ints, decoded: Decoded) -> None:
-        at = self._position(frames, int(messages[0]), int(frames.sequence[messages[0]]))
-        table, changes = self._relations.resolve(relation, at)
-        decoded.schema_changes += changes
+        first = int(messages[0])
+        table = self._resolve(frames, relation, first, int(frames.sequence[first]), decoded)[0]
         if table is None:
             return
         schema = self._relations.schema(table)
@@ -101,35 +100,41 @@ class Decoder:
         decoded.batches.append(EventBatch(table, schema, rows))
 
     def _truncate(self, frames: Frames, message: int, truncation: Truncation, decoded: Decoded) -> None:
-        """TRUNCATE of a partitioned table lists its partitions beside it; of partitions alone,
-        rows go that no event names."""
-        emptied: set[TableId] = set()
-        partial: dict[TableId, tuple[str, Position]] = {}
+        """TRUNCATE of a partitioned table lists its partitions and not the table. One of some
+        partitions alone takes rows that no event names."""
+        partitions: dict[TableId, dict[int, tuple[str, Position]]] = {}
         for offset, oid in enumerate(truncation.relations):
-            at = self._position(frames, message, truncation.first_sequence + offset)
             relation = self._shape_at(oid, message)
-            table, changes = self._relations.resolve(relation, at)
-            decoded.schema_changes += changes
+            table, at = self._resolve(frames, relation, message, truncation.first_sequence + offset, decoded)
             if table is None:
                 continue
-            if (relation.schema, relation.name) == (table.schema, table.name):
-                emptied.add(table)
-                clock = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(
-                    microseconds=int(frames.committed_at[message])
-                )
-                decoded.truncated.append((table, at, clock, int(frames.xid[message])))
+            if relation.is_called(table):
+                decoded.truncated.append(_truncated(frames, message, table, at))
             else:
-                partial.setdefault(table, (f"{relation.schema}.{relation.name}", at))
-        for table, (name, at) in partial.items():
-            if table not in emptied:
+                partitions.setdefault(table, {})[oid] = (f"{relation.schema}.{relation.name}", at)
+        for table, emptied in partitions.items():
+            name, at = next(iter(emptied.values()))
+            if self._relations.holds_all_rows(table, emptied.keys()):
+                decoded.truncated.append(_truncated(frames, message, table, at))
+            else:
                 reason = f"partition {name} was truncated, without the rest of the table"
                 schema = self._relations.schema(table)
                 decoded.schema_changes.append((table, schema, SchemaChanged(at, True, reason)))
+
+    def _resolve(
+        self, frames: Frames, relation: Relation, message: int, sequence: int, decoded: Decoded
+    ) -> tuple[TableId | None, Position]:
+        at = Position(self._epoch, int(frames.commit[message]), sequence)
+        table, changes = self._relations.resolve(relation, at, int(frames.xid[message]))
+        decoded.schema_changes += changes
+        return table, at
 
     def _shape_at(self, oid: int, message: int) -> Relation:
         shapes = self._shapes.get(oid, [])
         number = bisect_right([at for at, _ in shapes], message)
         return shapes[number - 1][1] if number else self._relations.current(oid)
 
-    def _position(self, frames: Frames, message: int, sequence: int) -> Position:
-        return Position(self._epoch, int(frames.commit[message]), sequence)
+
+def _truncated(frames: Frames, message: int, table: TableId, at: Position) -> Truncated:
+    clock = dt.timedelta(microseconds=int(frames.committed_at[message]))
+    return table, at, dt.datetime.fromtimestamp(0, dt.UTC) + clock, int(frames.xid[message])

@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from replication_assets.core.schema import TableId
 from replication_assets.errors import DecodeError
 
 Ints = npt.NDArray[np.int64]
@@ -64,6 +65,9 @@ class Relation:
     name: str
     replica_identity: str
     columns: tuple[RelationColumn, ...]
+
+    def is_called(self, table: TableId) -> bool:
+        return (self.schema, self.name) == (table.schema, table.name)
 
     @classmethod
     def parse(cls, payload: bytes) -> Relation:

@@ -11,7 +11,7 @@ is told at that row's position and never at one that is already stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +66,6 @@ class Relations:
                     watched.oid, watched.is_partitioned = found.oid, found.kind == "p"
         self._look_up_leaves()
 
-    @property
-    def has_partitioned(self) -> bool:
-        return any(watched.is_partitioned for watched in self._watched.values())
-
     def schema(self, table: TableId) -> TableSchema:
         return self._watched[table].schema
 
@@ -84,22 +80,29 @@ class Relations:
         """Take note of a Relation message; rows after it are of this shape."""
         self._current[relation.oid] = relation
 
-    def is_root(self, oid: int, table: TableId) -> bool:
-        """Whether the relation is the declared table itself rather than a partition of it."""
-        relation = self._current.get(oid)
-        return relation is not None and (relation.schema, relation.name) == (table.schema, table.name)
-
-    def resolve(self, relation: Relation, at: Position) -> tuple[TableId | None, list[SchemaChange]]:
-        """The declared table of a relation whose next row is at `at`, None if it has none; and
-        what changed with it."""
-        known = self._resolved.get(relation.oid)
-        if known is not None and known[0] is relation:
-            return known[1], []
+    def resolve(
+        self, relation: Relation, at: Position, xid: int
+    ) -> tuple[TableId | None, list[SchemaChange]]:
+        """The declared table of a relation whose next row is at `at`, written by transaction
+        `xid`; None if it has none. And what changed with it."""
+        resolved = self._resolved.get(relation.oid)
+        if resolved is not None and resolved[0] is relation:
+            return resolved[1], []
         with source_errors(self._where):
             table = self._owner(relation)
-            changes = self._lost(relation, at) if table is None else self._changed(table, relation, at)
-        self._resolved[relation.oid] = (relation, table)
+            if table is None:
+                changes, settled = self._lost(relation, at), True
+            else:
+                changes, settled = self._changed(table, relation, at, xid)
+        if settled:
+            self._resolved[relation.oid] = (relation, table)
         return table, changes
+
+    def holds_all_rows(self, table: TableId, leaves: Set[int]) -> bool:
+        """Whether these partitions are all that the table has: emptying them empties it."""
+        with source_errors(self._where):
+            changes = self._map_leaves(self._watched[table])
+        return changes is not None and changes.leaves.keys() <= leaves
 
     def partitions(self) -> list[tuple[TableId, PartitionChanges]]:
         """Partitions that came or went since the last look."""
@@ -154,14 +157,16 @@ class Relations:
 
     # --- which columns -------------------------------------------------------------------
 
-    def _changed(self, table: TableId, relation: Relation, at: Position) -> list[SchemaChange]:
+    def _changed(
+        self, table: TableId, relation: Relation, at: Position, xid: int
+    ) -> tuple[list[SchemaChange], bool]:
         watched = self._watched[table]
         changes = []
-        if self.is_root(relation.oid, table) and watched.oid != relation.oid:
+        if relation.is_called(table) and watched.oid != relation.oid:
             changes.append(_reload(watched, at, "the table was replaced by another of the same name"))
             watched.oid = relation.oid
         catalog = catalog_columns(self._session(), watched.oid or relation.oid)
-        columns = relation_columns(self._session(), relation, catalog)
+        columns, settled = relation_columns(self._session(), relation, watched.schema, catalog, xid)
         filled = {name for name, column in catalog.items() if column.filled}
         difference = compare(watched.schema, columns, filled)
         moved_key = _identity_change(self._described.get(relation.oid), relation)
@@ -175,7 +180,7 @@ class Relations:
             changes.append((table, watched.schema, event))
         elif moved_key:
             changes.append(_reload(watched, at, moved_key))
-        return changes
+        return changes, settled
 
 
 def _identity_change(before: Relation | None, now: Relation) -> str:

@@ -25,11 +25,13 @@ from replication_assets.sources.postgres.types import Attribute, resolve_columns
 
 @dataclass(frozen=True, slots=True)
 class CatalogColumn:
-    """A column in the catalog now. `filled`: rows older than it may hold a value in it."""
+    """A column in the catalog now. `filled`: rows older than it may hold a value in it.
+    `changed_by` is the transaction that wrote the entry."""
 
     ordinal: int
     nullable: bool
     filled: bool
+    changed_by: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def catalog_columns(session: psycopg.Connection[Any], oid: int) -> dict[str, Cat
         " coalesce(bool_or(NOT a.attnotnull) FILTER (WHERE a.attrelid = %(oid)s), true),"
         " bool_or(a.atthasmissing OR a.atthasdef OR a.attidentity <> '' OR"
         "   coalesce(t.typtype = 'd' AND (t.typdefault IS NOT NULL OR t.typbasetype = ANY("
-        "     SELECT oid FROM pg_catalog.pg_type WHERE typtype = 'd')), true))"
+        "     SELECT oid FROM pg_catalog.pg_type WHERE typtype = 'd')), true)),"
+        " min(a.xmin::text::bigint) FILTER (WHERE a.attrelid = %(oid)s)"
         " FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
         " WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = ANY("
         "   SELECT relid FROM pg_catalog.pg_partition_tree(%(oid)s) UNION SELECT %(oid)s::regclass)"
@@ -145,25 +148,43 @@ def catalog_columns(session: psycopg.Connection[Any], oid: int) -> dict[str, Cat
         {"oid": oid},
     ).fetchall()
     return {
-        name: CatalogColumn(ordinal, nullable, filled)
-        for name, ordinal, nullable, filled in rows
+        name: CatalogColumn(ordinal, nullable, filled, changed_by)
+        for name, ordinal, nullable, filled, changed_by in rows
         if ordinal is not None
     }
 
 
 def relation_columns(
-    session: psycopg.Connection[Any], relation: Relation, catalog: Mapping[str, CatalogColumn]
-) -> tuple[Column, ...]:
-    """Columns of a Relation message, numbered by the catalog of the table they belong to, in
-    that table's order: a partition may have another."""
-    attributes = []
+    session: psycopg.Connection[Any],
+    relation: Relation,
+    known: TableSchema,
+    catalog: Mapping[str, CatalogColumn],
+    xid: int,
+) -> tuple[tuple[Column, ...], bool]:
+    """Columns of a Relation message whose next row transaction `xid` wrote, in the order of
+    the table they belong to (a partition may have another); and whether all are settled.
+
+    Numbers are the catalog's, which may be ahead of the stream: a column that was dropped and
+    added again looks the same in both Relation messages. It keeps the number that is known,
+    and is not settled, before a row of the transaction that changed it or of a later one.
+    """
+    before = {column.name: column for column in known.columns}
+    attributes, settled = [], True
     for column in relation.columns:
-        known = catalog.get(column.name)
-        ordinal, nullable = (known.ordinal, known.nullable) if known else (None, True)
+        old, now = before.get(column.name), catalog.get(column.name)
+        ordinal = now.ordinal if now else old.ordinal if old else None
+        if now and old and old.ordinal not in (None, now.ordinal) and _precedes(xid, now.changed_by):
+            ordinal, settled = old.ordinal, False
+        nullable = now.nullable if now else True
         attributes.append(Attribute(column.name, column.type_oid, column.typmod, ordinal, nullable))
     columns = resolve_columns(session, attributes)
-    last = len(catalog) + max((c.ordinal or 0 for c in columns), default=0)
-    return tuple(sorted(columns, key=lambda column: column.ordinal or last))
+    last = 1 + max((column.ordinal or 0 for column in columns), default=0)
+    return tuple(sorted(columns, key=lambda column: column.ordinal or last)), settled
+
+
+def _precedes(xid: int, other: int) -> bool:
+    """Transaction ids are 32 bits and wrap around."""
+    return (xid - other) & 0x80000000 != 0
 
 
 # --- partitions --------------------------------------------------------------------------

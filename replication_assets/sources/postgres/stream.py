@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -21,7 +22,7 @@ import psycopg
 from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SlotLost, SourceError
+from replication_assets.errors import SlotLost, SourceError, SourceNotReady
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.decoding import Decoded, Decoder
@@ -34,7 +35,8 @@ from replication_assets.sources.postgres.walsender import WalSender
 
 CHUNK_BYTES = 8 * 2**20
 """Larger pieces decode no faster and take more memory (measured: 4 to 16 MiB)."""
-_PARTITION_SECONDS = 5.0
+CATALOG_SECONDS = 5.0
+"""How often the catalog is asked for what the stream does not tell."""
 
 
 @contextmanager
@@ -58,6 +60,7 @@ def open_changes(
     Raises:
         SlotBusy: another session reads the slot.
         SlotLost: the slot is missing or invalidated, or changes after `after` were consumed.
+        SourceNotReady: a table is not published.
     """
     if not 0 < chunk_bytes <= 2**29:
         raise ValueError("chunk_bytes must be between 1 and 512 MiB")
@@ -70,10 +73,12 @@ def open_changes(
         sender.start(names.publications, after)
         # The slot is ours now, and asked again: nobody can have moved it since.
         start = after if confirmed_at(session, names.slot, after) == after else after + 1
+        check_published(session, names, tables)
         relations = Relations(session.get, tables, connection.where)
         reader = Reader(sender, start=start, upto=upto, log_end=session.log_end, piece_bytes=chunk_bytes)
         decoder = Decoder(relations, epoch, connection.where)
-        yield PostgresChanges(session, reader, decoder, relations, epoch, stop)
+        published = partial(check_published, session, names, tables)
+        yield PostgresChanges(session, reader, decoder, relations, published, epoch, stop)
 
 
 class Session:
@@ -132,6 +137,37 @@ def confirmed_at(session: Session, name: str, after: int) -> int:
     )
 
 
+def check_published(
+    session: Session, names: CaptureNames, tables: Sequence[tuple[TableId, TableSchema]]
+) -> None:
+    """Servers from 18 on pass over a publication that is gone, and with it every change.
+
+    Raises:
+        SourceNotReady: naming the tables that exist and are not published.
+    """
+    with source_errors(session.where):
+        rows = (
+            session.get()
+            .execute(
+                "SELECT n.nspname, c.relname FROM unnest(%s::text[], %s::text[]) AS t(schema, name)"
+                " JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema"
+                " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.name"
+                " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_publication p"
+                "  JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid"
+                "  WHERE p.pubname = ANY(%s) AND r.prrelid = c.oid)",
+                ([t.schema for t, _ in tables], [t.name for t, _ in tables], list(names.publications)),
+            )
+            .fetchall()
+        )
+    if rows:
+        listed = ", ".join(f"{schema}.{name}" for schema, name in rows)
+        raise SourceNotReady(
+            f"publications {names.publication} and {names.append_publication} do not publish {listed}",
+            where=session.where,
+            fix="set the capture up again, and load these tables again: their changes were not kept",
+        )
+
+
 def _hang_up(sender: WalSender) -> None:
     sender.close()
     try:
@@ -151,11 +187,13 @@ class PostgresChanges:
         reader: Reader,
         decoder: Decoder,
         relations: Relations,
+        check_published: Callable[[], None],
         epoch: int,
         stop: Callable[[], bool],
     ) -> None:
         self._session, self._reader, self._decoder = session, reader, decoder
-        self._relations, self._epoch, self._stop = relations, epoch, stop
+        self._relations, self._check_published = relations, check_published
+        self._epoch, self._stop = epoch, stop
         self._seen_at = time.monotonic()
         self._waiting: list[SchemaChange] = []
 
@@ -166,7 +204,7 @@ class PostgresChanges:
     def __iter__(self) -> Iterator[ChangeChunk]:
         while not self._reader.ended and not self._stop():
             yield self._chunk(self._reader.read())
-            self._watch_partitions()
+            self._watch_catalog()
 
     def _chunk(self, piece: Piece) -> ChangeChunk:
         decoded = self._decoder.decode(piece.data, piece.ends) if piece.ends else Decoded()
@@ -179,14 +217,18 @@ class PostgresChanges:
             piece.committed_at,
         )
 
-    def _watch_partitions(self) -> None:
-        """Note partitions that came or went. The catalog is ahead of the stream: it is told
-        when the stream reaches the place where the log ended as the catalog was read, which is
-        after the change and after everything that was delivered so far."""
+    def _watch_catalog(self) -> None:
+        """Note partitions that came or went, and tables that left their publication.
+
+        The catalog is ahead of the stream. A change of partitions is told when the stream reaches
+        the place where the log ended as the catalog was read: after the change itself, and
+        after everything that was delivered so far.
+        """
         now = time.monotonic()
-        if not self._relations.has_partitioned or now - self._seen_at < _PARTITION_SECONDS:
+        if now - self._seen_at < CATALOG_SECONDS:
             return
         self._seen_at = now
+        self._check_published()
         found = self._relations.partitions()
         if found:
             at = Position(self._epoch, self._session.log_end(inserted=True))

@@ -6,7 +6,7 @@ import datetime as dt
 import itertools
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,13 +31,15 @@ COLUMNS = (
     Column("large", "text", pa.string()),
 )
 NAMES = tuple(column.name for column in COLUMNS)
-KEYED, FULL, KEYLESS, FOREIGN, LEAF = 16001, 16002, 16003, 2**32 - 1, 16005
+KEYED, FULL, KEYLESS, FOREIGN = 16001, 16002, 16003, 2**32 - 1
+LEAF, OTHER_LEAF = 16005, 16006
+"""Partitions of the first."""
 EPOCH = 7
 CLOCK_AT_2000 = 946_684_800_000_000
 
 
 def table_id(oid: int) -> TableId:
-    return TableId("s", "public", {LEAF: "t16001"}.get(oid, f"t{oid}"))
+    return TableId("s", "public", {LEAF: "t16001", OTHER_LEAF: "t16001"}.get(oid, f"t{oid}"))
 
 
 def schema_of(oid: int) -> TableSchema:
@@ -58,15 +60,18 @@ class FixedRelations:
     def learn(self, relation: Relation) -> None:
         self._current[relation.oid] = relation
 
-    def resolve(self, relation: Relation, at: Position) -> tuple[TableId | None, list[Any]]:
+    def resolve(self, relation: Relation, at: Position, xid: int) -> tuple[TableId | None, list[Any]]:
         return (None if relation.oid == FOREIGN else table_id(relation.oid)), []
+
+    def holds_all_rows(self, table: TableId, leaves: Set[int]) -> bool:
+        return leaves >= {LEAF, OTHER_LEAF}
 
     def schema(self, table: TableId) -> TableSchema:
         return TableSchema(COLUMNS, () if table.name == f"t{KEYLESS}" else ("id",))
 
 
 def described(oid: int) -> bytes:
-    identity = "d" if oid in (KEYED, LEAF) else "f"
+    identity = "d" if oid in (KEYED, LEAF, OTHER_LEAF) else "f"
     columns = [(c.name, 23 if c.name == "id" else 25, identity == "f" or c.name == "id") for c in COLUMNS]
     return pg.relation(oid, "public", f"t{oid}", identity, columns)
 
@@ -164,7 +169,7 @@ def write_insert(draw: st.DrawFn, stream: Stream, oid: int) -> None:
 
 def write_delete(draw: st.DrawFn, stream: Stream, oid: int) -> None:
     old = draw(rows())
-    whole = oid not in (KEYED, LEAF)
+    whole = oid not in (KEYED, LEAF, OTHER_LEAF)
     old = old if whole else [old[0], None, None]
     stream.messages.append(pg.delete(oid, old, "O" if whole else "K"))
     stream.event(oid, "D", old)
@@ -179,7 +184,7 @@ def write_update(draw: st.DrawFn, stream: Stream, oid: int) -> None:
     if draw(st.booleans()):
         new[1] = old[1]
     sent = [new[0], new[1], UNSENT] if unsent else new
-    if oid in (KEYED, LEAF):
+    if oid in (KEYED, LEAF, OTHER_LEAF):
         key_only = [old[0], None, None]
         stream.messages.append(pg.update(oid, sent, old=key_only if moves else None))
         if moves:
@@ -364,8 +369,8 @@ def test_truncating_a_leaf_alone_asks_for_a_reload_of_its_table() -> None:
     assert (table, change.reload, change.position) == (table_id(KEYED), True, Position(EPOCH, 100, 1))
 
 
-def test_truncating_a_table_with_its_leaf_is_one_truncate() -> None:
-    messages = one_transaction(described(KEYED), described(LEAF), pg.truncate(KEYED, LEAF))
+def test_truncating_every_leaf_is_one_truncate_of_the_table() -> None:
+    messages = one_transaction(described(LEAF), described(OTHER_LEAF), pg.truncate(LEAF, OTHER_LEAF))
     (piece,) = decode_in_pieces(messages, [])
     assert [(table, at.sequence) for table, at, _, _ in piece.truncated] == [(table_id(KEYED), 1)]
     assert piece.schema_changes == []
