@@ -16,7 +16,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema
 
 from replication_assets.core.dates import EventDates
-from replication_assets.core.events import RESERVED_COLUMNS, stored_schema
+from replication_assets.core.events import POSITION, RESERVED_COLUMNS, stored_schema
 from replication_assets.core.id_ranges import IdRanges
 from replication_assets.core.schema import TableSchema, column_of, field_of
 from replication_assets.errors import SchemaConflict, StoreCorrupt, StoreError
@@ -29,6 +29,8 @@ NOT_REPLICATED = "replication_assets.not_replicated"
 
 DELTA_PROPERTIES = {
     "delta.appendOnly": "true",
+    # Exactly the columns that `parts` gives bounds for: see there what happens otherwise.
+    "delta.dataSkippingStatsColumns": ",".join(POSITION),
     # A log of more than some hundred commits without checkpoint takes a second to open.
     "delta.checkpointInterval": "50",
     # Commit files are looked up by nobody after a few seconds; their listing costs each opening.

@@ -38,7 +38,6 @@ from replication_assets.event_store.parts import (
     TARGET_BYTES,
     PartWriter,
     WrittenPart,
-    bounded_columns,
 )
 from replication_assets.event_store.storage import Place
 
@@ -57,11 +56,10 @@ class Rewrite:
     output: WrittenPart
 
 
-def compact(place: Place, bounded: frozenset[str]) -> int:
+def compact(place: Place) -> int:
     """Compact every partition with many small files; returns files removed.
 
-    `bounded` names the columns whose bounds stand in the log. Returns early if another
-    compactor is at work.
+    Returns early if another compactor is at work.
     """
     removed = 0
     table = place.open()
@@ -69,7 +67,7 @@ def compact(place: Place, bounded: frozenset[str]) -> int:
     for start in range(0, len(groups), PARTITIONS_PER_COMMIT):
         # A commit of ours moved the table on; the groups are of disjoint files, so still there.
         batch = groups[start : start + PARTITIONS_PER_COMMIT]
-        if not _compact_groups(place, table, batch, bounded):
+        if not _compact_groups(place, table, batch):
             break
         removed += sum(len(group) for group in batch)
     return removed
@@ -95,9 +93,7 @@ def _filled(small: Sequence[ActiveFile]) -> Iterator[list[ActiveFile]]:
         yield group
 
 
-def _compact_groups(
-    place: Place, table: DeltaTable, groups: Sequence[list[ActiveFile]], bounded: frozenset[str]
-) -> bool:
+def _compact_groups(place: Place, table: DeltaTable, groups: Sequence[list[ActiveFile]]) -> bool:
     """Rewrite and commit; False if another compactor was first."""
     turn = table.transaction_version(COMPACTOR)
     schema = arrow_schema(table)
@@ -111,7 +107,7 @@ def _compact_groups(
     rewrites: list[Rewrite] = []
     try:
         for group in groups:
-            rewrites.append(_rewrite(place, group, schema, bounded))
+            rewrites.append(_rewrite(place, group, schema))
             _verify(place, rewrites[-1], schema)
     except ReplicationError:
         _delete(place, rewrites)
@@ -125,15 +121,13 @@ def _compact_groups(
     return True
 
 
-def _rewrite(
-    place: Place, group: Sequence[ActiveFile], schema: pa.Schema, bounded: frozenset[str]
-) -> Rewrite:
+def _rewrite(place: Place, group: Sequence[ActiveFile], schema: pa.Schema) -> Rewrite:
     source = dataset(place, group, schema)
     partition = group[0].partition
     kept = pa.schema([field for field in schema if field.name not in dict(partition)])
     with place.errors():
         files = place.filesystem()
-        writer = PartWriter(place, files, partition, kept, bounded_columns(kept, bounded))
+        writer = PartWriter(place, files, partition, kept)
         try:
             for rows in _row_groups(source, kept.names):
                 writer.write(rows.cast(kept))

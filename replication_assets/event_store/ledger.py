@@ -47,8 +47,6 @@ SCHEMA = pa.schema(
         pa.field("recorded_at", UTC_MICROSECONDS),
     ]
 )
-BOUNDED = frozenset({EPOCH, COMMIT, SEQUENCE})
-
 LINES_PER_COMPACTION = 64
 
 
@@ -92,7 +90,7 @@ class DeltaLedger:
         self._commit(table, mark, line, seen)
         self._seen = line
         if line.lines % LINES_PER_COMPACTION == 0:
-            compact(self._place, BOUNDED)
+            compact(self._place)
 
     def position_at(self, time: dt.datetime) -> Position | None:
         if time.tzinfo is None:
@@ -111,7 +109,7 @@ class DeltaLedger:
 
     def compact(self) -> int:
         """Rewrite small files; `record` does so by itself now and then. Returns files removed."""
-        return compact(self._place, BOUNDED) if self._place.exists() else 0
+        return compact(self._place) if self._place.exists() else 0
 
     def _open(self) -> DeltaTable | None:
         if self._table is not None:
@@ -166,7 +164,7 @@ class DeltaLedger:
     def _commit(self, table: DeltaTable, mark: CaptureMark, line: _Head, seen: _Head | None) -> None:
         with self._place.errors():
             files = self._place.filesystem()
-            part = PartWriter(self._place, files, (), SCHEMA, BOUNDED)
+            part = PartWriter(self._place, files, (), SCHEMA)
             part.write(_row(mark, line))
             written = part.finish()
         moved = [

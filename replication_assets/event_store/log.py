@@ -10,7 +10,7 @@ from collections import deque
 from deltalake import DeltaTable
 
 from replication_assets.core.dates import EventDates
-from replication_assets.core.events import PARTITION_BY, POSITION
+from replication_assets.core.events import PARTITION_BY
 from replication_assets.core.id_ranges import IdRanges
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import StoreCorrupt, StoreError
@@ -83,12 +83,10 @@ class DeltaEventLog:
             table = self._place.open()
         else:
             self._place.refresh(table)
-        settings = LogSettings.read(table, self._place.where)
-        return DeltaLogWriter(self._place, table, settings.key, self._idle.append)
+        return DeltaLogWriter(self._place, table, self._idle.append)
 
     def compact(self) -> int:
-        settings = LogSettings.read(self._place.open(), self._place.where)
-        return compact(self._place, frozenset(POSITION) | frozenset(settings.key))
+        return compact(self._place)
 
     def vacuum(self, older_than: dt.timedelta = DEFAULT_RETENTION) -> int:
         """Delete files that no version of the last `older_than` needs; returns how many.

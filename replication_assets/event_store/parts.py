@@ -1,8 +1,10 @@
 """Parquet files of one Delta partition, and what the log says of each.
 
 Delta trusts whatever statistics a file is registered with, and prunes by them: a wrong
-minimum loses rows silently. So they come from the file's own footer, and only for types
-whose text form in the log is exact: integers, and strings short enough to be whole.
+minimum loses rows silently. So they come from the file's own footer, and for the position
+columns only: integers, whose text form in the log is exact, and never null. The table says
+so too (`delta.dataSkippingStatsColumns`), since `DeltaTable.to_pyarrow_dataset` of delta-rs
+1.6 takes a column that lacks bounds, where others have them, for one that matches nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +13,6 @@ import datetime as dt
 import json
 import time
 import uuid
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from replication_assets.core.events import POSITION
 from replication_assets.event_store.storage import Place
 
 TARGET_BYTES = 128 << 20
@@ -28,7 +29,6 @@ TARGET_BYTES = 128 << 20
 ROW_GROUP_ROWS = 128 * 1024
 ROW_GROUP_BYTES = 16 << 20
 """Uncompressed Arrow bytes: a reader holds at least one row group of each file it reads."""
-LONGEST_TEXT_BOUND = 64
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -63,21 +63,13 @@ class WrittenPart:
 
 
 class PartWriter:
-    """One open Parquet file. `bounded` names the columns that get minimum and maximum."""
+    """One open Parquet file of rows that have the position columns, never null."""
 
-    def __init__(
-        self,
-        place: Place,
-        files: pafs.FileSystem,
-        partition: Partition,
-        schema: pa.Schema,
-        bounded: frozenset[str],
-    ) -> None:
+    def __init__(self, place: Place, files: pafs.FileSystem, partition: Partition, schema: pa.Schema) -> None:
         self.path = new_path(partition)
         self.schema = schema
         self.rows = 0
         self._partition = partition
-        self._bounded = bounded
         self._footers: list[pq.FileMetaData] = []
         place.prepare_folder(self.path)
         self._sink = files.open_output_stream(self.path)
@@ -103,7 +95,7 @@ class PartWriter:
         self._writer.close()
         size = self.size
         self._sink.close()
-        stats = _stats(self._footers[0], self._bounded)
+        stats = _stats(self._footers[0])
         return WrittenPart(self.path, self._partition, size, self.rows, stats)
 
     def close(self) -> None:
@@ -112,46 +104,14 @@ class PartWriter:
         self._sink.close()
 
 
-def bounded_columns(schema: pa.Schema, names: frozenset[str]) -> frozenset[str]:
-    """Those of `names` whose minimum and maximum can stand in the log."""
-    return frozenset(
-        field.name
-        for field in schema
-        if field.name in names and (pa.types.is_integer(field.type) or pa.types.is_string(field.type))
-    )
-
-
-def _stats(footer: pq.FileMetaData, bounded: frozenset[str]) -> str:
-    low: dict[str, int | str] = {}
-    high: dict[str, int | str] = {}
-    nulls: dict[str, int] = {}
-    for name, index in _leaves(footer, bounded).items():
-        groups = [footer.row_group(i).column(index).statistics for i in range(footer.num_row_groups)]
-        if any(group is None or not group.has_null_count for group in groups):
-            continue
-        nulls[name] = sum(group.null_count for group in groups)
-        valued = [group for group in groups if group.num_values > 0]
-        if valued and all(_exact(group) for group in valued):
-            low[name] = min(group.min for group in valued)
-            high[name] = max(group.max for group in valued)
-    return json.dumps(
-        {"numRecords": footer.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls},
-        separators=(",", ":"),
-    )
-
-
-def _exact(group: pq.Statistics) -> bool:
-    if not group.has_min_max:
-        return False
-    bounds = (group.min, group.max)
-    return all(
-        isinstance(bound, int) or (isinstance(bound, str) and len(bound.encode()) <= LONGEST_TEXT_BOUND)
-        for bound in bounds
-    )
-
-
-def _leaves(footer: pq.FileMetaData, bounded: frozenset[str]) -> Mapping[str, int]:
-    """Index of each bounded column. A dotted name that a nested leaf has too is left out."""
-    paths = [footer.schema.column(index).path for index in range(footer.num_columns)]
-    times = Counter(paths)
-    return {path: index for index, path in enumerate(paths) if path in bounded and times[path] == 1}
+def _stats(footer: pq.FileMetaData) -> str:
+    low: dict[str, int] = {}
+    high: dict[str, int] = {}
+    indexes = {footer.schema.column(index).path: index for index in range(footer.num_columns)}
+    for name in POSITION:
+        column = indexes[name]
+        groups = [footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups)]
+        low[name] = min(group.min for group in groups)
+        high[name] = max(group.max for group in groups)
+    bounds = {"minValues": low, "maxValues": high, "nullCount": dict.fromkeys(POSITION, 0)}
+    return json.dumps({"numRecords": footer.num_rows, **bounds}, separators=(",", ":"))

@@ -30,7 +30,6 @@ from replication_assets.event_store.parts import (
     TARGET_BYTES,
     PartWriter,
     WrittenPart,
-    bounded_columns,
     partition_of,
 )
 from replication_assets.event_store.storage import Place
@@ -67,16 +66,13 @@ class _Pending:
 class DeltaLogWriter:
     """See `ports.LogWriter`. `table` belongs to the writer until `release` takes it back."""
 
-    def __init__(
-        self, place: Place, table: DeltaTable, key: tuple[str, ...], release: Callable[[DeltaTable], None]
-    ) -> None:
+    def __init__(self, place: Place, table: DeltaTable, release: Callable[[DeltaTable], None]) -> None:
         self._place = place
         self._table = table
         self._release = release
         self._files = place.filesystem()
         self._captured = captured_position(table)
         self._stored = arrow_schema(table)
-        self._bounded = frozenset(POSITION) | frozenset(key)
         self._pending: dict[Cell, _Pending] = {}
         self._retained = 0
         self._open: OrderedDict[Cell, PartWriter] = OrderedDict()
@@ -85,10 +81,17 @@ class DeltaLogWriter:
         self._checked: pa.Schema | None = None
         self._closed = False
 
+    @property
+    def captured(self) -> Position | None:
+        return self._captured
+
     def write(self, rows: pa.Table) -> None:
         if self._closed:
             raise StoreError("the writer is closed", where=self._place.where, fix="open a new one")
         self._check(rows.schema)
+        if any(rows[name].null_count for name in POSITION):
+            fix = "give every row its epoch, commit position and sequence"
+            raise SchemaConflict("a row has no position", where=self._place.where, fix=fix)
         with self._place.errors():
             for batch in rows.to_batches(max_chunksize=ROW_GROUP_ROWS):
                 self._retained += batch.nbytes
@@ -213,8 +216,7 @@ class DeltaLogWriter:
         if part is None:
             if len(self._open) >= OPEN_PARTS:
                 self._finish(next(iter(self._open)))
-            bounded = bounded_columns(rows.schema, self._bounded)
-            part = PartWriter(self._place, self._files, partition_of(*cell), rows.schema, bounded)
+            part = PartWriter(self._place, self._files, partition_of(*cell), rows.schema)
             self._open[cell] = part
         self._open.move_to_end(cell)
         part.write(rows)

@@ -201,6 +201,7 @@ def test_rows_that_do_not_fit_the_log_are_refused_before_anything_is_written(sto
         "no column 'extra'": good.append_column("extra", pa.array([1])),
         "stored as int64": good.set_column(11, "id", pa.array([1], pa.int32())),
         "'_epoch' is missing": good.drop_columns(["_epoch"]),
+        "no position": good.set_column(3, "_sequence", pa.array([None], pa.int64())),
         "no id range": good.set_column(13, "_id_range", pa.array([None], pa.string())),
     }
     for message, rows in bad.items():
