@@ -33,11 +33,14 @@ def file_columns(table: DeltaTable) -> pa.Schema:
     return pa.schema([pa.field(f.name, f.type) for f in stored if f.name != ID_RANGE])
 
 
-def ensure_table(location: Location, schema: TableSchema) -> DeltaTable:
-    """The table with every column of `schema`; made or widened where it is not."""
+def ensure_table(location: Location, schema: TableSchema, table: DeltaTable | None = None) -> DeltaTable:
+    """The table with every column of `schema`; made or widened where it is not.
+
+    `table` is returned where it has them; else its newest version is.
+    """
     wanted = table_columns(schema)
     for attempt in range(_ATTEMPTS):
-        table = location.open()
+        table = table if table is not None and attempt == 0 else location.open()
         missing = None if table is None else _missing(location, table, wanted)
         if table is not None and not missing:
             return table

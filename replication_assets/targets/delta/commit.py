@@ -21,7 +21,7 @@ from replication_assets.core.events import ID_RANGE
 from replication_assets.errors import CommitConflict, TargetError
 from replication_assets.targets.delta.location import Location, storage_errors
 from replication_assets.targets.delta.parts import add_action, remove_action
-from replication_assets.targets.delta.snapshot import DataFile, Registers, read_range
+from replication_assets.targets.delta.snapshot import DataFile, Registers, active_files
 
 CONFLICTS = 40
 """Rejections by other ranges' commits that one commit bears, with pauses up to half a second."""
@@ -44,26 +44,19 @@ class RangeCommit:
     removed: Callable[[DataFile], bool]
 
 
-def commit(location: Location, change: RangeCommit) -> None:
+def commit(location: Location, table: DeltaTable, change: RangeCommit) -> None:
     """Commit, or find that an attempt whose answer was lost did.
 
+    The first attempt is on `table`, the version that the change was computed from. Delta
+    rejects it if another commit touched the same registers since.
+
     Raises CommitConflict if the range moved or there is no getting through. Then nothing of
-    `change` is visible, and its files may be deleted.
+    `change` is visible, unless a commit that overtook ours followed it.
     """
     conflicts = failures = 0
     while True:
-        table = location.open()
-        if table is None:
-            raise TargetError(
-                "the table was removed during the commit", where=location.where(), fix="run again"
-            )
-        before = read_range(location, table, change.id_range)
-        if (conflicts or failures) and before.registers == change.intended:
-            return
-        if before.registers != change.expected:
-            raise moved(location, change.id_range)
         try:
-            _try(table, change, [file for file in before.files if change.removed(file)])
+            _try(table, change)
             return
         except CommitFailedError as exc:
             conflicts += 1
@@ -75,11 +68,23 @@ def commit(location: Location, change: RangeCommit) -> None:
                 with storage_errors(location.where(change.id_range), "committing"):
                     raise
         time.sleep(random.uniform(0, min(0.5, 0.02 * 2 ** (conflicts + failures))))
+        again = location.open()
+        if again is None:
+            raise TargetError(
+                "the table was removed during the commit", where=location.where(), fix="run again"
+            )
+        table = again
+        registers = Registers.read(table, change.id_range)
+        if registers == change.intended:
+            return
+        if registers != change.expected:
+            raise moved(location, change.id_range)
 
 
-def _try(table: DeltaTable, change: RangeCommit, removed: Sequence[DataFile]) -> None:
+def _try(table: DeltaTable, change: RangeCommit) -> None:
+    files = active_files(table, change.id_range)
     actions: list[AddAction | RemoveAction] = []
-    actions.extend(remove_action(file, change.id_range) for file in removed)
+    actions.extend(remove_action(file, change.id_range) for file in files if change.removed(file))
     actions.extend(add_action(file, change.id_range) for file in change.added)
     table.create_write_transaction(
         actions,

@@ -109,9 +109,6 @@ class RangeSnapshot:
         return self.registers.checkpoint()
 
 
-NEVER_FILLED = RangeSnapshot(None, ())
-
-
 def read_range(location: Location, table: DeltaTable, id_range: str) -> RangeSnapshot:
     """The range in this version. Raises TargetError if the table is not one of ours."""
     with storage_errors(location.where(id_range), "reading the log"):
@@ -121,11 +118,11 @@ def read_range(location: Location, table: DeltaTable, id_range: str) -> RangeSna
                 where=location.where(),
                 fix="choose another root, or remove that table",
             )
-        actions = pa.table(table.get_add_actions(flatten=True))
-        return RangeSnapshot(Registers.read(table, id_range), _files(actions, id_range))
+        return RangeSnapshot(Registers.read(table, id_range), active_files(table, id_range))
 
 
-def _files(actions: pa.Table, id_range: str) -> tuple[DataFile, ...]:
+def active_files(table: DeltaTable, id_range: str) -> tuple[DataFile, ...]:
+    actions = pa.table(table.get_add_actions(flatten=True))
     if actions.num_rows == 0:
         return ()
     own = actions.filter(pc.equal(actions[f"partition.{ID_RANGE}"], id_range))

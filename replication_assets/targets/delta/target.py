@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
 from deltalake import DeltaTable
 
 from replication_assets.core.changes import RangeChanges
@@ -31,12 +32,12 @@ from replication_assets.targets.delta.columns import (
     refuse_colliding,
     table_columns,
 )
-from replication_assets.targets.delta.commit import RangeCommit, commit, moved
+from replication_assets.targets.delta.commit import RangeCommit, commit
 from replication_assets.targets.delta.location import locate, storage_errors
 from replication_assets.targets.delta.parts import RangeWriter
 from replication_assets.targets.delta.rewrite import Rewrite, may_be_appended
 from replication_assets.targets.delta.snapshot import (
-    NEVER_FILLED,
+    RangeSnapshot,
     Registers,
     files_are_there,
     has_deletion_vectors,
@@ -107,7 +108,7 @@ class DeltaTarget:
             checkpoint = RangeCheckpoint(baseline, position, sum(file.rows for file in added))
             intended = Registers.of(checkpoint, added, writer.newest())
             change = RangeCommit(id_range, before.registers, intended, added, lambda _: True)
-            commit(self._location, change)
+            commit(self._location, table, change)
         return checkpoint
 
     def apply(
@@ -127,16 +128,14 @@ class DeltaTarget:
             TargetError: the range has no valid checkpoint of this baseline.
             NeedsReload: a change needs a stored row that is not there.
         """
-        reached = self._require_checkpoint(id_range, baseline)
+        table, before = self._require_filled(id_range)
+        reached, registers = self._require_checkpoint(id_range, before, baseline)
         if position <= reached.position:
             return reached
         self._require_changes(id_range, schema, changes, position)
-        table = ensure_table(self._location, schema)
-        before = read_range(self._location, table, id_range)
-        if before.registers is None or before.checkpoint() != reached:
-            raise moved(self._location, id_range)
+        table = ensure_table(self._location, schema, table)
         upserts, deletes = (_after(rows, reached.position) for rows in (changes.upserts, changes.deletes))
-        appends = changes.insert_only and may_be_appended(before.registers.newest, upserts)
+        appends = changes.insert_only and may_be_appended(registers.newest, upserts)
         with self._writer(table, id_range) as writer:
             columns = tuple(file_columns(table).names)
             rewrite = Rewrite(self._location, id_range, schema, before.files, columns, writer, self._spill)
@@ -144,10 +143,10 @@ class DeltaTarget:
             added = writer.finish()
             files = [*(file for file in before.files if file.path not in removed), *added]
             checkpoint = RangeCheckpoint(baseline, position, sum(file.rows for file in files))
-            newest = max(before.registers.newest, writer.newest())
+            newest = max(registers.newest, writer.newest())
             intended = Registers.of(checkpoint, files, newest)
-            change = RangeCommit(id_range, before.registers, intended, added, lambda f: f.path in removed)
-            commit(self._location, change)
+            change = RangeCommit(id_range, registers, intended, added, lambda f: f.path in removed)
+            commit(self._location, table, change)
         return checkpoint
 
     # --- readers and upkeep ---
@@ -181,9 +180,12 @@ class DeltaTarget:
             create(self._location, columns, "overwrite")
 
     def drop(self) -> None:
-        """Delete the table's folder with all versions. Idempotent."""
+        """Delete all files of the table, of all versions. Idempotent."""
         with storage_errors(self._location.where(), "deleting the table"):
-            self._location.files.delete_dir_contents("", accept_root_dir=True, missing_dir_ok=True)
+            everything = pa_fs.FileSelector("", recursive=True, allow_not_found=True)
+            for info in self._location.files.get_file_info(everything):
+                if info.is_file:
+                    self._location.files.delete_file(info.path)
 
     def vacuum(self, older_than: dt.timedelta = KEEP_REPLACED) -> int:
         """Delete files that were replaced, or written and never committed, that long ago.
@@ -208,17 +210,32 @@ class DeltaTarget:
             raise TargetError("there is no table", where=self._location.where(), fix="fill a range first")
         return table
 
-    def _require_checkpoint(self, id_range: str, baseline: int) -> RangeCheckpoint:
+    def _require_filled(self, id_range: str) -> tuple[DeltaTable, RangeSnapshot]:
         table = self._location.open()
-        snapshot = NEVER_FILLED if table is None else read_range(self._location, table, id_range)
-        reached = snapshot.checkpoint()
-        if table is None or reached is None or has_deletion_vectors(table):
-            problem = "the range was never filled, or was edited or emptied since"
-        elif reached.baseline != baseline:
-            problem = "the rows of the range start from other loads than the changes do"
-        else:
-            return reached
-        raise TargetError(problem, where=self._location.where(id_range), fix="replace the range")
+        if table is None or has_deletion_vectors(table):
+            raise self._unfilled(id_range)
+        return table, read_range(self._location, table, id_range)
+
+    def _require_checkpoint(
+        self, id_range: str, before: RangeSnapshot, baseline: int
+    ) -> tuple[RangeCheckpoint, Registers]:
+        reached = before.checkpoint()
+        if reached is None or before.registers is None:
+            raise self._unfilled(id_range)
+        if reached.baseline != baseline:
+            raise TargetError(
+                "the rows of the range start from other loads than the changes do",
+                where=self._location.where(id_range),
+                fix="replace the range",
+            )
+        return reached, before.registers
+
+    def _unfilled(self, id_range: str) -> TargetError:
+        return TargetError(
+            "the range was never filled, or was edited or emptied since",
+            where=self._location.where(id_range),
+            fix="replace the range",
+        )
 
     def _require_changes(
         self, id_range: str, schema: TableSchema, changes: RangeChanges, position: Position
