@@ -9,7 +9,7 @@ Nothing is visible before `commit`; a killed writer leaves files that nobody rea
 from __future__ import annotations
 
 import datetime as dt
-from collections import OrderedDict
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -35,7 +35,8 @@ from replication_assets.event_store.parts import (
 from replication_assets.event_store.storage import Place
 from replication_assets.ports import CellCount
 
-BUFFER_BYTES = 128 << 20
+BUFFER_BYTES = 64 << 20
+"""Peak memory is some two to three times this: a flush holds its rows encoded as well."""
 OPEN_PARTS = 64
 
 CAPTURE = "capture"
@@ -75,7 +76,7 @@ class DeltaLogWriter:
         self._stored = arrow_schema(table)
         self._pending: dict[Cell, _Pending] = {}
         self._retained = 0
-        self._open: OrderedDict[Cell, PartWriter] = OrderedDict()
+        self._open: dict[Cell, PartWriter] = {}
         self._written: list[WrittenPart] = []
         self._counts: dict[Cell, int] = {}
         self._checked: pa.Schema | None = None
@@ -215,10 +216,11 @@ class DeltaLogWriter:
             part = None
         if part is None:
             if len(self._open) >= OPEN_PARTS:
-                self._finish(next(iter(self._open)))
+                # Not the least recently used: flushes go round all cells, so that with one
+                # cell too many every file would be closed just before it is needed.
+                self._finish(random.choice(list(self._open)))
             part = PartWriter(self._place, self._files, partition_of(*cell), rows.schema)
             self._open[cell] = part
-        self._open.move_to_end(cell)
         part.write(rows)
         if part.size >= TARGET_BYTES:
             self._finish(cell)

@@ -2,7 +2,7 @@
 
 While the switch file exists, the reply to the next PUT of a commit file is dropped after the
 server has stored it, and the switch file with it. Where the switch file says `dead`, the
-proxy also stops answering anything from then on.
+proxy answers nothing from then on but deletions, which are what must not be asked of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Lossy(BaseHTTPRequestHandler):
     def forward(self) -> None:
         global dead
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if dead:
+        if dead and self.command != "DELETE" and not self.path.endswith("?delete"):
             self.close_connection = True
             return
         connection = http.client.HTTPConnection(upstream)

@@ -236,10 +236,13 @@ def lossy(bucket: Bucket, switch: Path) -> Iterator[Bucket]:
 
 
 @pytest.mark.parametrize("captured", [None, Position(1, 5)])
+@pytest.mark.parametrize("max_retries", ["0", "2"])
 def test_a_commit_whose_reply_is_lost_stands_once(
-    lossy: Bucket, bucket: Bucket, switch: Path, captured: Position | None
+    lossy: Bucket, bucket: Bucket, switch: Path, captured: Position | None, max_retries: str
 ) -> None:
-    log = ready(DeltaEventStore(lossy.root, lossy.options).log(ORDERS))
+    """Without retries the client reports an error, with them it meets its own commit."""
+    options = {**lossy.options, "max_retries": max_retries}
+    log = ready(DeltaEventStore(lossy.root, options).log(ORDERS))
     writer = log.writer()
     writer.write(inserts([1, 2], commit=5))
     switch.write_text("once")
