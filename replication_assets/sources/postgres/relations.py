@@ -1,7 +1,7 @@
 """Which declared table a relation of the stream belongs to, and the table's columns by now.
 
 A relation is a declared table, a leaf partition of one (the publication sends rows under the
-leaf's name), or nobody's: its rows are counted and left alone. Partitions are looked up once
+leaf's name), or was published before: its rows are counted and left alone. Partitions are looked up once
 and again whenever a relation is not known; one that was detached meanwhile stays mapped,
 because the stream lags behind the catalog.
 
@@ -20,7 +20,7 @@ import psycopg
 from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import DecodeError
+from replication_assets.errors import DecodeError, SourceNotReady
 from replication_assets.sources.postgres.connection import source_errors
 from replication_assets.sources.postgres.pgoutput import Relation
 from replication_assets.sources.postgres.reflection import find_relation
@@ -50,9 +50,16 @@ class _Watched:
 class Relations:
     """Relations of one session of the change stream, resolved to tables."""
 
-    def __init__(self, session: Session, tables: Sequence[tuple[TableId, TableSchema]], where: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        tables: Sequence[tuple[TableId, TableSchema]],
+        publications: Sequence[str],
+        where: str,
+    ) -> None:
         self._session = session
         self._where = where
+        self._publications = list(publications)
         self._watched = {table: _Watched(table, schema) for table, schema in tables}
         self._by_name = {(table.schema, table.name): table for table, _ in tables}
         self._by_leaf: dict[int, TableId] = {}
@@ -141,19 +148,31 @@ class Relations:
         return found
 
     def _lost(self, relation: Relation, at: Position) -> list[SchemaChange]:
-        """Rows that cannot be placed: of a declared table under another name, or of a relation
-        that is gone from the catalog and may have been a partition."""
+        """Rows that cannot be placed: of a declared table under another name, of one that was
+        declared after this session began, or of what may have been a partition."""
         shown = f"{relation.schema}.{relation.name}"
         for watched in self._watched.values():
             if watched.oid == relation.oid:
                 return [
                     _reload(watched, at, f"the table was renamed to {shown}; its changes are not captured")
                 ]
-        row = self._session().execute("SELECT FROM pg_catalog.pg_class WHERE oid = %s", (relation.oid,))
-        if row.fetchone() is not None:
-            return []
+        if self._is_published(relation.oid):
+            raise SourceNotReady(
+                f"{shown} is published and this capture was not told of it: passing over its rows would lose them",
+                where=self._where,
+                fix="run the source's setup, and start the capture anew with the catalog as it is now",
+            )
         partitioned = [watched for watched in self._watched.values() if watched.is_partitioned]
-        return [_reload(w, at, f"{shown}, dropped since, may have been a partition") for w in partitioned]
+        return [_reload(w, at, f"{shown}, published no more, may have been a partition") for w in partitioned]
+
+    def _is_published(self, oid: int) -> bool:
+        """Whether the relation is in our publications by its own name."""
+        row = self._session().execute(
+            "SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
+            " WHERE r.prrelid = %s AND p.pubname = ANY(%s)",
+            (oid, self._publications),
+        )
+        return row.fetchone() is not None
 
     # --- which columns -------------------------------------------------------------------
 

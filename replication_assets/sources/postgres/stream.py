@@ -74,7 +74,7 @@ def open_changes(
         # The slot is ours now, and asked again: nobody can have moved it since.
         start = after if confirmed_at(session, names.slot, after) == after else after + 1
         check_published(session, names, tables)
-        relations = Relations(session.get, tables, connection.where)
+        relations = Relations(session.get, tables, names.publications, connection.where)
         reader = Reader(sender, start=start, upto=upto, log_end=session.log_end, piece_bytes=chunk_bytes)
         decoder = Decoder(relations, epoch, connection.where)
         published = partial(check_published, session, names, tables)

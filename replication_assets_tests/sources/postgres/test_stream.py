@@ -445,3 +445,18 @@ def test_writers_in_parallel_are_captured_whole(db: CapturedDatabase) -> None:
     rows = events_of(chunks, db.table("t"))
     assert sorted(row["id"] for row in rows) == list(range(1, 1001))
     assert len({tuple(row[name] for name in POSITION) for row in rows}) == 1000
+
+
+def test_a_table_declared_after_the_capture_began_ends_it_before_its_rows_are_passed_over(
+    db: CapturedDatabase,
+) -> None:
+    db.sql.execute("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE late (id int PRIMARY KEY)")
+    db.declare("t")
+    earlier = dict(db.tables)
+    db.declare("late")
+    db.sql.execute("INSERT INTO late VALUES (1)")
+    later, db.tables = db.tables, earlier
+    with pytest.raises(SourceNotReady, match=r"late is published and this capture was not told of it"):
+        db.drain()
+    db.tables = later
+    assert told(db.drain(), db.table("late"), "id") == [("I", 1)]
