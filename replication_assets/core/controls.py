@@ -53,7 +53,8 @@ class SchemaChanged:
 
     The change stream says nothing of rows that an `ALTER TABLE` changed in place (a default
     for existing rows, a rename, another type), of an attached or detached partition, or of a
-    gap in the log; only a load newer than `position` does.
+    gap in the log; only a load newer than `position` does. `leaves` are the leaf partitions
+    by the source's own number, where the event notes them: the next capture compares.
     """
 
     position: Position
@@ -61,21 +62,24 @@ class SchemaChanged:
     reason: str
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    leaves: tuple[tuple[int, str], ...] | None = None
 
     def body(self) -> str:
-        return json.dumps(
-            {
-                "reload": self.reload,
-                "reason": self.reason,
-                "added": list(self.added),
-                "dropped": list(self.dropped),
-            }
-        )
+        parts = {
+            "reload": self.reload,
+            "reason": self.reason,
+            "added": list(self.added),
+            "dropped": list(self.dropped),
+        }
+        if self.leaves is not None:
+            parts["leaves"] = [list(leaf) for leaf in self.leaves]
+        return json.dumps(parts)
 
     @classmethod
     def from_body(cls, position: Position, body: str) -> SchemaChanged:
         raw = json.loads(body)
-        return cls(position, raw["reload"], raw["reason"], tuple(raw["added"]), tuple(raw["dropped"]))
+        leaves = tuple((number, name) for number, name in raw["leaves"]) if "leaves" in raw else None
+        return cls(position, raw["reload"], raw["reason"], tuple(raw["added"]), tuple(raw["dropped"]), leaves)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from replication_assets.core.assemble import place, schema_changed, truncated
 from replication_assets.core.events import COMMIT_POSITION, EPOCH
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SourceNotReady
+from replication_assets.errors import CommitConflict, SlotLost, SourceNotReady
+from replication_assets.flows.partition_trees import note_partitions
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch
 from replication_assets.ports import (
     CaptureMark,
@@ -31,7 +32,9 @@ from replication_assets.ports import (
     ChangeChunk,
     ChangeSource,
     ChangeStream,
+    EventLog,
     EventStore,
+    Ledger,
     LogWriter,
     SourceIdentity,
 )
@@ -103,17 +106,30 @@ def capture(
     """
     started = time.monotonic()
     epoch = current_epoch(source, store)
-    mark = store.ledger(source.name).last()
+    ledger = store.ledger(source.name)
+    mark = ledger.last()
     if mark is None:
         raise SourceNotReady("no capture was ever set up", where=source.name, fix="prepare the source first")
     captured = [table for table in tables if table.captured]
-    drain = _Drain(source, store, captured, epoch, mark, policy, on_flush)
+    drain = _Drain(source, store, ledger, captured, epoch, mark, policy, on_flush)
     watched = [(table.id, table.schema) for table in captured]
+    for table in captured:
+        note_partitions(source, drain.logs[table.id], table, epoch)
     try:
         with source.changes(watched, epoch=epoch, after=mark.commit, upto=upto, stop=stop) as stream:
             for chunk in stream:
                 drain.take(chunk, stream)
             drain.finish(stream)
+        for table in captured:
+            note_partitions(source, drain.logs[table.id], table, epoch, told=table.id in drain.reloads)
+    except SlotLost as error:
+        if store.ledger(source.name).last() != mark:
+            raise CommitConflict(
+                "another capture moved on while this one started",
+                where=source.name,
+                fix="start it again: it goes on from there",
+            ) from error
+        raise
     finally:
         drain.abort()
     return CaptureReceipt(
@@ -132,15 +148,17 @@ class _Drain:
 
     source: ChangeSource
     store: EventStore
+    ledger: Ledger
+    """The one that `mark` was read from: it refuses a mark beside another capture's."""
     tables: Sequence[ReplicatedTable]
     epoch: int
     mark: CaptureMark
     policy: FlushPolicy
     on_flush: OnFlush | None
 
+    logs: dict[TableId, EventLog] = field(default_factory=dict)
     writers: dict[TableId, LogWriter] = field(default_factory=dict)
     schemas: dict[TableId, TableSchema] = field(default_factory=dict)
-    have: dict[TableId, Position | None] = field(default_factory=dict)
     pending_bytes: int = 0
     boundary: int | None = None
     committed_at: dt.datetime | None = None
@@ -148,13 +166,14 @@ class _Drain:
     rows: int = 0
     flushes: int = 0
     touched: set[TableId] = field(default_factory=set)
+    reloads: set[TableId] = field(default_factory=set)
     flushed: float = field(default_factory=time.monotonic)
     identity: SourceIdentity | None = None
 
     def __post_init__(self) -> None:
         self.durable = self.mark.commit
         self.by_id = {table.id: table for table in self.tables}
-        self.have = {table.id: self.store.log(table.id).snapshot().captured for table in self.tables}
+        self.logs = {table.id: self.store.log(table.id) for table in self.tables}
         self.schemas = {table.id: table.schema for table in self.tables}
         self.committed_at = self.mark.committed_at
 
@@ -165,6 +184,8 @@ class _Drain:
             self.flush(stream)
         for table, schema, change in chunk.schema_changes:
             self._follow(table, schema)
+            if change.reload:
+                self.reloads.add(table)
             self._write(table, schema_changed(change, schema, chunk.committed_at or dt.datetime.now(dt.UTC)))
         for table, position, at, transaction_id in chunk.truncated:
             self._write(table, truncated(position, self.schemas[table], at, transaction_id))
@@ -185,17 +206,19 @@ class _Drain:
 
     def _follow(self, table: TableId, schema: TableSchema) -> None:
         replicated = self.by_id[table]
-        self.store.log(table).ensure(schema, replicated.id_ranges, replicated.event_dates)
+        self.logs[table].ensure(schema, replicated.id_ranges, replicated.event_dates)
         self.schemas[table] = schema
 
     def _write(self, table: TableId, rows: pa.Table) -> None:
-        rows = _not_yet_stored(rows, self.have[table])
-        if rows.num_rows == 0:
-            return
         if table not in self.writers:
-            self.writers[table] = self.store.log(table).writer()
-        self.writers[table].write(rows)
-        self.pending_bytes += rows.nbytes
+            self.writers[table] = self.logs[table].writer()
+        writer = self.writers[table]
+        # Asked of the writer, not remembered: a capture that lost its slot to this one may have
+        # committed since, and this writer's own commit stands on what it found at its opening.
+        rows = _not_yet_stored(rows, writer.captured)
+        if rows.num_rows:
+            writer.write(rows)
+            self.pending_bytes += rows.nbytes
 
     def flush(self, stream: ChangeStream) -> None:
         """Make everything up to the boundary durable, then let the source forget it."""
@@ -204,14 +227,14 @@ class _Drain:
         position = Position(self.epoch, self.boundary)
         cells: dict[TableId, tuple[CellCount, ...]] = {}
         for table, writer in self.writers.items():
-            cells[table] = writer.commit(captured=position)
-            self.have[table] = position.end_of_commit()
+            if writer.captured is None or writer.captured < position:
+                cells[table] = writer.commit(captured=position)
+            else:
+                writer.abort()
         self.writers = {}
         now = dt.datetime.now(dt.UTC)
         identity = self.identity = self.identity or self.source.identify()
-        self.store.ledger(self.source.name).record(
-            CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now)
-        )
+        self.ledger.record(CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now))
         stream.acknowledge(self.boundary)
         self._count(FlushReceipt(position, self.committed_at, now, cells))
 

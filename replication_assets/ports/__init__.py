@@ -13,6 +13,7 @@ from replication_assets.ports.source import (
     KeyBounds,
     LoadSlice,
     LoadStream,
+    PartitionTree,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -32,8 +33,8 @@ from replication_assets.ports.target import (
 )
 
 __all__ = [
-    "CaptureSetup",
     "CaptureMark",
+    "CaptureSetup",
     "CellCount",
     "ChangeChunk",
     "ChangeSource",
@@ -46,6 +47,7 @@ __all__ = [
     "LoadStream",
     "LogSnapshot",
     "LogWriter",
+    "PartitionTree",
     "ProjectionTarget",
     "RangeCheckpoint",
     "SchemaDifference",

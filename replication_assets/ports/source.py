@@ -80,6 +80,15 @@ class SchemaDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionTree:
+    """Leaf partitions of a table, by the source's number; and why rows came or went with
+    partitions since an earlier look (empty if none did)."""
+
+    leaves: tuple[tuple[int, str], ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadSlice:
     """Which rows to read: keys of `id_range` (by its `column`), of `dates` where given.
 
@@ -169,6 +178,12 @@ class ChangeSource(Protocol):
 
     def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
         """What changed from one reflection of a table to a later one; None for nothing."""
+        ...
+
+    def partition_tree(
+        self, table: TableId, known: tuple[tuple[int, str], ...] | None
+    ) -> PartitionTree | None:
+        """The table's partitions now, held against `known` ones; None if it has none by nature."""
         ...
 
     def bounds(self, table: TableId, column: str) -> KeyBounds: ...

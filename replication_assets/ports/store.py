@@ -57,6 +57,12 @@ class LogSnapshot(Protocol):
 class LogWriter(Protocol):
     """Writes of one commit, invisible until `commit`. Bounded memory; one thread."""
 
+    @property
+    def captured(self) -> Position | None:
+        """The table's capture checkpoint as it was when the writer opened, on which a commit
+        with `captured` stands. Changes at or before it are in the log already."""
+        ...
+
     def write(self, rows: pa.Table) -> None:
         """Add rows of `stored_schema`; they are split by partition here."""
         ...

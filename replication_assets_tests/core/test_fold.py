@@ -100,7 +100,9 @@ def test_a_range_whose_rows_changed_unseen_is_refused_until_it_is_loaded_again()
 
 
 def test_a_value_that_no_event_holds_is_refused_and_not_guessed() -> None:
-    history = History(KEYED).run([("load",), ("insert", 1, "x", "y", DATES[0]), ("update", 1, "z", None, True)])
+    history = History(KEYED).run(
+        [("load",), ("insert", 1, "x", "y", DATES[0]), ("update", 1, "z", None, True)]
+    )
     lost = history.table().filter(pc.field("_op") != "I")
     with pytest.raises(NeedsReload, match="'big' is in no stored event"):
         folded(lost, history.controls, KEYED)

@@ -104,7 +104,8 @@ def setup_capture(
                 _drop_tables(session, publication, [r for _, a, r in captured if a == append])
             added: list[TableId] = []
             for publication, append in zip(names.publications, (False, True), strict=True):
-                added += _publish(session, publication, append, [(t, r) for t, a, r in captured if a == append])
+                members = [(table, relation) for table, a, relation in captured if a == append]
+                added += _publish(session, publication, append, members)
     start = create_slot(connection, names.slot, wait) if slot is None else parse_lsn(slot.confirmed)
     return CaptureSetup(start, tuple(added))
 

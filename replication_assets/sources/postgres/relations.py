@@ -158,7 +158,7 @@ class Relations:
                 ]
         if self._is_published(relation.oid):
             raise SourceNotReady(
-                f"{shown} is published and this capture was not told of it: passing over its rows would lose them",
+                f"{shown} is published and this capture was not told of it: its rows would be lost",
                 where=self._where,
                 fix="run the source's setup, and start the capture anew with the catalog as it is now",
             )
@@ -168,7 +168,8 @@ class Relations:
     def _is_published(self, oid: int) -> bool:
         """Whether the relation is in our publications by its own name."""
         row = self._session().execute(
-            "SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
+            "SELECT FROM pg_catalog.pg_publication_rel r"
+            " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
             " WHERE r.prrelid = %s AND p.pubname = ANY(%s)",
             (oid, self._publications),
         )

@@ -18,6 +18,7 @@ from replication_assets.ports import (
     KeyBounds,
     LoadSlice,
     LoadStream,
+    PartitionTree,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -79,6 +80,17 @@ class PostgresSource:
         if changed is None:
             return None
         return SchemaDifference(changed.reload, changed.reason, changed.added, changed.dropped)
+
+    def partition_tree(
+        self, table: TableId, known: tuple[tuple[int, str], ...] | None
+    ) -> PartitionTree | None:
+        with connect(self.connection) as session, source_errors(str(table)):
+            found = reflection.existing_relation(session, table)
+            if found.kind != "p":
+                return None
+            now = schema_watch.partition_changes(session, found.oid, dict(known or ()))
+        leaves = tuple(sorted(now.leaves.items()))
+        return PartitionTree(leaves, now.reason if known is not None else "")
 
     def bounds(self, table: TableId, column: str) -> KeyBounds:
         with self._scanning() as session, source_errors(str(table)):
