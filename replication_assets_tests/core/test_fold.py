@@ -84,7 +84,7 @@ def test_only_the_dates_that_were_loaded_are_known(history_steps) -> None:
 
 def test_a_range_without_a_complete_load_is_refused() -> None:
     history = History(KEYED).run([("insert", 1, "x", "y", DATES[0])])
-    with pytest.raises(NotLoaded, match="r000000.*materialize"):
+    with pytest.raises(NotLoaded, match=r"r000000.*materialize"):
         folded(history.table(), history.controls, KEYED)
 
 
