@@ -4,6 +4,8 @@ Captures write to the same assets from their own runs and mark the partitions th
 """
 
 import datetime as dt
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -39,7 +41,7 @@ def event_store_asset(table: Table) -> dg.AssetsDefinition:
     )
     def events(
         context: dg.AssetExecutionContext, replication: dg.ResourceParam[Replication]
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[Any]:
         keys = partitions.requested_keys(context)
         with explained():
             _load(context, replication, table, keys)
@@ -52,7 +54,7 @@ def _load(
     context: dg.AssetExecutionContext,
     replication: Replication,
     table: Table,
-    keys: "list[str] | tuple[str, ...]",
+    keys: Sequence[str],
 ) -> None:
     source, store = replication.source(table.id.source), replication.store()
     replicated = open_table(source, store, table)

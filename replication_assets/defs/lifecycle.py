@@ -25,8 +25,10 @@ def known_ranges(source: ChangeSource, table: ReplicatedTable) -> list[str]:
 
 def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
     """`<source>_setup`, `<source>_recover` and `<source>_teardown`."""
-    name = source.name
+    return [_setup_job(source.name), _recover_job(source.name), _teardown_job(source.name)]
 
+
+def _setup_job(name: str) -> dg.JobDefinition:
     @dg.op(
         name=f"prepare_{naming.plain(name)}",
         description="Publication, slot, logs and id ranges. Safe to repeat.",
@@ -34,51 +36,56 @@ def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
     def prepare_source(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
             adapter = replication.source(name)
-            tables = prepare(adapter, replication.store(), replication.catalog.tables_of(name))
-            for table in tables:
+            for table in prepare(adapter, replication.store(), replication.catalog.tables_of(name)):
                 ranges = known_ranges(adapter, table)
                 partitions.register_ranges(context.instance, table.id, ranges)
-                context.log.info(
-                    f"{table.id}: {len(ranges)} id ranges, key ({', '.join(table.schema.key) or 'none'})"
-                )
+                key = ", ".join(table.schema.key) or "none"
+                context.log.info(f"{table.id}: {len(ranges)} id ranges, key ({key})")
                 for column in table.schema.not_replicated:
                     context.log.warning(f"{table.id}: column {column} is generated and not replicated")
 
+    @dg.job(name=setup_job_name(name), executor_def=dg.in_process_executor)
+    def setup() -> None:
+        prepare_source()
+
+    return setup
+
+
+def _recover_job(name: str) -> dg.JobDefinition:
     @dg.op(
         name=f"recover_{naming.plain(name)}",
         description="New slot and epoch; every range must be loaded again.",
     )
     def recover_source(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
-            position = recover(
-                replication.source(name), replication.store(), replication.catalog.tables_of(name)
-            )
-            context.log.info(
-                f"{name}: epoch {position.epoch} starts at {position.commit}; load every id range again"
-            )
-
-    @dg.op(
-        name=f"drop_slot_{naming.plain(name)}",
-        description="Drops our slot and publications. The store stays.",
-    )
-    def drop_slot(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
-        with explained():
-            replication.source(name).teardown()
-            context.log.info(f"{name}: slot and publications are gone")
-
-    @dg.job(name=setup_job_name(name), executor_def=dg.in_process_executor, tags={naming.SOURCE_TAG: name})
-    def setup() -> None:
-        prepare_source()
+            tables = replication.catalog.tables_of(name)
+            position = recover(replication.source(name), replication.store(), tables)
+        context.log.info(
+            f"{name}: epoch {position.epoch} starts at {position.commit}; load every range again"
+        )
 
     @dg.job(name=f"{naming.plain(name)}_recover", executor_def=dg.in_process_executor)
     def recovery() -> None:
         recover_source()
 
+    return recovery
+
+
+def _teardown_job(name: str) -> dg.JobDefinition:
+    @dg.op(
+        name=f"drop_slot_{naming.plain(name)}",
+        description="Drops our slot and publications. The event store stays.",
+    )
+    def drop_slot(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
+        with explained():
+            replication.source(name).teardown()
+        context.log.info(f"{name}: slot and publications are gone")
+
     @dg.job(name=f"{naming.plain(name)}_teardown", executor_def=dg.in_process_executor)
     def teardown() -> None:
         drop_slot()
 
-    return [setup, recovery, teardown]
+    return teardown
 
 
 def compaction(tables: list[Table]) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:

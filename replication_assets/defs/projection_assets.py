@@ -4,7 +4,8 @@ They follow the event store by declarative automation, each on its own: whenever
 a load marks partitions of a range, that range of each projection is brought forward.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -70,7 +71,7 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
     )
     def projected(
         context: dg.AssetExecutionContext, config: ProjectConfig, replication: dg.ResourceParam[Replication]
-    ):  # type: ignore[no-untyped-def]
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         keys = list(partitions.requested_keys(context))
         waiting = _project(context, replication, projection, table, keys, rebuild=config.rebuild)
         if not waiting:
