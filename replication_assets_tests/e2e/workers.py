@@ -1,0 +1,166 @@
+"""Steps of the system in processes of their own, and processes that die where they are told to.
+
+Children are started afresh, never forked: the libraries run threads of their own from the moment
+they are imported, and a fork beside them can hang. A child that is to crash kills itself with
+SIGKILL inside the adapter: no finaliser runs, no buffer is written, as when the kernel does it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal
+
+from replication_assets.core.id_ranges import IdRange
+from replication_assets.core.schema import TableId
+from replication_assets_tests.e2e.system import System
+
+STEP_SECONDS = 60
+
+
+FRESH = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Die `when` the `nth` call of a method of an adapter is made or has returned.
+
+    The adapter is named by the port's part that it implements, see `_owner`.
+    """
+
+    part: str
+    method: str
+    when: Literal["before", "after"]
+    nth: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.when} {self.part}.{self.method} #{self.nth}"
+
+
+def start(step: Callable[..., None], *arguments: Any) -> BaseProcess:
+    process = FRESH.Process(target=_watched, args=(step, *arguments), daemon=True)
+    process.start()
+    return process
+
+
+def finish(process: BaseProcess, exitcode: int = 0) -> None:
+    process.join(STEP_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise AssertionError("a step did not end")
+    assert process.exitcode == exitcode, f"a step ended with {process.exitcode}, not {exitcode}"
+
+
+def run(step: Callable[..., None], *arguments: Any) -> None:
+    finish(start(step, *arguments))
+
+
+def run_and_crash(step: Callable[..., None], system: System, crash: Crash, *arguments: Any) -> None:
+    """Run a step that must reach the point where it dies."""
+    finish(start(_crashing, step, system, crash, *arguments), -signal.SIGKILL)
+
+
+def kill(process: BaseProcess) -> None:
+    process.kill()
+    process.join()
+
+
+# --- steps (in the child) ----------------------------------------------------------------
+
+
+def _watched(step: Callable[..., None], *arguments: Any) -> None:
+    """A step that hangs says where, on standard error."""
+    faulthandler.dump_traceback_later(STEP_SECONDS - 5)
+    step(*arguments)
+
+
+def load_step(
+    system: System, table: TableId, id_range: IdRange, dates: tuple[Any, ...] | None = None
+) -> None:
+    system.load_range(system.table(table.name, table.schema), id_range, dates)
+
+
+def capture_step(system: System, upto: int | None = None) -> None:
+    system.capture(upto=upto)
+
+
+def capture_until_step(system: System, flag: Path, seconds: float = 0.2) -> None:
+    """Until the file `flag` exists."""
+    system.capture_until(flag.exists, seconds)
+
+
+def project_step(system: System) -> None:
+    system.project()
+
+
+def load_in_parallel(system: System, loads: Sequence[tuple[TableId, IdRange]], most: int = 2) -> None:
+    """Each load in a process of its own, `most` at a time."""
+    waiting, running = list(loads), list[BaseProcess]()
+    while waiting or running:
+        while waiting and len(running) < most:
+            running.append(start(load_step, system, *waiting.pop(0)))
+        finish(running.pop(0))
+
+
+@contextmanager
+def capturing(system: System, folder: Path) -> Iterator[None]:
+    """A continuous capture in its own process while the block runs."""
+    flag = folder / "stop capture"
+    process = start(capture_until_step, system, flag)
+    try:
+        yield
+    finally:
+        flag.touch()
+        finish(process)
+        flag.unlink()
+
+
+def _crashing(step: Callable[..., None], system: System, crash: Crash, *arguments: Any) -> None:
+    owner = _owner(system, crash.part)
+    original = getattr(owner, crash.method)
+    calls = 0
+
+    def crashing(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if crash.when == "before" and calls == crash.nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*given, **named)
+        if crash.when == "after" and calls == crash.nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, crash.method, crashing)
+    step(system, *arguments)
+
+
+def _owner(system: System, part: str) -> Any:
+    """The class or module that implements a part."""
+    if part == "writer":
+        writer = system.store.log(system.catalog.tables[0].id).writer()
+        writer.abort()
+        return type(writer)
+    if part == "ledger":
+        return type(system.store.ledger(system.catalog.sources[0].name))
+    if part == "stream":
+        from replication_assets.sources.postgres import stream
+
+        return stream.PostgresChanges
+    if part == "delta":
+        # The moment between files that are written and the commit that refers to them.
+        from replication_assets.event_store import writer as event_writer
+
+        return event_writer
+    if part == "projection":
+        from replication_assets.targets.delta import target
+
+        return target
+    raise ValueError(part)
