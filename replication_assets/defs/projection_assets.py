@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from replication_assets.catalog import DeltaProjection, Table
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.errors import NotLoaded
+from replication_assets.flows.prepare import open_table
 from replication_assets.flows.project import ProjectReceipt, project_range
 from replication_assets.replication import Replication
 
@@ -46,7 +48,11 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
     key = naming.projection_key(projection.name, table.id)
 
     class ProjectConfig(dg.Config):
-        rebuild: bool = False
+        rebuild: bool = Field(False, description="Replay the selected id ranges from nothing.")
+        reset: bool = Field(
+            False,
+            description="Empty the whole target first: a column changed its type. Select all ranges.",
+        )
 
     @dg.asset(
         key=key,
@@ -73,6 +79,8 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
         context: dg.AssetExecutionContext, config: ProjectConfig, replication: dg.ResourceParam[Replication]
     ) -> Iterator[dg.MaterializeResult[Any]]:
         keys = list(partitions.requested_keys(context))
+        if config.reset:
+            _reset(context, replication, projection, table)
         waiting = _project(context, replication, projection, table, keys, rebuild=config.rebuild)
         if not waiting:
             yield dg.MaterializeResult()
@@ -83,6 +91,15 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
             )
 
     return projected
+
+
+def _reset(
+    context: dg.AssetExecutionContext, replication: Replication, projection: DeltaProjection, table: Table
+) -> None:
+    with explained():
+        source, store = replication.source(table.id.source), replication.store()
+        replication.target(projection, table.id).reset(open_table(source, store, table).schema)
+        context.log.info(f"{table.id}: the target is empty and has the columns of today")
 
 
 def _project(

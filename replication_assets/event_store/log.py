@@ -7,11 +7,12 @@ import random
 import time
 from collections import deque
 
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 
 from replication_assets.core.dates import EventDates
 from replication_assets.core.events import PARTITION_BY
 from replication_assets.core.id_ranges import IdRanges
+from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import StoreCorrupt, StoreError
 from replication_assets.event_store.columns import (
@@ -25,7 +26,7 @@ from replication_assets.event_store.columns import (
 from replication_assets.event_store.compaction import compact
 from replication_assets.event_store.snapshot import DeltaLogSnapshot
 from replication_assets.event_store.storage import Place
-from replication_assets.event_store.writer import DeltaLogWriter
+from replication_assets.event_store.writer import DeltaLogWriter, checkpoint
 
 ENSURE_ATTEMPTS = 20
 SHORTEST_RETENTION = dt.timedelta(hours=1)
@@ -35,8 +36,9 @@ DEFAULT_RETENTION = dt.timedelta(days=7)
 class DeltaEventLog:
     """See `ports.EventLog`."""
 
-    def __init__(self, table: TableId, place: Place) -> None:
+    def __init__(self, table: TableId, place: Place, chapter: int = 1) -> None:
         self._id = table
+        self._chapter = chapter
         self._place = place
         # Opening costs more than a commit. The handle of a finished writer serves the next
         # one; it is taken out while in use, since a handle has one version at a time.
@@ -49,16 +51,27 @@ class DeltaEventLog:
     def table(self) -> TableId:
         return self._id
 
+    @property
+    def chapter(self) -> int:
+        return self._chapter
+
     def exists(self) -> bool:
         return self._place.exists()
 
-    def ensure(self, schema: TableSchema, id_ranges: IdRanges, event_dates: EventDates) -> None:
+    def ensure(
+        self,
+        schema: TableSchema,
+        id_ranges: IdRanges,
+        event_dates: EventDates,
+        captured: Position | None = None,
+    ) -> None:
+        """See `ports.EventLog`. `captured` is the checkpoint that a new log starts with."""
         wanted = LogSettings.of(schema, id_ranges, event_dates)
         failure: Exception | None = None
         for attempt in range(ENSURE_ATTEMPTS):
             try:
                 if not self.exists():
-                    self._create(schema, wanted)
+                    self._create(schema, wanted, captured)
                 if self._is_current(schema, wanted):
                     return
             except StoreError as exc:
@@ -106,7 +119,7 @@ class DeltaEventLog:
             gone = table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
         return len(gone)
 
-    def _create(self, schema: TableSchema, wanted: LogSettings) -> None:
+    def _create(self, schema: TableSchema, wanted: LogSettings, captured: Position | None) -> None:
         delta_schema = new_log_schema(schema, self._place.where)
         if self._place.local is not None:
             self._place.local.mkdir(parents=True, exist_ok=True)
@@ -119,6 +132,7 @@ class DeltaEventLog:
             configuration={**DELTA_PROPERTIES, **wanted.properties()},
             storage_options=self._place.options,
             raise_if_key_not_exists=False,
+            commit_properties=CommitProperties(app_transactions=checkpoint(captured) if captured else None),
         )
 
     def _is_current(self, schema: TableSchema, wanted: LogSettings) -> bool:

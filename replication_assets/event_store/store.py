@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from replication_assets.core.schema import TableId
+from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.event_store.ledger import DeltaLedger
 from replication_assets.event_store.log import DeltaEventLog
-from replication_assets.event_store.storage import Storage, folder_of, ledger_folder
+from replication_assets.event_store.storage import Place, Storage, folder_of, ledger_folder
 
 
 class DeltaEventStore:
@@ -28,12 +28,31 @@ class DeltaEventStore:
     def root(self) -> str:
         return self._storage.root
 
-    def uri(self, table: TableId) -> str:
+    def uri(self, table: TableId, chapter: int | None = None) -> str:
         """Where the table's log is, for readers of Delta tables."""
-        return self._storage.place(folder_of(table), str(table)).uri
+        return self._place(table, chapter or self.chapters(table)).uri
 
-    def log(self, table: TableId) -> DeltaEventLog:
-        return DeltaEventLog(table, self._storage.place(folder_of(table), f"event log of {table}"))
+    def log(self, table: TableId, chapter: int | None = None) -> DeltaEventLog:
+        number = chapter or self.chapters(table)
+        return DeltaEventLog(table, self._place(table, number), number)
+
+    def chapters(self, table: TableId) -> int:
+        number = 1
+        while self._place(table, number + 1).exists():
+            number += 1
+        return number
+
+    def begin_chapter(self, table: TableId, schema: TableSchema) -> DeltaEventLog:
+        number = self.chapters(table)
+        ended = self.log(table, number).snapshot()
+        begun = self.log(table, number + 1)
+        begun.ensure(schema, ended.id_ranges, ended.event_dates, captured=ended.captured)
+        return begun
+
+    def _place(self, table: TableId, chapter: int) -> Place:
+        # A table's folder has one dot, so a second one cannot be part of any other's name.
+        folder = folder_of(table) if chapter == 1 else f"{folder_of(table)}.{chapter}"
+        return self._storage.place(folder, f"event log of {table}")
 
     def ledger(self, source: str) -> DeltaLedger:
         return DeltaLedger(self._storage.place(ledger_folder(source), f"ledger of {source}"))

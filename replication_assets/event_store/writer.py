@@ -55,6 +55,12 @@ def captured_position(table: DeltaTable) -> Position | None:
     return Position(epoch, commit_position or 0).end_of_commit()
 
 
+def checkpoint(captured: Position) -> list[Transaction]:
+    """What a commit records to move the capture checkpoint."""
+    epoch, commit_position = captured.epoch, captured.commit
+    return [Transaction(CAPTURE, epoch), Transaction(f"{CAPTURE}/{epoch}", commit_position)]
+
+
 @dataclass(slots=True)
 class _Pending:
     """Rows of one cell that wait for a row group."""
@@ -140,10 +146,7 @@ class DeltaLogWriter:
                 where=self._place.where,
                 fix="re-read the log and capture from its checkpoint",
             )
-        moved = [
-            Transaction(CAPTURE, captured.epoch),
-            Transaction(f"{CAPTURE}/{captured.epoch}", captured.commit),
-        ]
+        moved = checkpoint(captured)
         commit(self._place, self._table, actions, moved, lambda table: captured_position(table) == held)
 
     def abort(self) -> None:

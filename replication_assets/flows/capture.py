@@ -20,12 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.assemble import place, schema_changed, truncated
+from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.events import COMMIT_POSITION, EPOCH
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import CommitConflict, SlotLost, SourceNotReady
+from replication_assets.errors import CommitConflict, SlotLost
 from replication_assets.flows.partition_trees import note_partitions
-from replication_assets.flows.prepare import ReplicatedTable, current_epoch
+from replication_assets.flows.prepare import ReplicatedTable, last_mark, log_for
 from replication_assets.ports import (
     CaptureMark,
     CellCount,
@@ -105,11 +106,9 @@ def capture(
         CommitConflict: another capture overtook this one; nothing was written twice.
     """
     started = time.monotonic()
-    epoch = current_epoch(source, store)
     ledger = store.ledger(source.name)
-    mark = ledger.last()
-    if mark is None:
-        raise SourceNotReady("no capture was ever set up", where=source.name, fix="prepare the source first")
+    mark = last_mark(source, ledger)
+    epoch = mark.epoch
     captured = [table for table in tables if table.captured]
     drain = _Drain(source, store, ledger, captured, epoch, mark, policy, on_flush)
     watched = [(table.id, table.schema) for table in captured]
@@ -121,7 +120,8 @@ def capture(
                 drain.take(chunk, stream)
             drain.finish(stream)
         for table in captured:
-            note_partitions(source, drain.logs[table.id], table, epoch, told=table.id in drain.reloads)
+            told = drain.reloads.get(table.id, set())
+            note_partitions(source, drain.logs[table.id], table, epoch, told=told)
     except SlotLost as error:
         if store.ledger(source.name).last() != mark:
             raise CommitConflict(
@@ -158,6 +158,8 @@ class _Drain:
 
     logs: dict[TableId, EventLog] = field(default_factory=dict)
     writers: dict[TableId, LogWriter] = field(default_factory=dict)
+    ended: list[tuple[TableId, LogWriter]] = field(default_factory=list)
+    """Writers of chapters that a change of type ended since the last flush."""
     schemas: dict[TableId, TableSchema] = field(default_factory=dict)
     pending_bytes: int = 0
     boundary: int | None = None
@@ -166,7 +168,8 @@ class _Drain:
     rows: int = 0
     flushes: int = 0
     touched: set[TableId] = field(default_factory=set)
-    reloads: set[TableId] = field(default_factory=set)
+    reloads: dict[TableId, set[str]] = field(default_factory=dict)
+    """Why tables need a reload, in the change stream's own words."""
     flushed: float = field(default_factory=time.monotonic)
     identity: SourceIdentity | None = None
 
@@ -182,17 +185,18 @@ class _Drain:
         if chunk.through is None and self.boundary is not None and self.writers:
             # A long transaction begins: what came before it need not wait for its end.
             self.flush(stream)
-        for table, schema, change in chunk.schema_changes:
-            self._follow(table, schema)
-            if change.reload:
-                self.reloads.add(table)
-            self._write(table, schema_changed(change, schema, chunk.committed_at or dt.datetime.now(dt.UTC)))
-        for table, position, at, transaction_id in chunk.truncated:
-            self._write(table, truncated(position, self.schemas[table], at, transaction_id))
+        changes = list(chunk.schema_changes)
         for batch in chunk.batches:
+            # A chunk can hold rows from before a change and after it.
+            while batch.schema != self.schemas[batch.table] and any(c[0] == batch.table for c in changes):
+                self._follow(*changes.pop(next(i for i, c in enumerate(changes) if c[0] == batch.table)))
             replicated = self.by_id[batch.table]
             rows = pa.Table.from_batches([batch.rows])
             self._write(batch.table, place(rows, replicated.id_ranges, replicated.event_dates))
+        for change in changes:
+            self._follow(*change)
+        for table, position, at, transaction_id in chunk.truncated:
+            self._write(table, truncated(position, self.schemas[table], at, transaction_id))
         self.committed_at = chunk.committed_at or self.committed_at
         self.boundary = chunk.through
         if chunk.through is not None and self._due():
@@ -204,10 +208,16 @@ class _Drain:
             return waited >= self.policy.seconds or self.pending_bytes >= self.policy.bytes
         return waited >= self.policy.idle_seconds and (self.boundary or 0) > self.durable
 
-    def _follow(self, table: TableId, schema: TableSchema) -> None:
-        replicated = self.by_id[table]
-        self.logs[table].ensure(schema, replicated.id_ranges, replicated.event_dates)
+    def _follow(self, table: TableId, schema: TableSchema, change: SchemaChanged) -> None:
+        if change.reload:
+            self.reloads.setdefault(table, set()).update(change.reason.split("; "))
+        log = log_for(self.store, self.by_id[table], schema)
         self.schemas[table] = schema
+        if log.chapter != self.logs[table].chapter:
+            self.logs[table] = log
+            if table in self.writers:
+                self.ended.append((table, self.writers.pop(table)))
+        self._write(table, schema_changed(change, schema, self.committed_at or dt.datetime.now(dt.UTC)))
 
     def _write(self, table: TableId, rows: pa.Table) -> None:
         if table not in self.writers:
@@ -226,12 +236,12 @@ class _Drain:
             return
         position = Position(self.epoch, self.boundary)
         cells: dict[TableId, tuple[CellCount, ...]] = {}
-        for table, writer in self.writers.items():
+        for table, writer in (*self.ended, *self.writers.items()):
             if writer.captured is None or writer.captured < position:
-                cells[table] = writer.commit(captured=position)
+                cells[table] = (*cells.get(table, ()), *writer.commit(captured=position))
             else:
                 writer.abort()
-        self.writers = {}
+        self.ended, self.writers = [], {}
         now = dt.datetime.now(dt.UTC)
         identity = self.identity = self.identity or self.source.identify()
         self.ledger.record(CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now))
@@ -254,9 +264,9 @@ class _Drain:
             self.flush(stream)
 
     def abort(self) -> None:
-        for writer in self.writers.values():
+        for _, writer in (*self.ended, *self.writers.items()):
             writer.abort()
-        self.writers = {}
+        self.ended, self.writers = [], {}
 
 
 def _not_yet_stored(rows: pa.Table, have: Position | None) -> pa.Table:

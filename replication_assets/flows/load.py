@@ -59,8 +59,7 @@ def load_range(
     """
     started = time.monotonic()
     epoch = current_epoch(source, store)
-    log = store.log(table.id)
-    schema, change = follow_schema(source, log, table)
+    log, schema, change = follow_schema(source, store, table)
     load_id = uuid.uuid4().hex
     request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, dates)
     writer = log.writer()

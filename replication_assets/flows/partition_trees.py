@@ -8,6 +8,7 @@ one noted in the table's log.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 
 from replication_assets.core.assemble import schema_changed
 from replication_assets.core.controls import Controls, SchemaChanged
@@ -17,10 +18,16 @@ from replication_assets.ports import ChangeSource, EventLog
 
 
 def note_partitions(
-    source: ChangeSource, log: EventLog, table: ReplicatedTable, epoch: int, *, told: bool = False
+    source: ChangeSource,
+    log: EventLog,
+    table: ReplicatedTable,
+    epoch: int,
+    *,
+    told: Collection[str] = (),
 ) -> None:
     """Write an `S` event if the table's partitions are not those last noted. It demands a
-    reload if rows came or went with them, unless the change stream has `told` so already."""
+    reload if rows came or went with them, unless the change stream has `told` every one of
+    the reasons already."""
     snapshot = log.snapshot()
     known = noted(snapshot.controls())
     tree = source.partition_tree(table.id, known)
@@ -29,7 +36,8 @@ def note_partitions(
     # Read after the tree: a load with a greater position has seen the partitions as they are.
     position = Position(epoch, source.status().head)
     reason = tree.reason or "partitions noted"
-    change = SchemaChanged(position, bool(tree.reason) and not told, reason, leaves=tree.leaves)
+    untold = bool(tree.reason) and not set(tree.reason.split("; ")) <= set(told)
+    change = SchemaChanged(position, untold, reason, leaves=tree.leaves)
     writer = log.writer()
     try:
         writer.write(schema_changed(change, snapshot.schema, dt.datetime.now(dt.UTC)))

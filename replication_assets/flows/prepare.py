@@ -19,13 +19,14 @@ from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, plan_i
 from replication_assets.core.plan import plan_granularity
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SlotLost, SourceNotReady
+from replication_assets.errors import SchemaConflict, SlotLost, SourceNotReady
 from replication_assets.ports import (
     CaptureMark,
     CaptureSetup,
     ChangeSource,
     EventLog,
     EventStore,
+    Ledger,
     SchemaDifference,
 )
 from replication_assets.table_fit import TableFit, fit_table
@@ -131,13 +132,18 @@ def open_table(source: ChangeSource, store: EventStore, table: Table) -> Replica
 
 
 def current_epoch(source: ChangeSource, store: EventStore) -> int:
-    """The epoch that positions read now belong to.
+    """The epoch that positions read now belong to. Raises as `last_mark` does."""
+    return last_mark(source, store.ledger(source.name)).epoch
+
+
+def last_mark(source: ChangeSource, ledger: Ledger) -> CaptureMark:
+    """How far the source is captured.
 
     Raises:
         SourceNotReady: never prepared.
         SlotLost: this is not the server that was captured before.
     """
-    mark = store.ledger(source.name).last()
+    mark = ledger.last()
     if mark is None:
         raise SourceNotReady("no capture was ever set up", where=source.name, fix="prepare the source first")
     identity = source.identify()
@@ -147,21 +153,33 @@ def current_epoch(source: ChangeSource, store: EventStore) -> int:
             where=source.name,
             fix=f"run `recover` for {source.name} and load every id range again",
         )
-    return mark.epoch
+    return mark
 
 
 def follow_schema(
-    source: ChangeSource, log: EventLog, table: ReplicatedTable
-) -> tuple[TableSchema, SchemaDifference | None]:
-    """The table's columns as they are now, added to its log where new; and what changed since
-    the log last saw them (None: nothing)."""
+    source: ChangeSource, store: EventStore, table: ReplicatedTable
+) -> tuple[EventLog, TableSchema, SchemaDifference | None]:
+    """The table's columns as they are now, the log that holds them, and what changed since the
+    log last saw them (None: nothing)."""
+    log = store.log(table.id)
     current = source.reflect(table.id, key=table.schema.key, append_only=table.schema.append_only)
     snapshot = log.snapshot()
     known = live_schema(snapshot.schema, snapshot.controls().schema_changes)
     difference = source.difference(table.id, known, current)
     if difference is not None:
-        log.ensure(current, table.id_ranges, table.event_dates)
-    return current, difference
+        log = log_for(store, table, current)
+    return log, current, difference
+
+
+def log_for(store: EventStore, table: ReplicatedTable, schema: TableSchema) -> EventLog:
+    """The table's log with room for the columns of `schema`: columns are added where they fit,
+    else a new chapter begins."""
+    log = store.log(table.id)
+    try:
+        log.ensure(schema, table.id_ranges, table.event_dates)
+    except SchemaConflict:
+        return store.begin_chapter(table.id, schema)
+    return log
 
 
 def _reflect_all(source: ChangeSource, tables: Sequence[Table]) -> list[tuple[Table, TableSchema]]:

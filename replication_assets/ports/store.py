@@ -87,6 +87,9 @@ class EventLog(Protocol):
     @property
     def table(self) -> TableId: ...
 
+    @property
+    def chapter(self) -> int: ...
+
     def exists(self) -> bool: ...
 
     def ensure(self, schema: TableSchema, id_ranges: IdRanges, event_dates: EventDates) -> None:
@@ -134,5 +137,21 @@ class Ledger(Protocol):
 
 
 class EventStore(Protocol):
-    def log(self, table: TableId) -> EventLog: ...
+    """Logs by table. A log goes on in a new chapter when a column changes to a type that its
+    stored column cannot hold: what was stored stays as it was, and what comes is stored as it
+    is. Loads do not carry over, so ranges are loaded again."""
+
+    def log(self, table: TableId, chapter: int | None = None) -> EventLog:
+        """The newest chapter, or the one with this number, from 1."""
+        ...
+
+    def chapters(self, table: TableId) -> int:
+        """How many chapters the table's log has; 1 for one that does not exist yet."""
+        ...
+
+    def begin_chapter(self, table: TableId, schema: TableSchema) -> EventLog:
+        """A new chapter with the columns of `schema`, and the ranges, dates and capture
+        checkpoint of the last one."""
+        ...
+
     def ledger(self, source: str) -> Ledger: ...

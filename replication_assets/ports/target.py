@@ -54,6 +54,11 @@ class ProjectionTarget(Protocol):
         ones. Repeatable."""
         ...
 
+    def reset(self, schema: TableSchema) -> None:
+        """Empty the target and give it the columns of `schema`: for a column that changed its
+        type, after which every range must be replaced."""
+        ...
+
     def read(self) -> Iterable[pa.RecordBatch]:
         """Everything the target holds at one moment, with at least the table's columns and
         `_overflow`."""

@@ -88,3 +88,18 @@ def test_a_lost_slot_stops_everything_until_it_is_recovered_and_loaded_again(rea
     ready.materialize(LAKE, "r000000")
     assert ready.materialized(LAKE)["r000000"]["dagster/row_count"] == 98
     assert ready.replication.store().log(ITEMS).snapshot().controls().schema_changes[0].reload
+
+
+def test_a_retyped_column_reaches_the_projection_after_a_new_load_and_a_reset(ready: Graph) -> None:
+    loaded(ready)
+    ready.materialize(LAKE, "r000000", "r000002")
+    ready.sql("ALTER TABLE items ALTER name TYPE int USING length(name)")
+    ready.sql("UPDATE items SET name = 7 WHERE id = 1")
+    ready.run("shop_capture")
+    loaded(ready)
+    refused = ready.materialize(LAKE, "r000000", raise_on_error=False)
+    assert "reset" in str(refused.all_events)
+    config = {"ops": {"lake__shop__public__items": {"config": {"reset": True}}}}
+    assert ready.materialize(LAKE, "r000000", "r000002", run_config=config).success
+    rows = ready.replication.target(ready.catalog.projections[0], ITEMS)
+    assert sum(batch.num_rows for batch in rows.read()) == 250
