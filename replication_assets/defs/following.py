@@ -8,7 +8,7 @@ import dagster as dg
 
 from replication_assets.catalog import DeltaProjection
 from replication_assets.core.events import ALL_RANGES
-from replication_assets.core.schema import TableId
+from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.errors import ReplicationError
 from replication_assets.flows.capture import FlushReceipt
@@ -31,6 +31,8 @@ class CaptureMarks:
     rows: dict[tuple[TableId, dg.MultiPartitionKey], int] = field(default_factory=dict)
     listed: set[tuple[TableId, str]] = field(default_factory=set)
     last: FlushReceipt | None = None
+    lag: float = 0.0
+    """Greatest lag of a flush that wrote something; an idle one's commit is long ago."""
     reported: float = field(default_factory=time.monotonic)
 
     @property
@@ -39,6 +41,8 @@ class CaptureMarks:
 
     def add(self, receipt: FlushReceipt) -> None:
         self.last = receipt
+        if receipt.rows:
+            self.lag = max(self.lag, receipt.lag_seconds or 0.0)
         for table, cells in receipt.tables.items():
             self._list_ranges(table, cells)
             for key, rows in partitions.listed_cells(self.tables[table].event_dates, cells).items():
@@ -61,14 +65,14 @@ class CaptureMarks:
         total = sum(self.rows.values())
         self.context.log.info(
             f"{total:,} events in {len(self.rows)} partitions, {total / elapsed:,.0f} a second, "
-            f"lag {self.last.lag_seconds or 0:.1f} s"
+            f"lag {self.lag:.1f} s"
         )
         for (table, key), rows in self.rows.items():
-            facts = metadata.captured(self.last, rows, rows / elapsed)
+            facts = metadata.captured(self.last, rows, rows / elapsed, self.lag)
             self.context.log_event(
                 dg.AssetMaterialization(naming.event_store_key(table), partition=key, metadata=facts)
             )
-        self.rows = {}
+        self.rows, self.lag = {}, 0.0
 
 
 @dataclass
@@ -81,7 +85,7 @@ class InlineFollower:
 
     context: dg.OpExecutionContext
     replication: Replication
-    done: dict[tuple[dg.AssetKey, str], ProjectReceipt] = field(default_factory=dict)
+    done: dict[tuple[dg.AssetKey, str], tuple[ProjectReceipt, TableSchema]] = field(default_factory=dict)
     controls: dict[TableId, int] = field(default_factory=dict)
 
     def follow(self, receipt: FlushReceipt) -> None:
@@ -103,14 +107,15 @@ class InlineFollower:
         for id_range in ranges_of(snapshot):
             if everything or id_range.key in touched:
                 try:
-                    self.done[(asset, id_range.key)] = project_range(snapshot, table, target, id_range)
+                    receipt = project_range(snapshot, table, target, id_range)
+                    self.done[(asset, id_range.key)] = (receipt, snapshot.schema)
                 except ReplicationError as error:
                     self.done.pop((asset, id_range.key), None)
                     self.context.log.warning(f"left to a run of its own: {error}")
 
     def report(self) -> None:
         """One materialization per projected range since the last report."""
-        for (asset, id_range), receipt in self.done.items():
-            facts = metadata.projected(receipt)
+        for (asset, id_range), done in self.done.items():
+            facts = metadata.projected(*done)
             self.context.log_event(dg.AssetMaterialization(asset, partition=id_range, metadata=facts))
         self.done = {}

@@ -47,18 +47,19 @@ def loaded(receipt: LoadReceipt, rows: int) -> Metadata:
     }
 
 
-def captured(receipt: FlushReceipt, rows: int, rows_per_second: float) -> Metadata:
+def captured(receipt: FlushReceipt, rows: int, rows_per_second: float, lag_seconds: float) -> Metadata:
     """Of one cell that a capture wrote to."""
     return {
         "rows": rows,
         "position": receipt.position.commit,
-        "lag_seconds": round(receipt.lag_seconds or 0.0, 3),
+        "lag_seconds": round(lag_seconds, 3),
         "rows_per_second": round(rows_per_second, 1),
     }
 
 
-def projected(receipt: ProjectReceipt) -> Metadata:
+def projected(receipt: ProjectReceipt, schema: TableSchema) -> Metadata:
     return {
+        "dagster/column_schema": column_schema(schema),
         "dagster/row_count": receipt.rows,
         "position": receipt.position.commit,
         "changed": receipt.changed,
@@ -79,7 +80,7 @@ def source(status: SourceStatus, lag_seconds: float | None, max_key: int | str |
         "retained_bytes": status.retained_bytes,
         "headroom_bytes": status.headroom_bytes,
         "max_key": max_key,
-        "dagster/row_count": rows,
+        "estimated_rows": rows,
         "slot_state": status.state,
     }
     return {name: value for name, value in figures.items() if value is not None}

@@ -133,9 +133,9 @@ def _project(
         if waiting:
             context.log_event(
                 dg.AssetMaterialization(
-                    context.asset_key, partition=key, metadata=metadata.projected(receipt)
+                    context.asset_key, partition=key, metadata=metadata.projected(receipt, snapshot.schema)
                 )
             )
         else:
-            context.add_asset_metadata(dict(metadata.projected(receipt)), partition_key=key)
+            context.add_asset_metadata(dict(metadata.projected(receipt, snapshot.schema)), partition_key=key)
     return waiting

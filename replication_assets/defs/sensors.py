@@ -17,11 +17,14 @@ from replication_assets.defs.capture import ACTIVE, capture_job_name, run_age
 from replication_assets.defs.lifecycle import setup_job_name
 from replication_assets.errors import ReplicationError, SlotLost
 from replication_assets.flows.prepare import open_table
-from replication_assets.ports import ChangeSource, EventStore, SourceStatus
+from replication_assets.ports import CaptureMark, ChangeSource, EventStore, SourceStatus
 from replication_assets.replication import Replication
 
 REPORT_SECONDS = 30.0
 """How often a moving source's figures are put on its assets."""
+
+CATCH_UP_BYTES = 16 * 2**20
+"""A backlog that a running capture reads in less than a second."""
 
 CONTINUOUS_LIFETIME_SECONDS = 3600.0
 """Age at which a continuous capture gets a successor: a fresh process, with current code."""
@@ -118,6 +121,21 @@ def _tick(
     )
 
 
+def lag_seconds(status: SourceStatus, mark: CaptureMark | None, now: dt.datetime) -> float | None:
+    """How far capture is behind the source in time; None before the first capture.
+
+    A log moves without commits of ours too. So a short backlog counts from when capture last
+    recorded that it was through, and only a long one from its last commit.
+    """
+    if mark is None:
+        return None
+    if not status.lag_bytes:
+        return 0.0
+    long = status.lag_bytes > CATCH_UP_BYTES and mark.committed_at is not None
+    since = mark.committed_at if long and mark.committed_at is not None else mark.recorded_at
+    return (now - since).total_seconds()
+
+
 def _set_up(context: dg.SensorEvaluationContext, source: str) -> dg.SensorResult | dg.SkipReason:
     name = setup_job_name(source)
     if context.instance.get_run_records(dg.RunsFilter(job_name=name, statuses=ACTIVE), limit=1):
@@ -136,8 +154,7 @@ def _report(
 ) -> tuple[list[dg.AssetMaterialization], list[dg.AddDynamicPartitionsRequest]]:
     """A materialization of each source table with its figures, and id ranges that keys reached."""
     mark = store.ledger(config.name).last()
-    behind = bool(status.lag_bytes) and mark is not None and mark.committed_at is not None
-    lag = (now - mark.committed_at).total_seconds() if behind and mark and mark.committed_at else 0.0
+    lag = lag_seconds(status, mark, now)
     events, growth = [], []
     for table in replication.catalog.tables_of(config.name):
         replicated = open_table(source, store, table)

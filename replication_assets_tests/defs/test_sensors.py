@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import dagster as dg
 import pytest
 
 from replication_assets.defs.naming import CAPTURE_TAG
-from replication_assets.defs.sensors import wanted_capture
+from replication_assets.defs.sensors import lag_seconds, wanted_capture
+from replication_assets.ports import CaptureMark, SourceIdentity, SourceStatus
 from replication_assets_tests.defs.conftest import Graph
 
 
 def tick(graph: Graph, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
-    sensor = (
-        graph.definitions.resolve_sensor_def("shop_offsets")
-        if hasattr(graph.definitions, "resolve_sensor_def")
-        else graph.definitions.get_sensor_def("shop_offsets")
-    )
+    sensor = graph.definitions.resolve_sensor_def("shop_offsets")
     context = dg.build_sensor_context(
         instance=graph.instance, cursor=cursor, resources={"replication": graph.replication}
     )
@@ -85,3 +84,17 @@ def test_a_lost_slot_fails_the_tick_with_its_remedy(ready: Graph) -> None:
 )
 def test_captures_are_kept_at_one_and_overlap_only_to_hand_over(mode, moved, ages, wanted) -> None:
     assert wanted_capture(mode, moved, ages, lifetime=3600.0) is wanted
+
+
+@pytest.mark.parametrize(
+    ("lag_bytes", "expected"),
+    [(0, 0.0), (100, 5.0), (10**9, 60.0)],
+    ids=["nothing to read", "a little to read", "much to read"],
+)
+def test_lag_is_told_from_commits_only_where_there_is_a_backlog(lag_bytes: int, expected: float) -> None:
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    mark = CaptureMark(
+        1, 10, SourceIdentity("s", 1), now - dt.timedelta(seconds=60), now - dt.timedelta(seconds=5)
+    )
+    status = SourceStatus(20, 10, lag_bytes, 0, None, True, "reserved", now)
+    assert lag_seconds(status, mark, now) == expected
