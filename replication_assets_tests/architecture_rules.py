@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": _INNER | {"adapter", "flows", "composition", "defs", "definitions", "demo"},
     "cli": _INNER | {"adapter", "flows", "composition", "defs", "definitions", "demo", "cli"},
     "package": set(),
-    "public names": _INNER | {"flows", "composition"},
+    "public names": _INNER | {"flows", "composition", "defs"},
 }
 
 _COLUMNAR = {"pyarrow", "numpy", "duckdb"}
