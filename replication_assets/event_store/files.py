@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
+from replication_assets.core.datasets import SafeDataset
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, EVENT_DATE, ID_RANGE, SEQUENCE
 from replication_assets.core.positions import INT64_MAX, Position
 from replication_assets.event_store.parts import Partition
@@ -73,7 +74,7 @@ def active_files(table: DeltaTable) -> list[ActiveFile]:
     return [ActiveFile(*parts) for parts in zip(paths, sizes, rows, partitions, lows, highs, strict=True)]
 
 
-def dataset(place: Place, files: Sequence[ActiveFile], schema: pa.Schema) -> ds.FileSystemDataset:
+def dataset(place: Place, files: Sequence[ActiveFile], schema: pa.Schema) -> SafeDataset:
     """Rows of `files` in their order, with `schema`; columns that a file lacks are null."""
     filesystem = place.reading({file.path: file.size for file in files})
     parquet = ds.ParquetFileFormat(
@@ -88,7 +89,7 @@ def dataset(place: Place, files: Sequence[ActiveFile], schema: pa.Schema) -> ds.
         )
         for file in files
     ]
-    return ds.FileSystemDataset(fragments, schema, parquet, filesystem)
+    return SafeDataset(fragments, schema, parquet, filesystem)
 
 
 def _guarantee(file: ActiveFile, schema: pa.Schema) -> pc.Expression:

@@ -18,6 +18,7 @@ import pyarrow.fs as pa_fs
 from deltalake import DeltaTable
 
 from replication_assets.core.changes import RangeChanges
+from replication_assets.core.datasets import SafeDataset
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, ID_RANGE, SEQUENCE, UNCHANGED
 from replication_assets.core.fold import row_schema
 from replication_assets.core.positions import Position
@@ -155,7 +156,7 @@ class DeltaTarget:
         """The current version, for Arrow and DuckDB. Raises TargetError if there is no table."""
         table = self._require_table()
         with storage_errors(self._location.where(), "opening the dataset"):
-            return table.to_pyarrow_dataset()
+            return SafeDataset.of(table.to_pyarrow_dataset())
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """See `ports.ProjectionTarget`: one version of the table, batch by batch."""
