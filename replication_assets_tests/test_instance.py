@@ -33,9 +33,10 @@ def test_queued_runs_wait_a_second_at_most(instance: dg.DagsterInstance) -> None
     assert instance.run_coordinator.dequeue_interval_seconds == 1
 
 
-def test_a_source_serves_a_bounded_number_of_runs(instance: dg.DagsterInstance) -> None:
-    limits = instance.get_concurrency_config().run_queue_config.tag_concurrency_limits
-    assert limits == [{"key": "replication/source", "value": {"applyLimitPerUniqueValue": True}, "limit": 4}]
+def test_pools_bound_the_load_on_a_source_op_by_op(instance: dg.DagsterInstance) -> None:
+    pools = instance.get_concurrency_config().pool_config
+    assert pools.pool_granularity is not None
+    assert (pools.pool_granularity.value, pools.default_pool_limit) == ("op", 4)
 
 
 def test_a_killed_run_frees_its_slots_and_starts_again(instance: dg.DagsterInstance) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 from replication_assets.catalog import Catalog
 from replication_assets.defs.capture import capture_job
 from replication_assets.defs.event_store_assets import event_store_asset
-from replication_assets.defs.lifecycle import compaction, lifecycle_jobs, setup_job_name
+from replication_assets.defs.lifecycle import lifecycle_jobs, setup_job_name, upkeep
 from replication_assets.defs.projection_assets import projection_asset
 from replication_assets.defs.sensors import offset_sensor
 from replication_assets.defs.source_assets import source_assets
@@ -43,7 +43,7 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
         setup = next(job for job in lifecycle if job.name == setup_job_name(source.name))
         jobs += [capture, *lifecycle]
         sensors.append(offset_sensor(source, [capture, setup]))
-    compact, schedule = compaction(tables)
+    tidy, schedule = upkeep(catalog)
     follow = dg.AutomationConditionSensorDefinition(
         name="projections_follow",
         target=dg.AssetSelection.assets(*projected) if projected else dg.AssetSelection.all(),
@@ -52,7 +52,7 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=[*source_assets(tables), *(event_store_asset(table) for table in tables), *projected],
-        jobs=[*jobs, compact],
+        jobs=[*jobs, tidy],
         sensors=[*sensors, follow],
         schedules=[schedule],
         resources={"replication": Replication(catalog)},

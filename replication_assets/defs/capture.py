@@ -18,6 +18,7 @@ from replication_assets.defs.following import CaptureMarks, InlineFollower
 from replication_assets.errors import SlotBusy
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, FlushReceipt, capture
 from replication_assets.flows.prepare import open_table
+from replication_assets.flows.upkeep import RunningCompaction
 from replication_assets.replication import Replication
 
 HANDOVER_SECONDS = 120.0
@@ -67,8 +68,11 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: P
     marks = CaptureMarks(context, {table.id: table for table in tables})
     follower = InlineFollower(context, replication) if continuous else None
 
+    compaction = RunningCompaction(store)
+
     def on_flush(receipt: FlushReceipt) -> None:
         marks.add(receipt)
+        compaction.count(receipt)
         if follower is not None:
             follower.follow(receipt)
         if marks.due:
@@ -79,7 +83,7 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: P
         if follower is not None:
             follower.report()
 
-    policy = FlushPolicy(seconds=0.2) if continuous else FlushPolicy()
+    policy = FlushPolicy(seconds=0.5) if continuous else FlushPolicy()
     upto = None if continuous else source.status().head
     stop = _successor_waits(context, config.name) if continuous else (lambda: False)
 
@@ -89,6 +93,7 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: P
     try:
         receipt = _when_free(run)
     finally:
+        compaction.close()
         report()
     context.log.info(
         f"{config.name}: {receipt.rows:,} events in {receipt.flushes} flushes and {receipt.seconds:.1f} s, "

@@ -1,13 +1,14 @@
-"""Jobs around a source's life: setup, recovery from a lost log, teardown; and compaction."""
+"""Jobs around a source's life: setup, recovery from a lost log, teardown; and upkeep."""
 
-import datetime as dt
+from collections.abc import Iterator
 
 import dagster as dg
 
-from replication_assets.catalog import PostgresSourceConfig, Table
+from replication_assets.catalog import Catalog, PostgresSourceConfig, Table
 from replication_assets.defs import naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.flows.prepare import ReplicatedTable, prepare, recover
+from replication_assets.flows.upkeep import tidy_log, tidy_target
 from replication_assets.ports import ChangeSource
 from replication_assets.replication import Replication
 
@@ -43,6 +44,8 @@ def _setup_job(name: str) -> dg.JobDefinition:
                 context.log.info(f"{table.id}: {len(ranges)} id ranges, key ({key})")
                 for column in table.schema.not_replicated:
                     context.log.warning(f"{table.id}: column {column} is generated and not replicated")
+        limit = replication.catalog.source(name).max_parallel_loads
+        context.instance.event_log_storage.set_concurrency_slots(naming.load_pool(name), limit)
 
     @dg.job(name=setup_job_name(name), executor_def=dg.in_process_executor)
     def setup() -> None:
@@ -88,27 +91,32 @@ def _teardown_job(name: str) -> dg.JobDefinition:
     return teardown
 
 
-def compaction(tables: list[Table]) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
-    """Hourly rewriting of small files; facts are never touched."""
+def upkeep(catalog: Catalog) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
+    """Hourly: small files of the logs into large ones, and files that nobody needs any more
+    deleted. Facts are never touched."""
 
-    @dg.op(description="Rewrites small files of every log into large ones.")
-    def compact_logs(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
-        started = dt.datetime.now(dt.UTC)
+    @dg.op(description="Rewrites small files of every log into large ones, deletes files replaced long ago.")
+    def tidy(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
-            for table in tables:
-                log = replication.store().log(table.id)
-                if log.exists() and (removed := log.compact()):
-                    context.log.info(f"{table.id}: {removed} small files rewritten")
-        context.log.info(f"done in {(dt.datetime.now(dt.UTC) - started).total_seconds():.1f} s")
+            store = replication.store()
+            for table in catalog.tables:
+                for done in (*tidy_log(store, table.id), *_tidy_targets(replication, table)):
+                    context.log.info(done)
 
-    @dg.job(name="event_store_compaction", executor_def=dg.in_process_executor)
+    @dg.job(name="upkeep", executor_def=dg.in_process_executor)
     def job() -> None:
-        compact_logs()
+        tidy()
 
     schedule = dg.ScheduleDefinition(
-        name="event_store_compaction_hourly",
+        name="upkeep_hourly",
         job=job,
         cron_schedule="17 * * * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return job, schedule
+
+
+def _tidy_targets(replication: Replication, table: Table) -> Iterator[str]:
+    for projection in replication.catalog.projections:
+        if table in replication.catalog.projected(projection):
+            yield from tidy_target(replication.target(projection, table.id), f"{projection.name} {table.id}")

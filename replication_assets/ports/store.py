@@ -109,6 +109,11 @@ class EventLog(Protocol):
         itself included; the multiset of rows is verified before the commit."""
         ...
 
+    def vacuum(self, older_than: dt.timedelta) -> int:
+        """Delete files that no version of the last `older_than` needs; returns how many. No
+        reader or writer may run for longer than that."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureMark:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,6 +58,10 @@ class ProjectionTarget(Protocol):
     def reset(self, schema: TableSchema) -> None:
         """Empty the target and give it the columns of `schema`: for a column that changed its
         type, after which every range must be replaced."""
+        ...
+
+    def vacuum(self, older_than: dt.timedelta) -> int:
+        """Delete what was replaced longer ago than that, if anything is kept; returns how much."""
         ...
 
     def read(self) -> Iterable[pa.RecordBatch]:

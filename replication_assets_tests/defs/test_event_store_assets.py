@@ -87,3 +87,8 @@ def test_a_failure_says_what_where_and_how_to_fix_it(graph: Graph) -> None:
     with pytest.raises(AssertionError, match=""):
         assert result.success
     assert "shop.public.items: it was never prepared Fix: prepare source shop first" in str(result.all_events)
+
+
+def test_setup_bounds_how_many_loads_read_the_source_at_a_time(ready: Graph) -> None:
+    pool = ready.instance.event_log_storage.get_concurrency_info("shop_load")
+    assert pool.slot_count == ready.catalog.source("shop").max_parallel_loads

@@ -192,9 +192,12 @@ class DeltaTarget:
         """Delete files that were replaced, or written and never committed, that long ago.
 
         Files of a `replace` that is still running count as never committed: `older_than`
-        must be longer than the longest of them. Returns the number of files deleted.
+        must be longer than the longest of them. Returns the number of files deleted, 0 if
+        there is no table.
         """
-        table = self._require_table()
+        table = self._location.open()
+        if table is None:
+            return 0
         hours = int(older_than.total_seconds() // 3600)
         with storage_errors(self._location.where(), "deleting replaced files"):
             return len(
