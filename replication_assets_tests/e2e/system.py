@@ -24,7 +24,7 @@ from replication_assets.catalog import Catalog, DeltaProjection, EventStoreConfi
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, OP, SEQUENCE
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
-from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, capture
 from replication_assets.flows.compare import compare_projection, compare_with_source, source_position
 from replication_assets.flows.load import LoadReceipt, load_range
@@ -36,6 +36,7 @@ from replication_assets.replication import Replication
 from replication_assets_tests.postgres_servers import FreshDatabase
 
 SOURCE = "app"
+POLICY = FlushPolicy()
 Rows = Counter[tuple[Any, ...]]
 
 
@@ -110,7 +111,7 @@ class System:
         *,
         upto: int | None = None,
         stop: Callable[[], bool] = lambda: False,
-        policy: FlushPolicy = FlushPolicy(),
+        policy: FlushPolicy = POLICY,
     ) -> CaptureReceipt:
         """Up to now, unless told otherwise."""
         source, store = self.source, self.store
@@ -134,12 +135,7 @@ class System:
 
     def in_source(self, table: TableId, schema: TableSchema) -> Rows:
         """Rows as psycopg reads them; what the store keeps as text, as the server prints it."""
-        columns = sql.SQL(", ").join(
-            sql.SQL("{}::text" if pa.types.is_string(column.arrow) else "{}").format(
-                sql.Identifier(column.name)
-            )
-            for column in schema.columns
-        )
+        columns = sql.SQL(", ").join(_read(column) for column in schema.columns)
         name = sql.Identifier(table.schema, table.name)
         with self.sql() as session:
             rows = session.execute(sql.SQL("SELECT {} FROM {}").format(columns, name)).fetchall()
@@ -212,6 +208,14 @@ def system_of(
         projections=(DeltaProjection("lake", tables=(f"{SOURCE}.*",), root=str(folder / "lakehouse")),),
     )
     return System(catalog.validate(), database.dsn)
+
+
+def _read(column: Column) -> sql.Composable:
+    name = sql.Identifier(column.name)
+    if not pa.types.is_string(column.arrow):
+        return name
+    # Not a cast, which would strip the padding of character(n).
+    return sql.SQL("CASE WHEN {0} IS NOT NULL THEN format('%s', {0}) END").format(name)
 
 
 def rows_of(batches: Iterable[pa.RecordBatch], schema: TableSchema) -> Rows:
