@@ -21,6 +21,8 @@ PORT_VARIABLE = "REPLICATION_ASSETS_DEMO_PORT"
 FOLDER_VARIABLE = "REPLICATION_ASSETS_DEMO_FOLDER"
 DEFAULT_PORT = 54329
 DEFAULT_FOLDER = ".demo"
+SOURCE = "shop"
+"""Name of the source, and of its database."""
 
 
 def demo_folder() -> Path:
@@ -28,18 +30,23 @@ def demo_folder() -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE, DEFAULT_FOLDER)).absolute()
 
 
+def demo_port() -> int:
+    return int(os.environ.get(PORT_VARIABLE, DEFAULT_PORT))
+
+
 def sample_catalog() -> Catalog:
     """Widgets, customers, orders and order events of the sample monolith."""
     folder = demo_folder()
-    monthly = EventDate(granularity="month", start=dt.date(2026, 1, 1))
+    start = dt.date(2026, 1, 1)
+    monthly = EventDate(granularity="month", start=start)
     return Catalog(
         event_store=EventStoreConfig(root=str(folder / "event_store")),
         sources=(
             PostgresSourceConfig(
-                "shop",
+                SOURCE,
                 host="127.0.0.1",
-                port=int(os.environ.get(PORT_VARIABLE, DEFAULT_PORT)),
-                database="shop",
+                port=demo_port(),
+                database=SOURCE,
                 user="postgres",
                 sslmode="disable",
                 mode="continuous",
@@ -53,7 +60,7 @@ def sample_catalog() -> Catalog:
                 "shop.public.order_events",
                 append_only=True,
                 id_ranges=ByCount(4),
-                event_date=EventDate(column="created_at", granularity="month", start=dt.date(2025, 1, 1)),
+                event_date=EventDate(column="created_at", granularity="month", start=start),
             ),
         ),
         projections=(

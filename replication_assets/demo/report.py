@@ -1,0 +1,125 @@
+"""The last page of a demonstration: what arrived where, how fast, whether it matches, what next."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from replication_assets.catalog import Catalog
+from replication_assets.demo.catalog import DEFAULT_FOLDER, DEFAULT_PORT
+from replication_assets.demo.dagster_runs import Drained
+from replication_assets.demo.figures import Lag, TableReport, event_store_path, projection_path
+
+DUCKDB = (
+    "import duckdb, deltalake; files = deltalake.DeltaTable('{path}').file_uris(); "
+    "duckdb.read_parquet(files, union_by_name=True)"
+    ".aggregate('_op, count(*) AS events, max(_committed_at) AS newest').show()"
+)
+POLARS = (
+    "import polars; print(polars.scan_delta('{path}')"
+    ".group_by('status').agg(polars.len(), polars.sum('total')).collect())"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that one demonstration measured."""
+
+    tables: Sequence[TableReport]
+    transactions: int
+    lag: Lag
+    backlog: Drained
+    seconds: float
+
+    @property
+    def mismatches(self) -> int:
+        return sum(table.mismatches for table in self.tables)
+
+
+def print_outcome(console: Console, outcome: Outcome) -> None:
+    grid = Grid(title="What arrived", title_justify="left", title_style="bold")
+    grid.add_column("table", no_wrap=True)
+    for heading in ("source rows", "events stored", "lake rows", "mismatches", "load rows/s"):
+        grid.add_column(heading, justify="right")
+    for table in outcome.tables:
+        grid.add_row(
+            str(table.table),
+            f"{table.source_rows:,}",
+            f"{table.events:,}",
+            f"{table.projected_rows:,}",
+            _judged(table.mismatches),
+            f"{table.load_rows_per_second:,.0f}",
+        )
+    console.print()
+    console.print(grid)
+    for line in _totals(outcome):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _judged(mismatches: int) -> str:
+    return f"[green]{mismatches}[/green]" if mismatches == 0 else f"[bold red]{mismatches:,}[/bold red]"
+
+
+def _totals(outcome: Outcome) -> list[str]:
+    backlog, lag = outcome.backlog, outcome.lag
+    rate = backlog.events / backlog.seconds if backlog.seconds else 0.0
+    verdict = "[bold green]0 mismatches[/bold green] between source, event store and lakehouse, row by row"
+    if outcome.mismatches:
+        verdict = f"[bold red]{outcome.mismatches:,} mismatches[/bold red]: please report it"
+    piled_up = f"{backlog.events:,} changes that had piled up, in {backlog.seconds:.1f} s"
+    live = f"{lag.events:,} changes of {outcome.transactions:,} transactions, half of the time beside loads"
+    latency = f"[bold]{lag.median:.2f} s[/bold] median, {lag.p95:.2f} s p95"
+    return [
+        f"  result    {verdict}",
+        f"  capture   [bold]{rate:,.0f}[/bold] changes a second ({piled_up})",
+        f"  lag       {latency}, from commit in the source to durable in the store ({live})",
+        f"  time      {outcome.seconds:.0f} s",
+    ]
+
+
+def print_next_steps(console: Console, catalog: Catalog, root: Path, port: int) -> None:
+    console.print("\n[bold]Look further[/bold]")
+    for title, command in [
+        *looks(catalog),
+        ("The same, live, with the Dagster UI", _command("dev", root, port)),
+        ("Delete it all", f"rm -rf {shlex.quote(_short(root))}"),
+    ]:
+        console.print(f"  [dim]# {title}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def looks(catalog: Catalog) -> list[tuple[str, str]]:
+    """Commands that read the event store and the lakehouse in place, without us."""
+    ids = {table.id.name: table.id for table in catalog.tables}
+    events = _short(Path(event_store_path(catalog, ids["orders"])))
+    lake = _short(Path(projection_path(catalog.projections[0], ids["orders"])))
+    found = [("The event store: everything that happened to orders (DuckDB)", _python(DUCKDB, events))]
+    if importlib.util.find_spec("polars"):
+        found.append(("The lakehouse: orders as they are now (Polars)", _python(POLARS, lake)))
+    return found
+
+
+def _python(program: str, path: str) -> str:
+    return f'{shlex.quote(_short(Path(sys.executable)))} -c "{program.format(path=path)}"'
+
+
+def _command(name: str, root: Path, port: int) -> str:
+    """`make` for what it knows; the whole command for a folder or a port of one's own."""
+    if root == Path(DEFAULT_FOLDER).absolute() and port == DEFAULT_PORT and Path("Makefile").exists():
+        return f"make {name}"
+    python = shlex.quote(_short(Path(sys.executable)))
+    return f"{python} -m replication_assets.demo {name} --folder {shlex.quote(_short(root))} --port {port}"
+
+
+def _short(path: Path) -> str:
+    """Relative to where the user is, when that is shorter."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,183 @@
+"""`demo run`: the whole job on a real system, from an empty folder to a row-by-row comparison.
+
+Loads run beside live traffic and a live capture, since that is where replication loses rows.
+Then capture is down while changes pile up, catches up, and everything is compared.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from replication_assets.core.positions import Position
+from replication_assets.demo import backlog, monolith
+from replication_assets.demo.catalog import SOURCE
+from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded
+from replication_assets.demo.figures import Lag, TableReport, capture_lag, mismatches, stored_events
+from replication_assets.demo.progress import Progress
+from replication_assets.demo.report import Outcome, print_next_steps, print_outcome
+from replication_assets.demo.system import SampleSystem, running
+from replication_assets.demo.traffic import Traffic
+from replication_assets.flows.capture import capture
+from replication_assets.flows.compare import compare_projection, compare_with_source
+from replication_assets.flows.prepare import ReplicatedTable, open_table
+
+WRITERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """`events` rows in the greatest table, `seconds` of traffic after the loads at `rate`
+    transactions a second, `backlog` transactions of 150 changes that pile up."""
+
+    folder: Path
+    port: int
+    events: int = 200_000
+    seconds: float = 10.0
+    rate: float = 100.0
+    backlog: int = 400
+
+
+def run(options: RunOptions, console: Console) -> Outcome:
+    """The demonstration. Raises ReplicationError; leaves nothing running, and the folder to look at."""
+    progress = Progress(console)
+    with running(options.folder, options.port, fresh=True) as system:
+        _create(system, options, progress)
+        with system.dagster_runs() as runs:
+            with progress.step("Set up: publication, slot, logs, id ranges as partitions") as step:
+                runs.set_up(SOURCE)
+                ranges = [len(runs.id_ranges(table.id)) for table in system.catalog.tables]
+                step.done(
+                    f"Set up: publication and slot, {len(ranges)} logs, {sum(ranges)} id ranges as partitions"
+                )
+            live = _live(system, runs, options, progress)
+            caught_up = _catch_up(system, runs, options, progress)
+            _project(system, runs, progress)
+        reports = _compare(system, live.loads, progress)
+        catalog = system.catalog
+    outcome = Outcome(reports, live.transactions, live.lag, caught_up, progress.seconds)
+    print_outcome(console, outcome)
+    print_next_steps(console, catalog, options.folder.absolute(), options.port)
+    return outcome
+
+
+def _create(system: SampleSystem, options: RunOptions, progress: Progress) -> None:
+    progress.say(
+        f"PostgreSQL {system.version} runs on 127.0.0.1:{system.server.port}; "
+        f"everything is in {system.folder.root}"
+    )
+    with progress.step("Create the sample monolith") as step:
+        system.create_database(options.events)
+        rows = monolith.row_counts(system.dsn)
+        step.done("Sample monolith: " + ", ".join(f"{count:,} {name}" for name, count in rows.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What happened while applications wrote."""
+
+    loads: list[Loaded]
+    transactions: int
+    lag: Lag
+
+
+def _live(system: SampleSystem, runs: DagsterRuns, options: RunOptions, progress: Progress) -> Live:
+    """Traffic, a continuous capture that keeps the lakehouse up, and loads beside both."""
+    with progress.step("Start the capture"):
+        program = system.capture_process()
+    with program:
+        since = dt.datetime.now(dt.UTC)
+        with Traffic(system.dsn, rate=options.rate, writers=WRITERS) as traffic:
+            with progress.step("Load all tables by id range, beside live traffic") as step:
+                loads = system.load_all(runs, step.show)
+                rows = sum(load.rows for load in loads)
+                step.done(f"Loaded {rows:,} rows by id range, in parallel, beside live traffic")
+            system.folder.mark_loaded()
+            with progress.step("Materialize the lakehouse, while the capture keeps it current") as step:
+                _project_all(system, runs)
+                step.done("Lakehouse materialized; the capture keeps it current")
+            with progress.step("Live: inserts, updates, deletes, changes of keys, rollbacks") as step:
+                _wait(traffic, options.seconds, step.show)
+                counts = traffic.counts
+                step.done(f"Live: {sum(counts.values()):,} transactions of {len(counts)} kinds")
+        until = dt.datetime.now(dt.UTC)
+        with progress.step("Hand the capture over") as step:
+            # The continuous capture sees a successor waiting, flushes and lets go.
+            tail = runs.capture(SOURCE)
+            program.answer()
+            step.done(f"Handed the capture over to a second one, which found {tail.events:,} events to go")
+    tables = [table.id for table in system.catalog.tables]
+    lag = capture_lag(system.catalog, tables, SOURCE, since, until)
+    return Live(loads, sum(counts.values()), lag)
+
+
+def _wait(traffic: Traffic, seconds: float, show: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + seconds
+    while traffic.running and time.monotonic() < deadline:
+        show(f"{sum(traffic.counts.values()):,} transactions")
+        time.sleep(0.1)
+
+
+def _catch_up(system: SampleSystem, runs: DagsterRuns, options: RunOptions, progress: Progress) -> Drained:
+    """Changes pile up while no capture runs; then one drains them."""
+    with progress.step("Stop capturing while changes pile up") as step:
+        backlog.pile_up(system.dsn, transactions=options.backlog)
+        step.done(f"{options.backlog:,} transactions piled up while nothing captured")
+    with progress.step("Catch up") as step:
+        drained = runs.capture(SOURCE)
+        step.done(f"Caught up with {drained.events:,} changes")
+    return drained
+
+
+def _project_all(system: SampleSystem, runs: DagsterRuns) -> None:
+    for table in system.catalog.tables:
+        runs.project(table.id)
+
+
+def _project(system: SampleSystem, runs: DagsterRuns, progress: Progress) -> None:
+    with progress.step("Bring the lakehouse up to date") as step:
+        _project_all(system, runs)
+        step.done("Lakehouse is up to date")
+
+
+def _compare(system: SampleSystem, loads: Sequence[Loaded], progress: Progress) -> list[TableReport]:
+    """Every row of every table: the source against the store, the lakehouse against the store."""
+    source, store = system.source, system.store
+    tables = [open_table(source, store, table) for table in system.catalog.tables]
+    reports = []
+    with progress.step("Compare every row: source, event store, lakehouse") as step:
+        for table in tables:
+            step.show(str(table.id))
+            at_source = compare_with_source(
+                source, store, table, catch_up=lambda position: _reach(system, tables, position)
+            )
+            projection = system.catalog.projections[0]
+            in_lake = compare_projection(store, system.replication.target(projection, table.id), table.id)
+            reports.append(
+                TableReport(
+                    table.id,
+                    at_source.rows,
+                    stored_events(store, table.id),
+                    in_lake.compared_rows,
+                    mismatches(at_source, in_lake),
+                    _rate([load for load in loads if load.table == str(table.id)]),
+                )
+            )
+        step.done(f"Compared {sum(report.source_rows for report in reports):,} rows, three times over")
+    return reports
+
+
+def _reach(system: SampleSystem, tables: Sequence[ReplicatedTable], position: Position) -> None:
+    """Capture up to where the source was read: nothing of ours is in between, its own upkeep may be."""
+    capture(system.source, system.store, tables, upto=position.commit)
+
+
+def _rate(loads: Sequence[Loaded]) -> float:
+    """Rows a second of all loads of a table together, from the first start to the last end."""
+    took = max(load.ended for load in loads) - min(load.started for load in loads)
+    return sum(load.rows for load in loads) / took if took else 0.0
