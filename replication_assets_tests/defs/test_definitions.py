@@ -1,0 +1,68 @@
+"""The shipped definitions load anywhere: no database, no secret, no deprecated API."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from replication_assets.defs.build import build_definitions
+from replication_assets.demo.catalog import sample_catalog
+from replication_assets.errors import CatalogError
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("dagster", "definitions", "validate", "-w", "workspace.yaml"), ("dg", "check", "defs")],
+    ids=["dagster definitions validate", "dg check defs"],
+)
+def test_the_command_finds_nothing_wrong_without_a_database(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(str(BIN / command[0]), *command[1:], DAGSTER_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_loading_uses_nothing_that_dagster_deprecates() -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        dg.Definitions.validate_loadable(build_definitions(sample_catalog()))
+    told = [
+        str(w.message) for w in heard if issubclass(w.category, DeprecationWarning | dg.SupersessionWarning)
+    ]
+    assert told == []
+
+
+def test_each_table_is_a_source_an_event_store_and_a_projection() -> None:
+    keys = {key.to_user_string() for key in build_definitions(sample_catalog()).resolve_all_asset_keys()}
+    orders = {"shop/public/orders", "event_store/shop/public/orders", "lake/shop/public/orders"}
+    assert orders <= keys
+    assert len(keys) == 3 * len(sample_catalog().tables)
+
+
+def test_a_catalog_that_does_not_exist_is_named_with_the_fix() -> None:
+    done = run(
+        sys.executable,
+        "-c",
+        "import replication_assets.definitions as d; d.load_catalog('no.such:catalog')",
+    )
+    assert CatalogError.__name__ in done.stderr
+    assert "REPLICATION_ASSETS_CATALOG=package.module:attribute" in done.stderr
