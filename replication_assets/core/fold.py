@@ -95,10 +95,10 @@ def counted_events(baseline: Baseline, as_of: Position | None) -> str:
         loads.append(_load_condition(load_id, baseline, whole=False))
     read = f"e.{OP} = 'R' AND ({' OR '.join(loads)})" if loads else "FALSE"
     changed = f"e.{OP} IN ('I', 'U', 'D') AND {newer(baseline.oldest)}"
-    condition = f"(({read}) OR ({changed}))"
     if as_of is not None:
-        condition += f" AND NOT {newer(as_of)}"
-    return condition
+        # Loads are the baseline's choice: one of single dates may be ahead of the changes.
+        changed += f" AND NOT {newer(as_of)}"
+    return f"(({read}) OR ({changed}))"
 
 
 def _on_date(alias: str, date: object) -> str:

@@ -8,20 +8,23 @@ works with and without keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
+from replication_assets.core.baseline import Baseline, baseline_of
+from replication_assets.core.controls import Controls
 from replication_assets.core.events import OVERFLOW
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill, engine, figures, quoted
-from replication_assets.errors import StoreError
+from replication_assets.errors import NeedsReload, NotLoaded, StoreError
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch
 from replication_assets.flows.read import fold_range, ranges_of, read_table
-from replication_assets.ports import ChangeSource, EventStore, LoadSlice, ProjectionTarget
+from replication_assets.ports import ChangeSource, EventStore, LoadSlice, ProjectionTarget, RangeCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,30 @@ def compare_projection(
                     "it was never projected", where=f"{table} range {id_range.key}", fix="project it"
                 )
             reached = max(reached, checkpoint.position)
-            rows = fold_range(snapshot, table, id_range, as_of=checkpoint.position.end_of_commit())
+            rows = fold_range(
+                snapshot,
+                table,
+                id_range,
+                as_of=checkpoint.position.end_of_commit(),
+                baseline=_baseline_at(snapshot.controls(), id_range, checkpoint, str(table)),
+            )
             _append(connection, "expected", rows, schema)
         _fill(connection, "actual", target.read(), schema)
         return _compare(connection, table, schema, reached)
+
+
+def _baseline_at(
+    controls: Controls, id_range: IdRange, checkpoint: RangeCheckpoint, where: str
+) -> Baseline | None:
+    """What the target's rows start from. A load of single dates may be ahead of the changes,
+    and so of the checkpoint's position; newer loads may have come since."""
+    places = [checkpoint.position, *(load.position for load in reversed(controls.loads))]
+    for place in places:
+        with suppress(NotLoaded, NeedsReload):
+            found = baseline_of(controls, id_range, where=where, as_of=place.end_of_commit())
+            if found.fingerprint == checkpoint.baseline:
+                return found
+    return None
 
 
 def _content(schema: TableSchema) -> pa.Schema:

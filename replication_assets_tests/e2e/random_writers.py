@@ -73,7 +73,7 @@ def transaction(session: psycopg.Connection[Any], random: Random) -> None:
 
 
 @contextmanager
-def writing(system: System, seed: int, writers: int = 3, pause: float = 0.004) -> Iterator[None]:
+def writing(system: System, seed: int, writers: int = 3, pause: float = 0.008) -> Iterator[None]:
     """Writers at work while the block runs. What one dies of is raised at its end."""
     stop, failures = threading.Event(), list[Exception]()
 
