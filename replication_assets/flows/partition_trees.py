@@ -7,13 +7,11 @@ one noted in the table's log.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Collection
 
-from replication_assets.core.assemble import schema_changed
 from replication_assets.core.controls import Controls, SchemaChanged
 from replication_assets.core.positions import Position
-from replication_assets.flows.prepare import ReplicatedTable
+from replication_assets.flows.prepare import ReplicatedTable, tell
 from replication_assets.ports import ChangeSource, EventLog
 
 
@@ -38,13 +36,7 @@ def note_partitions(
     reason = tree.reason or "partitions noted"
     untold = bool(tree.reason) and not set(tree.reason.split("; ")) <= set(told)
     change = SchemaChanged(position, untold, reason, leaves=tree.leaves)
-    writer = log.writer()
-    try:
-        writer.write(schema_changed(change, snapshot.schema, dt.datetime.now(dt.UTC)))
-        writer.commit()
-    except BaseException:
-        writer.abort()
-        raise
+    tell(log, snapshot.schema, change)
 
 
 def noted(controls: Controls) -> tuple[tuple[int, str], ...] | None:

@@ -100,9 +100,14 @@ def _demand_reload(
     store: EventStore, table: TableId, schema: TableSchema, position: Position, reason: str
 ) -> None:
     """An `S` event: loads older than `position` no longer tell the truth."""
-    writer = store.log(table).writer()
+    tell(store.log(table), schema, SchemaChanged(position, True, reason))
+
+
+def tell(log: EventLog, schema: TableSchema, change: SchemaChanged) -> None:
+    """Commit an `S` event on its own."""
+    writer = log.writer()
     try:
-        writer.write(schema_changed(SchemaChanged(position, True, reason), schema, dt.datetime.now(dt.UTC)))
+        writer.write(schema_changed(change, schema, dt.datetime.now(dt.UTC)))
         writer.commit()
     except BaseException:
         writer.abort()
