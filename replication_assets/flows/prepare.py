@@ -83,10 +83,15 @@ def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
 
     Nothing in the store is edited: each log gets an `S` event that makes its older loads
     unusable for rows from here on. Returns the position at which the new epoch starts.
+
+    Raises:
+        SlotBusy: a capture still reads the slot, so it is not lost.
     """
     schemas = _reflect_all(source, tables)
     ledger = store.ledger(source.name)
     last = ledger.last()
+    # An invalidated slot is still there, and one that was made anew stands where it should not.
+    source.teardown()
     setup = source.setup([(table.id, schema) for table, schema in schemas if source.is_captured(table.id)])
     position = Position(last.epoch + 1 if last else 1, setup.start)
     for table, schema in schemas:

@@ -93,7 +93,7 @@ def setup_capture(
             raise SlotLost(
                 f"slot {names.slot} is lost: {slot.reason}",
                 where=connection.where,
-                fix="tear the capture down, set it up again, and load every range again",
+                fix="recover the source, which makes a new slot, and load every id range again",
             )
         problems = setup_problems(session, names.slot, slot, found, names.publications)
         if problems:

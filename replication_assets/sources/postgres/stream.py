@@ -133,7 +133,7 @@ def confirmed_at(session: Session, name: str, after: int) -> int:
     raise SlotLost(
         problem,
         where=session.where,
-        fix="tear the capture down, set it up again, and load every range again",
+        fix="recover the source, which makes a new slot, and load every id range again",
     )
 
 
