@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ from replication_assets.core.events import ENVELOPE
 from replication_assets.core.schema import TableId
 from replication_assets.definitions import load_catalog
 from replication_assets.defs.build import build_definitions
+from replication_assets.demo import pgbench
 from replication_assets.event_store.columns import DELTA_PROPERTIES
 from replication_assets.flows.capture import capture
 from replication_assets.flows.load import load_range
@@ -51,6 +53,7 @@ from replication_assets_tests.postgres_servers import FreshDatabase
 
 README = ROOT / "README.md"
 EVENT_STORE = ROOT / "docs" / "event-store.md"
+PGBENCH = ROOT / "docs" / "example-pgbench.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 ORDERS = TableId("shop", "public", "orders")
 
@@ -307,6 +310,23 @@ def test_the_upkeep_of_operations_runs(shop: Shop) -> None:
     exec(compile(code(OPERATIONS, "Choosing id ranges and dates"), "operations.md, plan", "exec"), names)
     assert names["plan"].problems == ()
     assert code(OPERATIONS, "Choosing id ranges and dates", "text").strip() == str(names["plan"])
+
+
+# --- the example --------------------------------------------------------------------------
+
+
+def test_the_example_equals_the_bank_while_it_is_open(database: FreshDatabase, tmp_path: Path) -> None:
+    pgbench.initialise(database.server.binaries, database.dsn, scale=1)
+    names: dict[str, Any] = {"FOLDER": tmp_path, "PORT": database.server.port, "DATABASE": database.name}
+    with ThreadPoolExecutor(1) as opened:
+        bank = opened.submit(pgbench.run, database.server.binaries, database.dsn, clients=4, seconds=4)
+        for heading in ("Declare", "Load and capture", "Project and compare"):
+            exec(compile(code(PGBENCH, heading), f"example-pgbench.md, {heading}", "exec"), names)
+        assert bank.result().transactions > 0
+    exec(compile(code(PGBENCH, "Tidy up"), "example-pgbench.md, tidy up", "exec"), names)
+    assert names["mismatches"] == 0
+    assert [comparison.rows for comparison in names["at_source"][:3]] == [100_000, 10, 1]
+    assert names["at_source"][3].rows > 0
 
 
 # --- all documents ------------------------------------------------------------------------
