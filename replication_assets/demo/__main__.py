@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import dagster as dg
+import psycopg
 import typer
 from rich.console import Console
 
@@ -87,7 +88,10 @@ def dev(
 def main() -> int:
     """Exit code of a command. Errors of the project are one paragraph, never a traceback."""
     console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell that is not interactive starts programs with it ignored, and Dagster
+    # gives SIGTERM whatever handler SIGINT has.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         app(standalone_mode=False)
     except typer.Exit as end:
@@ -95,10 +99,17 @@ def main() -> int:
     except (KeyboardInterrupt, typer.Abort, dg.DagsterExecutionInterruptedError):
         console.print("\nStopped. Everything that was started has ended.")
         return INTERRUPTED
-    except ReplicationError as error:
-        console.print(f"[bold red]Failed.[/bold red] {error}", highlight=False, soft_wrap=True)
+    except (ReplicationError, dg.Failure, psycopg.Error) as error:
+        console.print(f"[bold red]Failed.[/bold red] {_told(error)}", highlight=False, soft_wrap=True)
         return 1
     return 0
+
+
+def _told(error: ReplicationError | dg.Failure | psycopg.Error) -> str:
+    if isinstance(error, psycopg.Error):
+        # The first line: further ones may quote rows.
+        return f"PostgreSQL said: {str(error).splitlines()[0]} Fix: read postgres.log in the folder"
+    return str(error.description if isinstance(error, dg.Failure) else error)
 
 
 if __name__ == "__main__":

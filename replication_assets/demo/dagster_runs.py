@@ -133,6 +133,12 @@ class DagsterRuns:
             self.instance.report_run_canceled(record.dagster_run, "left behind by a demonstration that ended")
         return len(records)
 
+    def announce_end(self) -> None:
+        """Say of every run that works now that it is to end: an interrupt alone is retried."""
+        started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+        for record in self.instance.get_run_records(started):
+            self.instance.report_run_canceling(record.dagster_run)
+
     def _job(self, name: str) -> dg.ExecuteInProcessResult:
         job = self._definitions.resolve_job_def(name)
         return job.execute_in_process(run_config=self._config, instance=self.instance)

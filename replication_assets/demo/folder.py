@@ -31,6 +31,8 @@ class DemoFolder:
         self.server_data = self.root / "postgres"
         self.dagster_home = self.root / "dagster"
         self.logs = self.root / "logs"
+        self.programs = self.root / "programs"
+        """Process groups that were started, one empty file each, named after the group."""
         self._marker = self.root / MARKER
         self._ready = self.root / ".loaded"
 
@@ -68,7 +70,7 @@ class DemoFolder:
                 path.unlink()
 
     def make(self) -> None:
-        for folder in (self.dagster_home, self.logs):
+        for folder in (self.dagster_home, self.logs, self.programs):
             folder.mkdir(exist_ok=True)
 
     @property
@@ -78,6 +80,21 @@ class DemoFolder:
 
     def mark_loaded(self) -> None:
         self._ready.touch()
+
+
+def stop_leftover_programs(folder: DemoFolder) -> None:
+    """End what a killed demonstration left running. Only for a folder that is held.
+
+    A number may have been given to somebody else meanwhile: the environment tells whose it is.
+    """
+    for noted in folder.programs.glob("*"):
+        try:
+            environment = Path(f"/proc/{noted.name}/environ").read_bytes()
+        except OSError:
+            environment = b""
+        if os.fsencode(folder.root) in environment:
+            os.killpg(int(noted.name), signal.SIGKILL)
+        noted.unlink()
 
 
 def stop_leftover_server(data_dir: Path) -> bool:

@@ -32,9 +32,11 @@ class Program:
         log: Path,
         environment: Mapping[str, str] | None = None,
         patience: float = 0.0,
+        answers: bool = False,
     ) -> None:
         """`arguments` follow `python -m`. `patience` is how many seconds it gets to end in order;
-        what must survive kill -9 anyway gets none."""
+        what must survive kill -9 anyway gets none. With `answers` its standard output is kept for
+        `answer`, otherwise it goes to the log."""
         self.name = " ".join(arguments)
         self.log = log
         self._patience = patience
@@ -42,7 +44,7 @@ class Program:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if answers else output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
@@ -73,7 +75,7 @@ class Program:
                 where=self.name,
                 fix=f"Read {self.log}",
             )
-        return output.splitlines()
+        return (output or "").splitlines()
 
     def last_words(self) -> str:
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]

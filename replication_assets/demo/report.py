@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -45,9 +46,9 @@ class Outcome:
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
-    grid = Grid(title="What arrived", title_justify="left", title_style="bold")
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("table", no_wrap=True)
-    for heading in ("source rows", "events stored", "lake rows", "mismatches", "load rows/s"):
+    for heading in ("source rows", "events", "lake rows", "mismatches", "load rows/s"):
         grid.add_column(heading, justify="right")
     for table in outcome.tables:
         grid.add_row(
@@ -58,7 +59,6 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
             _judged(table.mismatches),
             f"{table.load_rows_per_second:,.0f}",
         )
-    console.print()
     console.print(grid)
     for line in _totals(outcome):
         console.print(line, highlight=False, soft_wrap=True)

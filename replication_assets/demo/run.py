@@ -168,7 +168,8 @@ def _compare(system: SampleSystem, loads: Sequence[Loaded], progress: Progress) 
                     _rate([load for load in loads if load.table == str(table.id)]),
                 )
             )
-        step.done(f"Compared {sum(report.source_rows for report in reports):,} rows, three times over")
+        rows = sum(report.source_rows for report in reports)
+        step.done(f"Compared {rows:,} rows: source with event store, event store with lakehouse")
     return reports
 
 
@@ -178,6 +179,9 @@ def _reach(system: SampleSystem, tables: Sequence[ReplicatedTable], position: Po
 
 
 def _rate(loads: Sequence[Loaded]) -> float:
-    """Rows a second of all loads of a table together, from the first start to the last end."""
-    took = max(load.ended for load in loads) - min(load.started for load in loads)
-    return sum(load.rows for load in loads) / took if took else 0.0
+    """Rows a second of all loads of a table together, over the time in which any of them worked."""
+    busy, until = 0.0, 0.0
+    for load in sorted(loads, key=lambda load: load.started):
+        busy += max(0.0, load.ended - max(load.started, until))
+        until = max(until, load.ended)
+    return sum(load.rows for load in loads) / busy if busy else 0.0

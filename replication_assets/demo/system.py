@@ -21,7 +21,7 @@ import psycopg
 from replication_assets.demo import monolith
 from replication_assets.demo.catalog import FOLDER_VARIABLE, PORT_VARIABLE, SOURCE, sample_catalog
 from replication_assets.demo.dagster_runs import DagsterRuns, Loaded, make_instance, micro_batch
-from replication_assets.demo.folder import DemoFolder, stop_leftover_server
+from replication_assets.demo.folder import DemoFolder, stop_leftover_programs, stop_leftover_server
 from replication_assets.demo.postgres_server import HOST, PostgresServer
 from replication_assets.demo.programs import Program
 from replication_assets.demo.worker import capture_arguments, load_arguments
@@ -105,6 +105,7 @@ class SampleSystem:
                         load_arguments(share),
                         log=self.folder.logs / f"load-{number}.log",
                         environment=self.environment,
+                        answers=True,
                     )
                 )
                 for number, share in enumerate(shares(id_ranges, LOADERS), start=1)
@@ -141,6 +142,7 @@ def running(root: Path, port: int, *, fresh: bool) -> Iterator[SampleSystem]:
     folder = DemoFolder(root)
     with folder.held(), ExitStack() as started:
         server = PostgresServer(folder.server_data, port=port)
+        stop_leftover_programs(folder)
         stop_leftover_server(server.data_dir)
         _refuse_taken(port)
         if fresh or not folder.loaded:
@@ -149,7 +151,7 @@ def running(root: Path, port: int, *, fresh: bool) -> Iterator[SampleSystem]:
         folder.make()
         make_instance(folder.dagster_home)
         os.environ.update({FOLDER_VARIABLE: str(folder.root), PORT_VARIABLE: str(port)})
-        started.callback(_undisturbed, server.stop)
+        started.callback(undisturbed, server.stop)
         server.start()
         yield SampleSystem(folder, server)
 
@@ -168,7 +170,7 @@ def _refuse_taken(port: int) -> None:
             ) from taken
 
 
-def _undisturbed(stop: Callable[[], None]) -> None:
+def undisturbed(stop: Callable[[], None]) -> None:
     """Stopping must come to its end: further signals are ignored meanwhile."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
