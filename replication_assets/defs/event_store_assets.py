@@ -29,7 +29,7 @@ def event_store_asset(table: Table) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=naming.load_pool(table.id.source),
         retry_policy=dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL),
-        group_name=naming.EVENT_STORE,
+        group_name=table.group or naming.EVENT_STORE,
         kinds={"deltalake", "parquet"},
         owners=list(table.owners),
         tags=dict(table.tags),

@@ -69,7 +69,7 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
         automation_condition=following(projection),
         output_required=False,
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL),
-        group_name=naming.plain(projection.name),
+        group_name=table.group or naming.plain(projection.name),
         kinds={"deltalake"},
         owners=list(table.owners),
         tags=dict(table.tags),

@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 
 from replication_assets.catalog import PostgresSourceConfig
+from replication_assets.core.id_ranges import kind_of
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.capture import ACTIVE, capture_job_name, run_age
 from replication_assets.defs.lifecycle import setup_job_name
-from replication_assets.errors import ReplicationError, SlotLost
-from replication_assets.flows.prepare import open_table
+from replication_assets.errors import CatalogError, ReplicationError, SlotLost
+from replication_assets.flows.prepare import ReplicatedTable, open_table
 from replication_assets.ports import CaptureMark, ChangeSource, EventStore, SourceStatus
 from replication_assets.replication import Replication
 
@@ -121,6 +122,19 @@ def _tick(
     )
 
 
+def _watched_column(table: ReplicatedTable) -> str | None:
+    """Whose greatest value to show: the range column, or the leading key if it has an order
+    that ranges could be cut on."""
+    if table.id_ranges.column is not None or not table.schema.key:
+        return table.id_ranges.column
+    leading = table.schema.column(table.schema.key[0])
+    try:
+        kind_of(leading.arrow, leading.source_type)
+    except CatalogError:
+        return None
+    return leading.name
+
+
 def lag_seconds(status: SourceStatus, mark: CaptureMark | None, now: dt.datetime) -> float | None:
     """How far capture is behind the source in time; None before the first capture.
 
@@ -158,7 +172,7 @@ def _report(
     events, growth = [], []
     for table in replication.catalog.tables_of(config.name):
         replicated = open_table(source, store, table)
-        column = replicated.id_ranges.column or (replicated.schema.key[0] if replicated.schema.key else None)
+        column = _watched_column(replicated)
         bounds = source.bounds(table.id, column) if column is not None else None
         figures = metadata.source(status, lag, bounds.high if bounds else None, bounds.rows if bounds else 0)
         events.append(dg.AssetMaterialization(naming.source_key(table.id), metadata=figures))

@@ -14,7 +14,7 @@ def source_assets(tables: Iterable[Table]) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             naming.source_key(table.id),
             description=f"`{table.id.schema}.{table.id.name}` in `{table.id.source}`, as last seen.",
-            group_name=naming.plain(table.id.source),
+            group_name=table.group or naming.plain(table.id.source),
             kinds={"postgres", "table"},
             owners=list(table.owners),
             tags=dict(table.tags),

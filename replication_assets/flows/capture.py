@@ -123,12 +123,7 @@ def capture(
             told = drain.reloads.get(table.id, set())
             note_partitions(source, drain.logs[table.id], table, epoch, told=told)
     except SlotLost as error:
-        if store.ledger(source.name).last() != mark:
-            raise CommitConflict(
-                "another capture moved on while this one started",
-                where=source.name,
-                fix="start it again: it goes on from there",
-            ) from error
+        _refuse_overtaken(store.ledger(source.name), mark, error)
         raise
     finally:
         drain.abort()
@@ -140,6 +135,17 @@ def capture(
         time.monotonic() - started,
         tuple(sorted(drain.touched)),
     )
+
+
+def _refuse_overtaken(ledger: Ledger, mark: CaptureMark, error: SlotLost) -> None:
+    """A slot that stands further than our mark is not lost if another capture moved both."""
+    now = ledger.last()
+    if now is not None and now != mark:
+        raise CommitConflict(
+            "another capture moved on while this one started",
+            where=f"ledger at epoch {now.epoch}, commit {now.commit}",
+            fix="start it again: it goes on from there",
+        ) from error
 
 
 @dataclass

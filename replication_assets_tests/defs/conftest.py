@@ -34,6 +34,8 @@ SCHEMA = """
 CREATE TABLE items (id bigint PRIMARY KEY, name text);
 INSERT INTO items SELECT g, 'item ' || g FROM generate_series(1, 250) g;
 CREATE TABLE notes (id bigint PRIMARY KEY, written date NOT NULL, body text);
+CREATE TABLE readings (taken timestamptz PRIMARY KEY, value float8);
+INSERT INTO readings VALUES (now(), 1.5);
 INSERT INTO notes SELECT g, date '2026-01-15' + (g % 3) * 31, 'note' FROM generate_series(1, 90) g;
 """
 
@@ -100,6 +102,7 @@ def graph(database: FreshDatabase, tmp_path: Path) -> Iterator[Graph]:
         ),
         tables=(
             Table("shop.public.items", id_ranges=ByWidth(100)),
+            Table("shop.public.readings", group="lab"),
             Table(
                 "shop.public.notes",
                 event_date=EventDate(column="written", granularity="month", start=dt.date(2026, 1, 1)),

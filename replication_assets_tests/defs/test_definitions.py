@@ -14,6 +14,7 @@ import pytest
 from replication_assets.defs.build import build_definitions
 from replication_assets.demo.catalog import sample_catalog
 from replication_assets.errors import CatalogError
+from replication_assets_tests.defs.conftest import Graph
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -66,3 +67,8 @@ def test_a_catalog_that_does_not_exist_is_named_with_the_fix() -> None:
     )
     assert CatalogError.__name__ in done.stderr
     assert "REPLICATION_ASSETS_CATALOG=package.module:attribute" in done.stderr
+
+
+def test_a_declared_group_gathers_all_assets_of_a_table(graph: Graph) -> None:
+    specs = graph.definitions.resolve_all_asset_specs()
+    assert {spec.group_name for spec in specs if "readings" in spec.key.path} == {"lab"}

@@ -98,3 +98,11 @@ def test_lag_is_told_from_commits_only_where_there_is_a_backlog(lag_bytes: int, 
     )
     status = SourceStatus(20, 10, lag_bytes, 0, None, True, "reserved", now)
     assert lag_seconds(status, mark, now) == expected
+
+
+def test_a_key_that_no_range_could_be_cut_on_does_not_fail_the_tick(ready: Graph) -> None:
+    result = tick(ready)
+    assert isinstance(result, dg.SensorResult)
+    facts = {event.asset_key.path[-1]: event.metadata for event in result.asset_events}
+    assert "max_key" not in facts["readings"]
+    assert "lag_bytes" in facts["readings"]
