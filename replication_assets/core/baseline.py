@@ -85,6 +85,11 @@ def baseline_of(
     return Baseline(whole, floor, dated)
 
 
+def is_covered(controls: Controls, id_range: IdRange) -> bool:
+    """Whether any load or TRUNCATE speaks of the range: its rows are known, or were once."""
+    return bool(controls.truncates) or any(load.covers(id_range) for load in controls.loads)
+
+
 def _order(load: RangeReplaced) -> tuple[Position, str]:
     # Two loads can share a snapshot; the id makes the choice between them a stable one.
     return (load.position, load.load_id)

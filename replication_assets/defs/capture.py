@@ -65,7 +65,7 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: P
     source, store = replication.source(config.name), replication.store()
     tables = [open_table(source, store, table) for table in replication.catalog.tables_of(config.name)]
     continuous = config.mode == "continuous"
-    marks = CaptureMarks(context, {table.id: table for table in tables})
+    marks = CaptureMarks(context, store, {table.id: table for table in tables})
     follower = InlineFollower(context, replication) if continuous else None
 
     compaction = RunningCompaction(store)

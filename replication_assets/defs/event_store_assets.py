@@ -59,7 +59,7 @@ def _load(
     source, store = replication.source(table.id.source), replication.store()
     replicated = open_table(source, store, table)
     wanted = partitions.cells_by_range(keys, table.event_date.pinned())
-    listed = partitions.id_ranges_def(table.id).get_partition_keys(dynamic_partitions_store=context.instance)
+    listed = sorted(partitions.listed_ranges(context.instance, table.id))
     today = dt.datetime.now(dt.UTC).date()
     dates = {
         key: partitions.dates_to_load(table.id, table.event_date.pinned(), days, today)

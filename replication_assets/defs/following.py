@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from replication_assets.catalog import DeltaProjection
+from replication_assets.core.baseline import is_covered
 from replication_assets.core.events import ALL_RANGES
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.defs import metadata, naming, partitions
@@ -15,7 +16,7 @@ from replication_assets.flows.capture import FlushReceipt
 from replication_assets.flows.prepare import ReplicatedTable
 from replication_assets.flows.project import ProjectReceipt, project_range
 from replication_assets.flows.read import ranges_of
-from replication_assets.ports import CellCount
+from replication_assets.ports import CellCount, EventStore
 from replication_assets.replication import Replication
 
 REPORT_SECONDS = 10.0
@@ -27,6 +28,7 @@ class CaptureMarks:
     """Rows per partition since the last report, across flushes."""
 
     context: dg.OpExecutionContext
+    store: EventStore
     tables: dict[TableId, ReplicatedTable]
     rows: dict[tuple[TableId, dg.MultiPartitionKey], int] = field(default_factory=dict)
     listed: set[tuple[TableId, str]] = field(default_factory=set)
@@ -45,16 +47,29 @@ class CaptureMarks:
             self.lag = max(self.lag, receipt.lag_seconds or 0.0)
         for table, cells in receipt.tables.items():
             self._list_ranges(table, cells)
-            for key, rows in partitions.listed_cells(self.tables[table].event_dates, cells).items():
+            listed = [cell for cell in cells if (table, cell.id_range) in self.listed]
+            for key, rows in partitions.listed_cells(self.tables[table].event_dates, listed).items():
                 self.rows[(table, key)] = self.rows.get((table, key), 0) + rows
 
     def _list_ranges(self, table: TableId, cells: tuple[CellCount, ...]) -> None:
-        unseen = {cell.id_range for cell in cells if (table, cell.id_range) not in self.listed}
-        if unseen:
-            new = partitions.register_ranges(self.context.instance, table, unseen)
-            self.listed.update((table, id_range) for id_range in unseen)
-            if new:
-                self.context.log.info(f"{table}: new id ranges {', '.join(new)}")
+        """List ranges that keys grew into, once a load covers them.
+
+        Before that the last one listed is still to be loaded, open above: listing another
+        would leave the new one without a load.
+        """
+        unseen = {cell.id_range for cell in cells if (table, cell.id_range) not in self.listed} - {ALL_RANGES}
+        if not unseen:
+            return
+        grown = unseen - partitions.listed_ranges(self.context.instance, table)
+        waiting = self._waiting(table, grown) if grown else set()
+        self.listed.update((table, id_range) for id_range in unseen - waiting)
+        if new := partitions.register_ranges(self.context.instance, table, grown - waiting):
+            self.context.log.info(f"{table}: new id ranges {', '.join(new)}")
+
+    def _waiting(self, table: TableId, grown: set[str]) -> set[str]:
+        snapshot = self.store.log(table).snapshot()
+        controls = snapshot.controls()
+        return {key for key in grown if not is_covered(controls, snapshot.id_ranges.by_key(key))}
 
     def report(self) -> None:
         """One materialization per partition written since the last report."""

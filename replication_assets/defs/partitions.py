@@ -118,13 +118,16 @@ def dates_to_load(
     return tuple(sorted(wanted))
 
 
+def listed_ranges(instance: dg.DagsterInstance, table: TableId) -> set[str]:
+    """Id ranges that Dagster lists for a table."""
+    return set(id_ranges_def(table).get_partition_keys(dynamic_partitions_store=instance))
+
+
 def register_ranges(instance: dg.DagsterInstance, table: TableId, keys: Iterable[str]) -> list[str]:
     """Add id ranges that Dagster does not list yet; returns them."""
-    definition = id_ranges_def(table)
-    known = set(definition.get_partition_keys(dynamic_partitions_store=instance))
-    new = sorted(set(keys) - known - {ALL_RANGES})
+    new = sorted(set(keys) - listed_ranges(instance, table) - {ALL_RANGES})
     if new:
-        instance.add_dynamic_partitions(definition.name or "", new)
+        instance.add_dynamic_partitions(naming.id_range_partitions(table), new)
     return new
 
 

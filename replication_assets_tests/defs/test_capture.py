@@ -36,6 +36,16 @@ def test_keys_that_grow_beyond_the_last_range_become_a_new_partition(ready: Grap
     assert ready.materialized(LAKE)["r000009"]["dagster/row_count"] == 1
 
 
+def test_keys_that_grow_before_the_first_load_are_covered_by_it(ready: Graph) -> None:
+    ready.sql("INSERT INTO items VALUES (999, 'early')")
+    ready.run("shop_capture")
+    assert "r000009" not in ready.instance.get_dynamic_partitions("shop__public__items__id_range")
+    loaded(ready)
+    assert "r000009" in ready.instance.get_dynamic_partitions("shop__public__items__id_range")
+    ready.materialize(LAKE, "r000009")
+    assert ready.materialized(LAKE)["r000009"]["dagster/row_count"] == 1
+
+
 def test_a_capture_with_nothing_new_marks_nothing(ready: Graph) -> None:
     loaded(ready)
     before = ready.materialized(EVENTS)

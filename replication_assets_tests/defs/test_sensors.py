@@ -11,6 +11,7 @@ from replication_assets.defs.naming import CAPTURE_TAG
 from replication_assets.defs.sensors import lag_seconds, wanted_capture
 from replication_assets.ports import CaptureMark, SourceIdentity, SourceStatus
 from replication_assets_tests.defs.conftest import Graph
+from replication_assets_tests.defs.test_event_store_assets import EVENTS, THIS_MONTH, cell
 
 
 def tick(graph: Graph, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
@@ -58,6 +59,7 @@ def test_source_tables_show_position_lag_and_greatest_key(ready: Graph) -> None:
 
 
 def test_keys_that_grew_are_listed_as_new_id_ranges(ready: Graph) -> None:
+    ready.materialize(EVENTS, cell(THIS_MONTH, "r000002"))
     ready.sql("INSERT INTO items VALUES (350, 'next')")
     result = tick(ready)
     assert isinstance(result, dg.SensorResult)
