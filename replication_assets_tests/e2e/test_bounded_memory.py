@@ -16,7 +16,7 @@ from replication_assets_tests.postgres_servers import FreshDatabase
 
 ROWS = int(os.environ.get("E2E_LARGE_ROWS", "300000"))
 MEBIBYTE = 2**20
-LIMIT = 512 * MEBIBYTE
+LIMIT = 256 * MEBIBYTE
 
 T = TableId(SOURCE, "public", "t")
 
@@ -46,7 +46,7 @@ def test_a_large_transaction_is_captured_in_bounded_memory(database: FreshDataba
     system.load_all()
     system.execute(
         "INSERT INTO u VALUES (1)",
-        "INSERT INTO t SELECT i, md5(i::text) || md5((i + 1)::text), repeat(md5(i::text), 4)"
+        "INSERT INTO t SELECT i, md5(i::text) || md5((i + 1)::text), repeat(md5(i::text), 32)"
         f" FROM generate_series(1, {ROWS}) i",
         "INSERT INTO u VALUES (2)",
     )
