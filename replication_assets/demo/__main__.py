@@ -1,15 +1,20 @@
-"""The command line of the demonstration: `python -m replication_assets.demo run`, or `dev`."""
+"""The command line of the demonstration: `python -m replication_assets.demo run`, or `dev`.
+
+Heavy imports wait until there is something to do: `--help` answers at once.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import dagster as dg
 import psycopg
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from replication_assets.demo.catalog import (
     DEFAULT_FOLDER,
@@ -23,6 +28,7 @@ INTERRUPTED = 130
 """What a shell says of a program that Ctrl-C ended."""
 
 app = typer.Typer(
+    name="python -m replication_assets.demo",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -55,11 +61,11 @@ def run(
 
     Takes under two minutes. Ends with code 1 if one row differs.
     """
-    # Heavy imports wait until there is something to do: `--help` answers at once.
     from replication_assets.demo.run import RunOptions
     from replication_assets.demo.run import run as demonstrate
 
-    outcome = demonstrate(RunOptions(folder, port, events, seconds, rate, backlog), Console())
+    with _told():
+        outcome = demonstrate(RunOptions(folder, port, events, seconds, rate, backlog), Console())
     raise typer.Exit(1 if outcome.mismatches else 0)
 
 
@@ -82,35 +88,38 @@ def dev(
     from replication_assets.demo.dev import DevOptions
     from replication_assets.demo.dev import dev as keep_running
 
-    keep_running(DevOptions(folder, port, events, rate, ui_port), Console())
+    with _told():
+        keep_running(DevOptions(folder, port, events, rate, ui_port), Console())
 
 
-def main() -> int:
-    """Exit code of a command. Errors of the project are one paragraph, never a traceback."""
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of the project are one paragraph, and Ctrl-C is no error: never a traceback."""
+    import dagster as dg
+
     console = Console(stderr=True)
     # SIGINT too: a shell that is not interactive starts programs with it ignored, and Dagster
     # gives SIGTERM whatever handler SIGINT has.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as end:
-        return end.exit_code
-    except (KeyboardInterrupt, typer.Abort, dg.DagsterExecutionInterruptedError):
+        yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         console.print("\nStopped. Everything that was started has ended.")
-        return INTERRUPTED
-    except (ReplicationError, dg.Failure, psycopg.Error) as error:
-        console.print(f"[bold red]Failed.[/bold red] {_told(error)}", highlight=False, soft_wrap=True)
-        return 1
-    return 0
-
-
-def _told(error: ReplicationError | dg.Failure | psycopg.Error) -> str:
-    if isinstance(error, psycopg.Error):
+        raise typer.Exit(INTERRUPTED) from None
+    except dg.Failure as failure:
+        _fail(console, failure.description or "")
+    except psycopg.Error as refused:
         # The first line: further ones may quote rows.
-        return f"PostgreSQL said: {str(error).splitlines()[0]} Fix: read postgres.log in the folder"
-    return str(error.description if isinstance(error, dg.Failure) else error)
+        _fail(console, f"PostgreSQL: {str(refused).splitlines()[0]}. Fix: read postgres.log in the folder")
+    except ReplicationError as error:
+        _fail(console, str(error))
+
+
+def _fail(console: Console, words: str) -> None:
+    console.print(f"[bold red]Failed.[/bold red] {escape(words)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    app()

@@ -48,7 +48,7 @@ class Program:
                 stderr=output,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
-                preexec_fn=ends_with_parent(signal.SIGTERM),
+                preexec_fn=ends_with_parent(signal.SIGTERM if patience else signal.SIGKILL),
                 text=True,
             )
 
