@@ -107,8 +107,6 @@ def _told() -> Iterator[None]:
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         console.print("\nStopped. Everything that was started has ended.")
         raise typer.Exit(INTERRUPTED) from None
-    except dg.Failure as failure:
-        _fail(console, failure.description or "")
     except psycopg.Error as refused:
         # The first line: further ones may quote rows.
         _fail(console, f"PostgreSQL: {str(refused).splitlines()[0]}. Fix: read postgres.log in the folder")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from replication_assets.defs import naming, partitions
 from replication_assets.defs.build import build_definitions
 from replication_assets.defs.capture import ACTIVE, capture_job_name
 from replication_assets.defs.lifecycle import setup_job_name
+from replication_assets.errors import ReplicationError
 
 SHIPPED_INSTANCE = Path(replication_assets.__file__).parent.parent / "dagster.yaml"
 BARE_INSTANCE = "telemetry:\n  enabled: false\n"
 """Where the package was installed without its repository."""
 
-QUIET: Mapping[str, Any] = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+QUIET: Mapping[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 LOGGED: Mapping[str, Any] = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
@@ -140,16 +142,41 @@ class DagsterRuns:
             self.instance.report_run_canceling(record.dagster_run)
 
     def _job(self, name: str) -> dg.ExecuteInProcessResult:
-        job = self._definitions.resolve_job_def(name)
-        return job.execute_in_process(run_config=self._config, instance=self.instance)
+        with self._explained(name):
+            job = self._definitions.resolve_job_def(name)
+            return job.execute_in_process(run_config=self._config, instance=self.instance)
 
     def _materialize(self, asset: dg.AssetKey, start: str, end: str) -> dg.ExecuteInProcessResult:
         # The two tags mean every combination of the dimensions' values between them.
         tags = {"dagster/asset_partition_range_start": start, "dagster/asset_partition_range_end": end}
-        job = self._definitions.resolve_implicit_global_asset_job_def()
-        return job.execute_in_process(
-            run_config=self._config, instance=self.instance, asset_selection=[asset], tags=tags
-        )
+        with self._explained(asset.to_user_string()):
+            job = self._definitions.resolve_implicit_global_asset_job_def()
+            return job.execute_in_process(
+                run_config=self._config, instance=self.instance, asset_selection=[asset], tags=tags
+            )
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """A failed run as an error of ours: its cause is words, its traces are in the instance."""
+        try:
+            yield
+        except (dg.Failure, dg.DagsterError) as error:
+            raise ReplicationError(
+                f"the run failed: {self._cause() or error}", where=what, fix="see its log in the UI of `dev`"
+            ) from error
+
+    def _cause(self) -> str:
+        """First line of what the newest failed run failed of."""
+        failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+        for record in self.instance.get_run_records(failed, limit=1):
+            for entry in self.instance.all_logs(record.dagster_run.run_id):
+                event = entry.dagster_event
+                if event is not None and event.is_step_failure and event.step_failure_data.error:
+                    cause = event.step_failure_data.error
+                    while cause.cause is not None:
+                        cause = cause.cause
+                    return cause.message.strip().splitlines()[0]
+        return ""
 
 
 def _number(value: dg.MetadataValue[Any]) -> float:

@@ -46,13 +46,13 @@ class Outcome:
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     grid.add_column("table", no_wrap=True)
     for heading in ("source rows", "events", "lake rows", "mismatches", "load rows/s"):
-        grid.add_column(heading, justify="right")
+        grid.add_column(heading, justify="right", no_wrap=True)
     for table in outcome.tables:
         grid.add_row(
-            str(table.table),
+            f"{table.table.schema}.{table.table.name}",
             f"{table.source_rows:,}",
             f"{table.events:,}",
             f"{table.projected_rows:,}",
@@ -75,7 +75,7 @@ def _totals(outcome: Outcome) -> list[str]:
     if outcome.mismatches:
         verdict = f"[bold red]{outcome.mismatches:,} mismatches[/bold red]: please report it"
     piled_up = f"{backlog.events:,} changes that had piled up, in {backlog.seconds:.1f} s"
-    live = f"{lag.events:,} changes of {outcome.transactions:,} transactions, half of the time beside loads"
+    live = f"{lag.events:,} changes of {outcome.transactions:,} transactions, during the loads and after"
     latency = f"[bold]{lag.median:.2f} s[/bold] median, {lag.p95:.2f} s p95"
     return [
         f"  result    {verdict}",

@@ -93,7 +93,7 @@ def test_a_killed_run_takes_all_with_it_and_the_next_one_accounts_for_every_row(
     done = finished("run", folder, *SMALL, "--seconds", "1", "--backlog", "20")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 mismatches between source, event store and lakehouse" in done.stdout
-    rows = re.findall(r"shop\.public\.(\w+) +([\d,]+) +([\d,]+) +([\d,]+) +0 ", done.stdout)
+    rows = re.findall(r"^ *public\.(\w+) +([\d,]+) +([\d,]+) +([\d,]+) +0 ", done.stdout, re.MULTILINE)
     assert [name for name, *_ in rows] == ["widgets", "customers", "orders", "order_events"]
     for _, source, stored, lake in rows:
         assert source == lake
