@@ -16,6 +16,8 @@ from replication_assets.core.assemble import load_complete, place, read_events, 
 from replication_assets.core.controls import RangeReplaced
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
+from replication_assets.core.schema import Column, TableSchema
+from replication_assets.errors import LoadBlocked
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch, follow_schema
 from replication_assets.ports import CellCount, ChangeSource, EventStore, LoadSlice
 
@@ -23,6 +25,7 @@ Progress = Callable[[int, float], None]
 """Called with rows read so far and seconds since the start, about every five seconds."""
 
 _PROGRESS_SECONDS = 5.0
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +61,43 @@ def load_range(
         NeedsReload: never; a load is what cures it.
     """
     started = time.monotonic()
+    for _ in range(_ATTEMPTS):
+        receipt = _load(source, store, table, id_range, dates, progress, started)
+        if receipt is not None:
+            return receipt
+    raise LoadBlocked(
+        f"its columns changed {_ATTEMPTS} times while a load of it was opened",
+        where=str(table.id),
+        fix="load it again when the changes of its columns have come to an end",
+    )
+
+
+def _load(
+    source: ChangeSource,
+    store: EventStore,
+    table: ReplicatedTable,
+    id_range: IdRange,
+    dates: tuple[dt.date | None, ...] | None,
+    progress: Progress | None,
+    started: float,
+) -> LoadReceipt | None:
+    """None if the columns changed between the look at them and the snapshot: a column that was
+    added and filled in between would be in neither the load nor the changes after it."""
     epoch = current_epoch(source, store)
     log, schema, change = follow_schema(source, store, table)
     load_id = uuid.uuid4().hex
     request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, dates)
     writer = log.writer()
     try:
-        rows = size = 0
-        reported = started
         with source.load(request) as stream:
+            if not _same(stream.columns, schema):
+                writer.abort()
+                return None
             position = Position(epoch, stream.commit)
             if change is not None:
                 writer.write(schema_changed(change.at(position), schema, stream.taken_at))
+            rows = size = 0
+            reported = time.monotonic()
             for batch in stream:
                 events = read_events(batch, schema, position, load_id, stream.taken_at)
                 writer.write(place(events, table.id_ranges, table.event_dates))
@@ -86,3 +114,10 @@ def load_range(
         raise
     seconds = time.monotonic() - started
     return LoadReceipt(id_range, load_id, position, taken_at, rows, size, seconds, cells)
+
+
+def _same(columns: tuple[Column, ...], schema: TableSchema) -> bool:
+    def shape(column: Column) -> tuple[object, ...]:
+        return column.name, column.source_type, column.arrow, column.ordinal
+
+    return {shape(column) for column in columns} == {shape(column) for column in schema.columns}

@@ -15,7 +15,7 @@ from replication_assets.core.dates import EventDates
 from replication_assets.core.events import EventBatch
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
-from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.schema import Column, TableId, TableSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,11 @@ class LoadStream(Protocol):
 
     @property
     def taken_at(self) -> dt.datetime: ...
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that the table had at `commit`, whichever were asked for."""
+        ...
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Batches of the table's columns and `_overflow`, some megabytes each."""

@@ -8,6 +8,7 @@ transaction made.
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from replication_assets.catalog import Catalog, DeltaProjection, EventStoreConfig, PostgresSourceConfig, Table
-from replication_assets.core.events import COMMIT_POSITION, EPOCH, OP, SEQUENCE
+from replication_assets.core.events import COMMIT_POSITION, ENVELOPE, EPOCH, OP, SEQUENCE
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
@@ -152,10 +153,17 @@ class System:
         return open_table(self.source, self.store, self.catalog.table(table)).schema
 
     def events(self, table: TableId) -> pa.Table:
-        """Every row event of the log, control events apart."""
-        snapshot = self.store.log(table).snapshot()
-        parts = [snapshot.events(key).to_table() for key in snapshot.range_keys()]
-        return pa.concat_tables(parts) if parts else snapshot.events("r000000").to_table()
+        """Every row event of the log, all its chapters, control events apart: the envelope, and
+        the columns `id` and `v` as text where there are any, or else the key."""
+        store = self.store
+        parts = []
+        for chapter in range(1, store.chapters(table) + 1):
+            snapshot = store.log(table, chapter).snapshot()
+            chosen = [*ENVELOPE.names, *dict.fromkeys([*snapshot.schema.key, *_audited(snapshot.schema)])]
+            for key in snapshot.range_keys():
+                rows = snapshot.events(key).to_table(columns=chosen)
+                parts.append(_as_text(rows, chosen[len(ENVELOPE) :]))
+        return pa.concat_tables(parts) if parts else ENVELOPE.empty_table()
 
     # --- what must be true ---------------------------------------------------------------
 
@@ -239,6 +247,20 @@ def _short(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(f"{v[:20]}...({len(v)})" if isinstance(v, str) and len(v) > 40 else v for v in row)
 
 
+def _audited(schema: TableSchema) -> list[str]:
+    return [name for name in ("id", "v") if name in schema.names]
+
+
+def _as_text(rows: pa.Table, names: list[str]) -> pa.Table:
+    """A column may have another type in another chapter."""
+    for name in names:
+        if not pa.types.is_nested(rows.schema.field(name).type) and not pa.types.is_binary(
+            rows.schema.field(name).type
+        ):
+            rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].cast(pa.string()))
+    return rows
+
+
 def doubled(events: pa.Table, schema: TableSchema) -> int:
     """Changes of one key that stand at one position more than once. Without a key, the position
     alone tells changes apart."""
@@ -301,3 +323,12 @@ def shuffled(random: Random, items: Iterable[Any]) -> list[Any]:
     listed = list(items)
     random.shuffle(listed)
     return listed
+
+
+def wait_for(system: System, query: str) -> None:
+    """Until the query returns a row."""
+    deadline = time.monotonic() + 20
+    with system.sql() as session:
+        while session.execute(query.encode()).fetchone() is None:
+            assert time.monotonic() < deadline, query
+            time.sleep(0.05)

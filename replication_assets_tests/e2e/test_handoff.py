@@ -23,7 +23,15 @@ from replication_assets.flows.compare import compare_projection, source_position
 from replication_assets.flows.read import ranges_of
 from replication_assets.ports import ChangeChunk, ChangeSource, ChangeStream
 from replication_assets_tests.conftest import PrivatePostgres
-from replication_assets_tests.e2e.system import SOURCE, System, audit, check_changes, shuffled, system_of
+from replication_assets_tests.e2e.system import (
+    SOURCE,
+    System,
+    audit,
+    check_changes,
+    shuffled,
+    system_of,
+    wait_for,
+)
 from replication_assets_tests.e2e.workers import (
     capture_step,
     capturing,
@@ -85,14 +93,6 @@ def synchronous(dsn: str, standby: str) -> None:
         session.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'".encode())
         session.execute("SELECT pg_reload_conf()")
     time.sleep(0.3)
-
-
-def wait_for(system: System, query: str) -> None:
-    deadline = time.monotonic() + 20
-    with system.sql() as session:
-        while session.execute(query.encode()).fetchone() is None:
-            assert time.monotonic() < deadline, query
-            time.sleep(0.05)
 
 
 def test_a_range_loaded_twice_gives_the_same_fold_and_keeps_both_loads(system: System) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from replication_assets.catalog import ByBounds, ByCount, ByWidth, Table
-from replication_assets.core.schema import TableId
+from replication_assets.core.schema import Column, TableId
 from replication_assets.errors import NeedsReload, SourceNotReady
-from replication_assets_tests.e2e.system import SOURCE, System, audit, check_changes, system_of
+from replication_assets.sources.postgres import load as postgres_load
+from replication_assets_tests.e2e.system import SOURCE, System, audit, check_changes, system_of, wait_for
 from replication_assets_tests.e2e.workers import capturing
 from replication_assets_tests.postgres_servers import FreshDatabase
 
 T = TableId(SOURCE, "public", "t")
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type = 'walsender'"
 
 
 @pytest.fixture
@@ -103,6 +107,45 @@ def test_a_change_that_a_load_sees_before_capture_does(system: System) -> None:
         # Capture meets the change after the load that saw it. Once is enough.
         system.load_all()
     system.finish()
+
+
+def test_a_column_that_comes_while_a_load_waits_for_its_snapshot_is_loaded(system: System) -> None:
+    """The load had looked at the columns already, and its rows are newer than what filled them."""
+    system.execute("CREATE TABLE other (i int)")
+    with system.sql(autocommit=False) as long:
+        long.execute("INSERT INTO other VALUES (1)")
+        loading = threading.Thread(target=system.load_all)
+        loading.start()
+        wait_for(
+            system,
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type = 'walsender'",
+        )
+        system.execute("ALTER TABLE t ADD new int", "UPDATE t SET new = id")
+    loading.join()
+    system.finish()
+    assert {row[3] for row in system.in_projection(T)} == set(range(1, 121))
+
+
+def test_a_table_that_is_rewritten_before_a_load_reads_it_is_not_loaded_empty(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a snapshot that is older than a rewrite the table looks empty."""
+    columns_at, statements = (
+        postgres_load._columns_at,
+        ["ALTER TABLE t ADD g int GENERATED ALWAYS AS (v) STORED"],
+    )
+
+    def rewritten_first(*arguments: Any) -> tuple[Column, ...]:
+        columns = columns_at(*arguments)
+        if statements:
+            system.execute(statements.pop())
+        return columns
+
+    monkeypatch.setattr(postgres_load, "_columns_at", rewritten_first)
+    system.load_all()
+    assert statements == []
+    system.finish()
+    assert sum(system.in_projection(T).values()) == 120
 
 
 def test_columns_change_again_and_again_under_a_running_capture(system: System, tmp_path: Path) -> None:

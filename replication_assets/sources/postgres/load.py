@@ -16,12 +16,18 @@ import adbc_driver_manager
 import pyarrow as pa
 
 from replication_assets.core.events import OVERFLOW
-from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SourceError, SourceNotReady, SourceUnavailable
+from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.ports import LoadSlice
-from replication_assets.sources.postgres.connection import PostgresConnection, connect_adbc, source_errors
+from replication_assets.sources.postgres.connection import (
+    PostgresConnection,
+    connect,
+    connect_adbc,
+    source_errors,
+)
 from replication_assets.sources.postgres.predicates import row_conditions
 from replication_assets.sources.postgres.quoting import from_item, identifier, literal, relation
+from replication_assets.sources.postgres.reflection import replicated_columns
 from replication_assets.sources.postgres.select_list import (
     loaded_schema,
     overflow_expression,
@@ -33,13 +39,24 @@ from replication_assets.sources.postgres.snapshot import exported_snapshot
 BATCH_BYTES = 8 << 20
 """Where a batch ends; a single row may exceed it."""
 
+_ATTEMPTS = 5
+
 
 class PostgresLoad:
     """An open read: see `ports.LoadStream`. It can be iterated once."""
 
-    def __init__(self, commit: int, taken_at: dt.datetime, reader: Any, schema: TableSchema, where: str):
+    def __init__(
+        self,
+        commit: int,
+        taken_at: dt.datetime,
+        columns: tuple[Column, ...],
+        reader: Any,
+        schema: TableSchema,
+        where: str,
+    ) -> None:
         self.commit = commit
         self.taken_at = taken_at
+        self.columns = columns
         self._reader = reader
         self._schema = schema
         self._stored = loaded_schema(schema)
@@ -75,28 +92,71 @@ def open_load(connection: PostgresConnection, load_slice: LoadSlice, wait: float
     Leaves no slot, walsender or transaction behind, however the block ends.
 
     Raises:
-        LoadBlocked: running or prepared transactions did not end in time.
+        LoadBlocked: running or prepared transactions did not end in time, or the table was
+            rewritten each time that it was about to be read.
         SourceNotReady: the table, a column or a grant is missing.
     """
-    where = str(load_slice.table)
+    for _ in range(_ATTEMPTS):
+        with ExitStack() as stack:
+            load = _open(stack, connection, load_slice, wait)
+            if load is not None:
+                yield load
+                return
+    raise LoadBlocked(
+        f"the table was rewritten {_ATTEMPTS} times while a load of it was opened",
+        where=str(load_slice.table),
+        fix="load it again when ALTER TABLE, TRUNCATE or VACUUM FULL have come to an end",
+    )
+
+
+def _open(
+    stack: ExitStack, connection: PostgresConnection, load_slice: LoadSlice, wait: float
+) -> PostgresLoad | None:
+    """None if the table was rewritten between its snapshot and the first lock on it: a snapshot
+    older than a rewrite sees no rows."""
+    table, where = load_slice.table, str(load_slice.table)
     conditions = row_conditions(load_slice)
-    with ExitStack() as stack:
-        session = stack.enter_context(connect_adbc(connection))
-        cursor = stack.enter_context(session.cursor())
-        with source_errors(where):
-            rows = from_item(load_slice.table, _relkind(cursor, load_slice.table))
-            session.rollback()
-        with exported_snapshot(connection, wait) as snapshot, source_errors(where):
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}")
-        with source_errors(where):
-            cursor.execute("SELECT pg_catalog.clock_timestamp()")
-            taken_at: dt.datetime = cursor.fetchone()[0]
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-            cursor.execute(_query(load_slice.schema, rows, conditions))
-            reader = stack.enter_context(cursor.fetch_record_batch())
-        stack.callback(_cancel, cursor)
-        yield PostgresLoad(snapshot.commit, taken_at.astimezone(dt.UTC), reader, load_slice.schema, where)
+    session = stack.enter_context(connect_adbc(connection))
+    cursor = stack.enter_context(session.cursor())
+    with source_errors(where):
+        rows = from_item(table, _relkind(cursor, table))
+        session.rollback()
+    with exported_snapshot(connection, wait) as snapshot, source_errors(where):
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}")
+        columns = _columns_at(connection, snapshot.name, table)
+    with source_errors(where):
+        cursor.execute("SELECT pg_catalog.clock_timestamp()")
+        taken_at: dt.datetime = cursor.fetchone()[0]
+        if not _holds_what_the_snapshot_shows(cursor, table, rows):
+            return None
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+        cursor.execute(_query(load_slice.schema, rows, conditions))
+        reader = stack.enter_context(cursor.fetch_record_batch())
+    stack.callback(_cancel, cursor)
+    return PostgresLoad(
+        snapshot.commit, taken_at.astimezone(dt.UTC), columns, reader, load_slice.schema, where
+    )
+
+
+def _columns_at(connection: PostgresConnection, snapshot: str, table: TableId) -> tuple[Column, ...]:
+    with connect(connection) as session, session.transaction():
+        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        session.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}".encode())
+        return replicated_columns(session, table)
+
+
+def _holds_what_the_snapshot_shows(cursor: Any, table: TableId, rows: str) -> bool:
+    """Lock the table for reading, and compare its files now with those of the snapshot."""
+    cursor.execute(f"SELECT 1 FROM {rows} LIMIT 0")
+    cursor.fetchall()
+    cursor.execute(
+        "SELECT coalesce(bool_and(c.relfilenode = pg_catalog.pg_relation_filenode(c.oid)), true)"
+        " FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'm') AND c.oid IN ("
+        f"SELECT relid FROM pg_catalog.pg_partition_tree({literal(relation(table))}::pg_catalog.regclass)"
+        f" UNION SELECT {literal(relation(table))}::pg_catalog.regclass)"
+    )
+    return bool(cursor.fetchone()[0])
 
 
 def _interrupted(message: str, where: str) -> SourceError:
