@@ -64,7 +64,7 @@ def _recover_job(name: str) -> dg.JobDefinition:
             tables = replication.catalog.tables_of(name)
             position = recover(replication.source(name), replication.store(), tables)
         context.log.info(
-            f"{name}: epoch {position.epoch} starts at {position.commit}; load every range again"
+            f"{name}: epoch {position.epoch} starts at {position.commit}; load every id range again"
         )
 
     @dg.job(name=f"{naming.plain(name)}_recover", executor_def=dg.in_process_executor)

@@ -195,7 +195,7 @@ def source_error(sqlstate: str | None, message: str, where: str) -> SourceError:
     text = _first_line(message)
     state = sqlstate or ""
     if _LOST_SLOT.search(text):
-        return SlotLost(text, where=where, fix="recreate the slot (setup) and load every range again")
+        return SlotLost(text, where=where, fix="recreate the slot (setup) and load every id range again")
     if state == "55006" and "slot" in text:
         return SlotBusy(text, where=where, fix="stop the other capture of this source")
     if state[:2] in ("22", "23"):

@@ -265,7 +265,7 @@ def test_a_slot_whose_log_was_removed_is_lost(private_postgres: PrivatePostgres)
             sql.execute("SELECT pg_switch_wal()")
         sql.execute("CHECKPOINT")
         assert source.status().state == "lost"
-        with pytest.raises(SlotLost, match="load every range again"):
+        with pytest.raises(SlotLost, match="load every id range again"):
             source.setup(tables)
         source.teardown()
         source.setup(tables)

@@ -367,7 +367,7 @@ def test_a_recreated_slot_is_lost(db: CapturedDatabase) -> None:
     db.sql.execute("INSERT INTO t VALUES (1)")
     db.sql.execute("SELECT pg_drop_replication_slot(%s)", (db.names.slot,))
     db.sql.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (db.names.slot,))
-    with pytest.raises(SlotLost, match="load every range again"), db.stream():
+    with pytest.raises(SlotLost, match="load every id range again"), db.stream():
         pass
 
 
