@@ -26,6 +26,7 @@ EVENT_DATES = "replication_assets.event_dates"
 KEY = "replication_assets.key"
 APPEND_ONLY = "replication_assets.append_only"
 NOT_REPLICATED = "replication_assets.not_replicated"
+BEGINS = "replication_assets.begins"
 
 DELTA_PROPERTIES = {
     "delta.appendOnly": "true",

@@ -6,6 +6,7 @@ import datetime as dt
 import random
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from deltalake import CommitProperties, DeltaTable
 
@@ -16,6 +17,7 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import StoreCorrupt, StoreError
 from replication_assets.event_store.columns import (
+    BEGINS,
     DELTA_PROPERTIES,
     LogSettings,
     changed_metadata,
@@ -31,6 +33,14 @@ from replication_assets.event_store.writer import DeltaLogWriter, checkpoint
 ENSURE_ATTEMPTS = 20
 SHORTEST_RETENTION = dt.timedelta(hours=1)
 DEFAULT_RETENTION = dt.timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a chapter takes over: where it begins, and how far capture had come by then."""
+
+    at: Position
+    captured: Position | None
 
 
 class DeltaEventLog:
@@ -55,6 +65,11 @@ class DeltaEventLog:
     def chapter(self) -> int:
         return self._chapter
 
+    @property
+    def begins(self) -> Position | None:
+        found = self._place.open().metadata().configuration.get(BEGINS)
+        return Position.parse(found) if found is not None else None
+
     def exists(self) -> bool:
         return self._place.exists()
 
@@ -63,15 +78,15 @@ class DeltaEventLog:
         schema: TableSchema,
         id_ranges: IdRanges,
         event_dates: EventDates,
-        captured: Position | None = None,
+        beginning: Beginning | None = None,
     ) -> None:
-        """See `ports.EventLog`. `captured` is the checkpoint that a new log starts with."""
+        """See `ports.EventLog`. `beginning` is what a log that is not the first starts with."""
         wanted = LogSettings.of(schema, id_ranges, event_dates)
         failure: Exception | None = None
         for attempt in range(ENSURE_ATTEMPTS):
             try:
                 if not self.exists():
-                    self._create(schema, wanted, captured)
+                    self._create(schema, wanted, beginning)
                 if self._is_current(schema, wanted):
                     return
             except StoreError as exc:
@@ -119,8 +134,10 @@ class DeltaEventLog:
             gone = table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
         return len(gone)
 
-    def _create(self, schema: TableSchema, wanted: LogSettings, captured: Position | None) -> None:
+    def _create(self, schema: TableSchema, wanted: LogSettings, beginning: Beginning | None) -> None:
         delta_schema = new_log_schema(schema, self._place.where)
+        captured = beginning.captured if beginning else None
+        begins = {BEGINS: str(beginning.at)} if beginning else {}
         if self._place.local is not None:
             self._place.local.mkdir(parents=True, exist_ok=True)
         DeltaTable.create(
@@ -129,7 +146,7 @@ class DeltaEventLog:
             mode="error",
             partition_by=list(PARTITION_BY),
             name=str(self._id),
-            configuration={**DELTA_PROPERTIES, **wanted.properties()},
+            configuration={**DELTA_PROPERTIES, **wanted.properties(), **begins},
             storage_options=self._place.options,
             raise_if_key_not_exists=False,
             commit_properties=CommitProperties(app_transactions=checkpoint(captured) if captured else None),

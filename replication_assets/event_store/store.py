@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.event_store.ledger import DeltaLedger
-from replication_assets.event_store.log import DeltaEventLog
+from replication_assets.event_store.log import Beginning, DeltaEventLog
 from replication_assets.event_store.storage import Place, Storage, folder_of, ledger_folder
 
 
@@ -42,11 +43,10 @@ class DeltaEventStore:
             number += 1
         return number
 
-    def begin_chapter(self, table: TableId, schema: TableSchema) -> DeltaEventLog:
-        number = self.chapters(table)
-        ended = self.log(table, number).snapshot()
-        begun = self.log(table, number + 1)
-        begun.ensure(schema, ended.id_ranges, ended.event_dates, captured=ended.captured)
+    def begin_chapter(self, table: TableId, schema: TableSchema, ended: int, at: Position) -> DeltaEventLog:
+        last = self.log(table, ended).snapshot()
+        begun = self.log(table, ended + 1)
+        begun.ensure(schema, last.id_ranges, last.event_dates, Beginning(at, last.captured))
         return begun
 
     def _place(self, table: TableId, chapter: int) -> Place:

@@ -217,7 +217,7 @@ class _Drain:
     def _follow(self, table: TableId, schema: TableSchema, change: SchemaChanged) -> None:
         if change.reload:
             self.reloads.setdefault(table, set()).update(change.reason.split("; "))
-        log = log_for(self.store, self.by_id[table], schema)
+        log = log_for(self.store, self.by_id[table], schema, change.position)
         self.schemas[table] = schema
         if log.chapter != self.logs[table].chapter:
             self.logs[table] = log

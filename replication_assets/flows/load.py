@@ -84,7 +84,7 @@ def _load(
     """None if the columns changed between the look at them and the snapshot: a column that was
     added and filled in between would be in neither the load nor the changes after it."""
     epoch = current_epoch(source, store)
-    log, schema, change = follow_schema(source, store, table)
+    log, schema, change = follow_schema(source, store, table, epoch)
     load_id = uuid.uuid4().hex
     request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, dates)
     writer = log.writer()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from replication_assets.catalog import Table
@@ -167,7 +168,7 @@ def last_mark(source: ChangeSource, ledger: Ledger) -> CaptureMark:
 
 
 def follow_schema(
-    source: ChangeSource, store: EventStore, table: ReplicatedTable
+    source: ChangeSource, store: EventStore, table: ReplicatedTable, epoch: int
 ) -> tuple[EventLog, TableSchema, SchemaDifference | None]:
     """The table's columns as they are now, the log that holds them, and what changed since the
     log last saw them (None: nothing)."""
@@ -177,19 +178,26 @@ def follow_schema(
     known = live_schema(snapshot.schema, snapshot.controls().schema_changes)
     difference = source.difference(table.id, known, current)
     if difference is not None:
-        log = log_for(store, table, current)
+        log = log_for(store, table, current, Position(epoch, source.status().head))
     return log, current, difference
 
 
-def log_for(store: EventStore, table: ReplicatedTable, schema: TableSchema) -> EventLog:
-    """The table's log with room for the columns of `schema`: columns are added where they fit,
-    else a new chapter begins."""
-    log = store.log(table.id)
-    try:
-        log.ensure(schema, table.id_ranges, table.event_dates)
-    except SchemaConflict:
-        return store.begin_chapter(table.id, schema)
-    return log
+def log_for(store: EventStore, table: ReplicatedTable, schema: TableSchema, at: Position) -> EventLog:
+    """The log for rows with the columns of `schema` from position `at` on.
+
+    It is the chapter that the position is in, with columns added to it where they fit. A load
+    may have begun a chapter ahead of capture, so the ones after it are tried next; if the
+    columns fit none, a new chapter begins.
+    """
+    newest = number = store.chapters(table.id)
+    while (begins := store.log(table.id, number).begins) is not None and begins > at:
+        number -= 1
+    for chapter in range(number, newest + 1):
+        log = store.log(table.id, chapter)
+        with suppress(SchemaConflict):
+            log.ensure(schema, table.id_ranges, table.event_dates)
+            return log
+    return store.begin_chapter(table.id, schema, newest, at)
 
 
 def _reflect_all(source: ChangeSource, tables: Sequence[Table]) -> list[tuple[Table, TableSchema]]:

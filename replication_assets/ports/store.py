@@ -90,6 +90,12 @@ class EventLog(Protocol):
     @property
     def chapter(self) -> int: ...
 
+    @property
+    def begins(self) -> Position | None:
+        """Where this chapter began; None for the first. Changes before it that fit an earlier
+        chapter belong there, also when they are told again after a crash."""
+        ...
+
     def exists(self) -> bool: ...
 
     def ensure(self, schema: TableSchema, id_ranges: IdRanges, event_dates: EventDates) -> None:
@@ -154,9 +160,10 @@ class EventStore(Protocol):
         """How many chapters the table's log has; 1 for one that does not exist yet."""
         ...
 
-    def begin_chapter(self, table: TableId, schema: TableSchema) -> EventLog:
-        """A new chapter with the columns of `schema`, and the ranges, dates and capture
-        checkpoint of the last one."""
+    def begin_chapter(self, table: TableId, schema: TableSchema, ended: int, at: Position) -> EventLog:
+        """The chapter after `ended`, made to begin `at` a position with the ranges, dates and
+        capture checkpoint of `ended`, unless somebody made it in the meantime. It has the
+        columns of `schema`, or SchemaConflict is raised."""
         ...
 
     def ledger(self, source: str) -> Ledger: ...

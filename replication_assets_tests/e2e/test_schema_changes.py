@@ -14,8 +14,16 @@ from replication_assets.catalog import ByBounds, ByCount, ByWidth, Table
 from replication_assets.core.schema import Column, TableId
 from replication_assets.errors import NeedsReload, SourceNotReady
 from replication_assets.sources.postgres import load as postgres_load
-from replication_assets_tests.e2e.system import SOURCE, System, audit, check_changes, system_of, wait_for
-from replication_assets_tests.e2e.workers import capturing
+from replication_assets_tests.e2e.system import (
+    SOURCE,
+    System,
+    audit,
+    check_changes,
+    doubled,
+    system_of,
+    wait_for,
+)
+from replication_assets_tests.e2e.workers import capturing, load_in_parallel
 from replication_assets_tests.postgres_servers import FreshDatabase
 
 T = TableId(SOURCE, "public", "t")
@@ -106,6 +114,19 @@ def test_a_change_that_a_load_sees_before_capture_does(system: System) -> None:
     except NeedsReload:
         # Capture meets the change after the load that saw it. Once is enough.
         system.load_all()
+    system.finish()
+
+
+def test_loads_that_meet_a_new_type_before_capture_does_begin_one_chapter(system: System) -> None:
+    """Changes of the old type that are captured later go where their type is."""
+    system.execute("UPDATE t SET v = 5 WHERE id < 9", "ALTER TABLE t ALTER v TYPE text USING 'v' || v")
+    load_in_parallel(system, [(T, each) for each in system.ranges(system.table("t"))], most=3)
+    system.execute("UPDATE t SET v = 'z' WHERE id = 2")
+    system.capture()
+    assert system.store.chapters(T) == 2
+    assert doubled(system.events(T), system.live(T)) == 0
+    system.load_all()
+    system.target(T).reset(system.live(T))
     system.finish()
 
 
