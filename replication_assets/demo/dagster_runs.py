@@ -8,6 +8,7 @@ the history of all of it. Loads and captures run side by side in processes of th
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +75,9 @@ class DagsterRuns:
         self._config = LOGGED if log else QUIET
         # Dagster warns of its own use of a beta parameter whenever it copies a sensor.
         warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
+        # An interrupt that falls into the closing of a pooled connection is logged there, with
+        # its trace, and passed on to whoever tells of it in words.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL + 1)
         self._definitions = build_definitions(catalog)
         self.instance = dg.DagsterInstance.from_config(str(home))
 

@@ -62,7 +62,7 @@ class Started:
 
     def ended_by(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(110)
 
 
 def still_running(folder: Path) -> list[str]:
