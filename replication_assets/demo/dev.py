@@ -18,8 +18,9 @@ from replication_assets.demo.catalog import SOURCE
 from replication_assets.demo.dagster_runs import DagsterRuns
 from replication_assets.demo.dagster_server import DagsterServer, next_free_port
 from replication_assets.demo.figures import capture_lag, projected_rows, stored_events
+from replication_assets.demo.interrupts import undisturbed
 from replication_assets.demo.progress import Progress
-from replication_assets.demo.system import SampleSystem, running, undisturbed
+from replication_assets.demo.system import SampleSystem, running
 from replication_assets.demo.traffic import Traffic
 
 FIGURES_SECONDS = 10.0

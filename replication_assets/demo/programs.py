@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from replication_assets.demo.child_processes import ends_with_parent
+from replication_assets.demo.interrupts import interrupts_deferred
 from replication_assets.errors import ReplicationError
 
 GROUP_SECONDS = 5.0
@@ -40,17 +41,22 @@ class Program:
         self.name = " ".join(arguments)
         self.log = log
         self._patience = patience
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if answers else output,
-                stderr=output,
-                env={**os.environ, **(environment or {})},
-                start_new_session=True,
-                preexec_fn=ends_with_parent(signal.SIGTERM if patience else signal.SIGKILL),
-                text=True,
-            )
+        try:
+            with log.open("ab") as output, interrupts_deferred():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if answers else output,
+                    stderr=output,
+                    env={**os.environ, **(environment or {})},
+                    start_new_session=True,
+                    preexec_fn=ends_with_parent(signal.SIGTERM if patience else signal.SIGKILL),
+                    text=True,
+                )
+        except KeyboardInterrupt:
+            # It came while the program started, and takes effect once it has.
+            self.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from replication_assets.demo import monolith
 from replication_assets.demo.catalog import FOLDER_VARIABLE, PORT_VARIABLE, SOURCE, sample_catalog
 from replication_assets.demo.dagster_runs import DagsterRuns, Loaded, make_instance, micro_batch
 from replication_assets.demo.folder import DemoFolder, stop_leftover_programs, stop_leftover_server
+from replication_assets.demo.interrupts import interrupts_deferred, undisturbed
 from replication_assets.demo.postgres_server import HOST, PostgresServer
 from replication_assets.demo.programs import Program
 from replication_assets.demo.worker import capture_arguments, load_arguments
@@ -83,17 +83,23 @@ class SampleSystem:
         """A continuous capture, in a process of its own; returns when it reads the change stream."""
         log = self.folder.logs / "capture.log"
         program = Program(capture_arguments(), log=log, environment=self.environment)
+        try:
+            self._wait_for_capture(program)
+        except BaseException:
+            program.stop()
+            raise
+        return program
+
+    def _wait_for_capture(self, program: Program) -> None:
         deadline = time.monotonic() + CAPTURE_START_SECONDS
         while not self.source.status().active:
             if not program.running or time.monotonic() > deadline:
-                program.stop()
                 raise ReplicationError(
                     f"the capture did not start; its last words: {program.last_words()}",
                     where=SOURCE,
-                    fix=f"Read {log}",
+                    fix=f"Read {program.log}",
                 )
             time.sleep(0.1)
-        return program
 
     def load_all(self, runs: DagsterRuns, show: Callable[[str], None]) -> list[Loaded]:
         """Every id range of every table, by several processes at the same time."""
@@ -152,7 +158,8 @@ def running(root: Path, port: int, *, fresh: bool) -> Iterator[SampleSystem]:
         make_instance(folder.dagster_home)
         os.environ.update({FOLDER_VARIABLE: str(folder.root), PORT_VARIABLE: str(port)})
         started.callback(undisturbed, server.stop)
-        server.start()
+        with interrupts_deferred():
+            server.start()
         yield SampleSystem(folder, server)
 
 
@@ -168,13 +175,3 @@ def _refuse_taken(port: int) -> None:
                 where=HOST,
                 fix=f"choose another one: --port {port + 1} (or {PORT_VARIABLE}={port + 1})",
             ) from taken
-
-
-def undisturbed(stop: Callable[[], None]) -> None:
-    """Stopping must come to its end: further signals are ignored meanwhile."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        stop()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
