@@ -55,11 +55,11 @@ def sample_catalog() -> Catalog:
         tables=(
             Table("shop.public.widgets", event_date=monthly, id_ranges=ByWidth(1_000)),
             Table("shop.public.customers", event_date=monthly, id_ranges=ByCount(2)),
-            Table("shop.public.orders", event_date=monthly, id_ranges=ByCount(2)),
+            Table("shop.public.orders", event_date=monthly, id_ranges=ByWidth(10_000)),
             Table(
                 "shop.public.order_events",
                 append_only=True,
-                id_ranges=ByCount(4),
+                id_ranges=ByWidth(50_000),
                 event_date=EventDate(column="created_at", granularity="month", start=start),
             ),
         ),

@@ -69,9 +69,8 @@ def _prepare(system: SampleSystem, runs: DagsterRuns, options: DevOptions, progr
         runs.set_up(SOURCE)
     with progress.step("Load all tables by id range") as step:
         system.load_all(runs, step.show)
-    with progress.step("Materialize the lakehouse"):
-        for table in system.catalog.tables:
-            runs.project(table.id)
+    with progress.step("Materialize the lakehouse") as step:
+        system.project_all(step.show)
     system.folder.mark_loaded()
 
 

@@ -56,8 +56,8 @@ def run(options: RunOptions, console: Console) -> Outcome:
                     f"Set up: publication and slot, {len(ranges)} logs, {sum(ranges)} id ranges as partitions"
                 )
             live = _live(system, runs, options, progress)
-            caught_up = _catch_up(system, runs, options, progress)
-            _project(system, runs, progress)
+            caught_up = _catch_up(system, options, progress)
+            _project(system, progress)
         reports = _compare(system, live.loads, progress)
         catalog = system.catalog
     outcome = Outcome(reports, live.transactions, live.lag, caught_up, progress.seconds)
@@ -99,7 +99,7 @@ def _live(system: SampleSystem, runs: DagsterRuns, options: RunOptions, progress
                 step.done(f"Loaded {rows:,} rows by id range, in parallel, beside live traffic")
             system.folder.mark_loaded()
             with progress.step("Materialize the lakehouse, while the capture keeps it current") as step:
-                _project_all(system, runs)
+                system.project_all(step.show)
                 step.done("Lakehouse materialized; the capture keeps it current")
             with progress.step("Live: inserts, updates, deletes, changes of keys, rollbacks") as step:
                 _wait(traffic, options.seconds, step.show)
@@ -108,7 +108,7 @@ def _live(system: SampleSystem, runs: DagsterRuns, options: RunOptions, progress
         until = dt.datetime.now(dt.UTC)
         with progress.step("Hand the capture over") as step:
             # The continuous capture sees a successor waiting, flushes and lets go.
-            tail = runs.capture(SOURCE)
+            tail = system.drain(step.show)
             program.answer()
             step.done(f"Handed the capture over to a second one, which found {tail.events:,} events to go")
     tables = [table.id for table in system.catalog.tables]
@@ -123,25 +123,20 @@ def _wait(traffic: Traffic, seconds: float, show: Callable[[str], None]) -> None
         time.sleep(0.1)
 
 
-def _catch_up(system: SampleSystem, runs: DagsterRuns, options: RunOptions, progress: Progress) -> Drained:
+def _catch_up(system: SampleSystem, options: RunOptions, progress: Progress) -> Drained:
     """Changes pile up while no capture runs; then one drains them."""
     with progress.step("Stop capturing while changes pile up") as step:
         backlog.pile_up(system.dsn, transactions=options.backlog)
         step.done(f"{options.backlog:,} transactions piled up while nothing captured")
     with progress.step("Catch up") as step:
-        drained = runs.capture(SOURCE)
+        drained = system.drain(step.show)
         step.done(f"Caught up with {drained.events:,} changes")
     return drained
 
 
-def _project_all(system: SampleSystem, runs: DagsterRuns) -> None:
-    for table in system.catalog.tables:
-        runs.project(table.id)
-
-
-def _project(system: SampleSystem, runs: DagsterRuns, progress: Progress) -> None:
+def _project(system: SampleSystem, progress: Progress) -> None:
     with progress.step("Bring the lakehouse up to date") as step:
-        _project_all(system, runs)
+        system.project_all(step.show)
         step.done("Lakehouse is up to date")
 
 

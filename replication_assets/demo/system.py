@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,12 +19,12 @@ import psycopg
 
 from replication_assets.demo import monolith
 from replication_assets.demo.catalog import FOLDER_VARIABLE, PORT_VARIABLE, SOURCE, sample_catalog
-from replication_assets.demo.dagster_runs import DagsterRuns, Loaded, make_instance, micro_batch
+from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded, make_instance
 from replication_assets.demo.folder import DemoFolder, stop_leftover_programs, stop_leftover_server
 from replication_assets.demo.interrupts import interrupts_deferred, undisturbed
 from replication_assets.demo.postgres_server import HOST, PostgresServer
 from replication_assets.demo.programs import Program
-from replication_assets.demo.worker import capture_arguments, load_arguments
+from replication_assets.demo.worker import MODULE
 from replication_assets.errors import ReplicationError
 from replication_assets.replication import Replication
 
@@ -32,6 +32,9 @@ LOADERS = 4
 """Processes that load at the same time."""
 
 CAPTURE_START_SECONDS = 60.0
+
+Show = Callable[[str], None]
+"""Told now and then what goes on."""
 
 
 class SampleSystem:
@@ -72,8 +75,8 @@ class SampleSystem:
 
     @contextmanager
     def dagster_runs(self) -> Iterator[DagsterRuns]:
-        """Runs in this process. Captures end once they have caught up."""
-        runs = DagsterRuns(self.folder.dagster_home, micro_batch(self.catalog))
+        """The instance, and what is quickly run in this process."""
+        runs = DagsterRuns(self.folder.dagster_home, self.catalog)
         try:
             yield runs
         finally:
@@ -82,7 +85,7 @@ class SampleSystem:
     def capture_process(self) -> Program:
         """A continuous capture, in a process of its own; returns when it reads the change stream."""
         log = self.folder.logs / "capture.log"
-        program = Program(capture_arguments(), log=log, environment=self.environment)
+        program = Program([MODULE, "capture"], log=log, environment=self.environment)
         try:
             self._wait_for_capture(program)
         except BaseException:
@@ -101,40 +104,69 @@ class SampleSystem:
                 )
             time.sleep(0.1)
 
-    def load_all(self, runs: DagsterRuns, show: Callable[[str], None]) -> list[Loaded]:
+    def load_all(self, runs: DagsterRuns, show: Show) -> list[Loaded]:
         """Every id range of every table, by several processes at the same time."""
-        id_ranges = {str(table.id): runs.id_ranges(table.id) for table in self.catalog.tables}
+        asked: dict[str, tuple[str, ...]] = {}
+        loaded: list[Loaded] = []
+        # Keys go on growing meanwhile: a range that a capture saw before its neighbour was loaded
+        # is not part of the neighbour's load.
+        while missing := self._id_ranges(runs, asked):
+            lines = self._work("load", shares(missing, LOADERS), show)
+            loaded += [Loaded(**json.loads(line)) for line in lines]
+            asked = {table: (*asked.get(table, ()), *missing.get(table, ())) for table in {*asked, *missing}}
+        return loaded
+
+    def _id_ranges(self, runs: DagsterRuns, but: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+        """Registered id ranges of each table that has any but those."""
+        found = {
+            str(table.id): tuple(
+                key for key in runs.id_ranges(table.id) if key not in but.get(str(table.id), ())
+            )
+            for table in self.catalog.tables
+        }
+        return {table: ranges for table, ranges in found.items() if ranges}
+
+    def project_all(self, show: Show) -> None:
+        """Every table of the lakehouse; the largest by a process of its own."""
+        *others, largest = [str(table.id) for table in self.catalog.tables]
+        self._work("project", [[largest], others], show)
+
+    def drain(self, show: Show) -> Drained:
+        """A capture that ends once it has caught up; one that runs lets go for it."""
+        (line,) = self._work("drain", [[]], show)
+        return Drained(**json.loads(line))
+
+    def _work(self, task: str, parts: Sequence[Sequence[str]], show: Show) -> list[str]:
+        """A process for each part of a task, all at the same time; what they answered."""
         with ExitStack() as started:
             programs = [
                 started.enter_context(
                     Program(
-                        load_arguments(share),
-                        log=self.folder.logs / f"load-{number}.log",
+                        [MODULE, task, *part],
+                        log=self.folder.logs / f"{task}-{number}.log",
                         environment=self.environment,
                         answers=True,
                     )
                 )
-                for number, share in enumerate(shares(id_ranges, LOADERS), start=1)
+                for number, part in enumerate(parts, start=1)
             ]
             while any(program.running for program in programs):
                 show(f"{sum(program.running for program in programs)} processes at work")
                 time.sleep(0.1)
-            done = [Loaded(**json.loads(line)) for program in programs for line in program.answer()]
-        # Keys went on growing: a range that a capture saw first is not part of its neighbour's load.
-        new = {
-            table: tuple(key for key in runs.id_ranges(table.id) if key not in id_ranges[str(table.id)])
-            for table in self.catalog.tables
-        }
-        return [*done, *(runs.load(table, keys) for table, keys in new.items() if keys)]
+            return [line for program in programs for line in program.answer()]
 
 
-def shares(id_ranges: dict[str, tuple[str, ...]], processes: int) -> list[list[tuple[str, Sequence[str]]]]:
-    """What each process loads: one id range of the tables that have enough of them, else a table."""
-    divided: list[list[tuple[str, Sequence[str]]]] = [[] for _ in range(processes)]
+def shares(id_ranges: Mapping[str, Sequence[str]], processes: int) -> list[list[str]]:
+    """What each process loads, as `table=range,range`: one id range of a table that has enough of
+    them, else a table."""
+    divided: list[list[str]] = [[] for _ in range(processes)]
+    sizes = [0] * processes
     for table, ranges in sorted(id_ranges.items(), key=lambda item: -len(item[1])):
         pieces = [[key] for key in ranges] if len(ranges) >= processes else [list(ranges)]
-        for piece in pieces:
-            min(divided, key=lambda share: sum(len(keys) for _, keys in share)).append((table, piece))
+        for piece in filter(None, pieces):
+            smallest = sizes.index(min(sizes))
+            divided[smallest].append(f"{table}={','.join(piece)}")
+            sizes[smallest] += len(piece)
     return [share for share in divided if share]
 
 

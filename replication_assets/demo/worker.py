@@ -1,7 +1,14 @@
-"""One process of the sample system: `python -m replication_assets.demo.worker capture`, or `load`.
+"""One process of the sample system: `python -m replication_assets.demo.worker TASK ...`.
 
-It runs what a Dagster run launcher would run in its own process. Answers, where there are any,
-are lines of JSON on standard output; everything else is the run's log, on standard error.
+It runs what a Dagster run launcher would run in a process of its own, and can be killed at any
+moment: Dagster's own handling of an interrupt would follow the retry policy of the op instead of
+ending. Answers, where there are any, are lines of JSON on standard output; everything else is the
+run's log, on standard error.
+
+    load TABLE=RANGE,RANGE ...   a line for each load
+    project TABLE ...
+    drain                        captures what is there; one line
+    capture                      captures until a successor takes over
 """
 
 from __future__ import annotations
@@ -14,32 +21,31 @@ from dataclasses import asdict
 from pathlib import Path
 
 from replication_assets.demo.catalog import SOURCE, sample_catalog
-from replication_assets.demo.dagster_runs import DagsterRuns
+from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded, micro_batch
 
 MODULE = "replication_assets.demo.worker"
 
 
-def load_arguments(loads: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """The command line that loads these id ranges of these tables, in order."""
-    return [MODULE, "load", *(f"{table}={','.join(ranges)}" for table, ranges in loads)]
-
-
-def capture_arguments() -> list[str]:
-    return [MODULE, "capture"]
-
-
-def main(arguments: Sequence[str]) -> None:
+def main(task: str, arguments: Sequence[str]) -> None:
     catalog = sample_catalog()
-    runs = DagsterRuns(Path(os.environ["DAGSTER_HOME"]), catalog, log=True)
-    if arguments[0] == "capture":
-        runs.capture(SOURCE)
-        return
     tables = {str(table.id): table for table in catalog.tables}
-    for load in arguments[1:]:
-        name, ranges = load.split("=")
-        sys.stdout.write(json.dumps(asdict(runs.load(tables[name], ranges.split(",")))) + "\n")
-        sys.stdout.flush()
+    runs = DagsterRuns(
+        Path(os.environ["DAGSTER_HOME"]), micro_batch(catalog) if task == "drain" else catalog, log=True
+    )
+    if task in ("capture", "drain"):
+        _answer(runs.capture(SOURCE))
+    elif task == "project":
+        for name in arguments:
+            runs.project(tables[name].id)
+    elif task == "load":
+        for load in arguments:
+            name, ranges = load.split("=")
+            _answer(runs.load(tables[name], ranges.split(",")))
+
+
+def _answer(facts: Loaded | Drained) -> None:
+    sys.stdout.write(json.dumps(asdict(facts)) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

@@ -107,7 +107,6 @@ def test_captures_killed_at_every_step_in_a_row(system: System) -> None:
 
 RETYPED = [
     Crash("writer", "commit", "after", 1),
-    Crash("writer", "commit", "after", 2),
     Crash("ledger", "record", "before"),
 ]
 

@@ -46,13 +46,13 @@ def test_store_and_projection_equal_the_source(system: System, tmp_path: Path, s
         loads = shuffled(random, [(table.id, each) for each in system.ranges(table)])
         load_in_parallel(system, loads[:3])
         for turn in range(KILLS):
-            time.sleep(random.uniform(0.2, 1.5))
+            time.sleep(random.uniform(0.1, 1.0))
             kill(capture)
             capture = start(capture_until_step, system, never, random.choice([0.05, 0.5]))
             if turn == 0:
                 load_in_parallel(system, loads[3:])
                 system.project()
-        time.sleep(random.uniform(1.0, 2.0))
+        time.sleep(random.uniform(0.3, 1.0))
         kill(capture)
     system.finish()
     check_changes(system, table.id)
