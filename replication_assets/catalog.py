@@ -15,12 +15,22 @@ from replication_assets.catalog_rules import catalog_problems
 from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
+    Cutover,
     Declaration,
     DeltaProjection,
+    DynamoDbProjection,
     EventDate,
     EventStoreConfig,
+    ItemKey,
+    Items,
+    LoadCapacity,
     PostgresSourceConfig,
+    Projection,
+    PythonHook,
+    Refusals,
     Table,
+    Validation,
+    WebhookHook,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.errors import CatalogError
@@ -31,15 +41,25 @@ __all__ = [
     "ByCount",
     "ByWidth",
     "Catalog",
+    "Cutover",
     "DeltaProjection",
+    "DynamoDbProjection",
     "EnvVar",
     "EventDate",
     "EventStoreConfig",
+    "ItemKey",
+    "Items",
+    "LoadCapacity",
     "PostgresSourceConfig",
+    "Projection",
+    "PythonHook",
     "RangeSpec",
+    "Refusals",
     "SecretsManager",
     "SsmParameter",
     "Table",
+    "Validation",
+    "WebhookHook",
 ]
 
 
@@ -50,7 +70,8 @@ class Catalog(Declaration):
     event_store: EventStoreConfig
     sources: Sequence[PostgresSourceConfig] = ()
     tables: Sequence[Table] = ()
-    projections: Sequence[DeltaProjection] = ()
+    projections: Sequence[Projection] = ()
+    cutovers: Sequence[Cutover] = ()
 
     def problems(self, *, today: dt.date | None = None) -> tuple[str, ...]:
         """All that is wrong; empty if nothing is. `today` is UTC's unless given."""
@@ -61,6 +82,7 @@ class Catalog(Declaration):
                 self.sources,
                 self.tables,
                 self.projections,
+                self.cutovers,
                 today or dt.datetime.now(dt.UTC).date(),
             )
         )
@@ -83,7 +105,11 @@ class Catalog(Declaration):
     def tables_of(self, source: str) -> tuple[Table, ...]:
         return tuple(table for table in self.tables if table.id.source == source)
 
-    def projected(self, projection: DeltaProjection) -> tuple[Table, ...]:
+    def projection(self, name: str) -> Projection:
+        """Raises KeyError for a projection that is not declared."""
+        return {projection.name: projection for projection in self.projections}[name]
+
+    def projected(self, projection: Projection) -> tuple[Table, ...]:
         """The tables of a projection, in the order of the catalog."""
         named = set(projection.tables)
         return tuple(

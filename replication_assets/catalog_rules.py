@@ -19,11 +19,17 @@ from replication_assets.core.id_ranges import ByCount
 from replication_assets.core.range_specs import spec_problems
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
+    Cutover,
+    Declaration,
     DeltaProjection,
     EventStoreConfig,
     LiteralSecret,
     PostgresSourceConfig,
+    Projection,
+    PythonHook,
+    Refusals,
     Table,
+    Validation,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
@@ -37,7 +43,8 @@ def catalog_problems(
     event_store: EventStoreConfig,
     sources: Sequence[PostgresSourceConfig],
     tables: Sequence[Table],
-    projections: Sequence[DeltaProjection],
+    projections: Sequence[Projection],
+    cutovers: Sequence[Cutover],
     today: dt.date,
 ) -> Iterator[str]:
     """All problems of all declarations, and of how they fit together."""
@@ -55,6 +62,9 @@ def catalog_problems(
         _note(found, _table_label(table), _table_rules(table, today))
     for projection in sound_projections:
         _note(found, _label("projection", projection.name), _projection_rules(projection, sound_tables))
+    for cutover in cutovers:
+        rules = _form(cutover) if list(_form(cutover)) else _cutover_rules(cutover, projections)
+        _note(found, _label("cutover", cutover.name), rules)
     _note(found, "sources and projections", _duplicates([*sound_sources, *sound_projections]))
     _note(found, "tables", _table_references(ids, [source.name for source in sources]))
     _note(found, "sources", _shared_slots(sound_sources))
@@ -80,8 +90,9 @@ def _table_label(table: Table) -> str:
 # --- form: types of fields, credentials ------------------------------------------------
 
 
-def _form(declared: PostgresSourceConfig | DeltaProjection | EventStoreConfig | Table) -> Iterator[str]:
-    literal = {each.name: _literals(getattr(declared, each.name)) for each in fields(declared)}
+def _form(declared: Declaration) -> Iterator[str]:
+    names = [each.name for each in fields(declared)]  # type: ignore[arg-type]
+    literal = {name: _literals(getattr(declared, name)) for name in names}
     for name, options in literal.items():
         for option in options:
             yield f"{name} {option}".strip() + _give_by_reference(declared, name, option)
@@ -177,7 +188,7 @@ def _table_rules(table: Table, today: dt.date) -> Iterator[str]:
         yield f"event_date.start {table.event_date.start} is in the future. Fix: the date of the first rows"
 
 
-def _projection_rules(projection: DeltaProjection, tables: Sequence[Table]) -> Iterator[str]:
+def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterator[str]:
     yield from _name_rules(projection.name)
     ids = [str(table.id) for table in tables]
     wildcards = {f"{table.id.source}.*" for table in tables}
@@ -186,14 +197,36 @@ def _projection_rules(projection: DeltaProjection, tables: Sequence[Table]) -> I
     for name in projection.tables:
         if name not in ids and name not in wildcards:
             yield f"table {name!r} is not in the catalog. Fix: {_nearest(name, [*ids, *sorted(wildcards)])}"
-        if projection.tables.count(name) > 1:
+        if list(projection.tables).count(name) > 1:
             yield f"table {name!r} is named twice. Fix: name it once"
+    yield from _serving_rules(projection.refusals, projection.validation)
+
+
+def _cutover_rules(cutover: Cutover, projections: Sequence[Projection]) -> Iterator[str]:
+    yield from _name_rules(cutover.name)
+    names = [projection.name for projection in projections]
+    if cutover.projection not in names:
+        near = _nearest(cutover.projection, names)
+        yield f"projection {cutover.projection!r} is not in the catalog. Fix: {near}"
+    for hook in (cutover.switch, cutover.back):
+        if isinstance(hook, PythonHook) and not re.fullmatch(r"[\w.]+:\w+", hook.function):
+            yield f"hook {hook.function[:60]!r} names no function. Fix: as 'package.module:function'"
+    for field in ("quiet_seconds", "watch_seconds"):
+        if not 0 <= getattr(cutover, field) < float("inf"):
+            yield f"{field} is below 0. Fix: a number of seconds"
+
+
+def _serving_rules(refusals: Refusals, validation: Validation) -> Iterator[str]:
+    yield from (f"refusals {problem}" for problem in type_problems(refusals))
+    yield from (f"validation {problem}" for problem in type_problems(validation))
+    if type(refusals.escalate_after) is int and refusals.escalate_after < 1:
+        yield "refusals escalate_after is below 1. Fix: how many open dead letters are too many"
 
 
 # --- how they fit together -------------------------------------------------------------
 
 
-def _duplicates(declared: Sequence[PostgresSourceConfig | DeltaProjection]) -> Iterator[str]:
+def _duplicates(declared: Sequence[PostgresSourceConfig | Projection]) -> Iterator[str]:
     names = [each.name for each in declared]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{names.count(name)} are called {name!r}. Fix: one name each, also between the two kinds"
@@ -225,11 +258,13 @@ def _shared_slots(sources: Sequence[PostgresSourceConfig]) -> Iterator[str]:
             yield f"{using} share slot {slot!r} of {host}:{port}; each would lose changes. Fix: a slot each"
 
 
-def _overlaps(
-    event_stores: Sequence[EventStoreConfig], projections: Sequence[DeltaProjection]
-) -> Iterator[str]:
+def _overlaps(event_stores: Sequence[EventStoreConfig], projections: Sequence[Projection]) -> Iterator[str]:
     roots = [("the event store", _parts(store.root)) for store in event_stores]
-    roots += [(f"projection {each.name}", _parts(each.root)) for each in projections]
+    roots += [
+        (f"projection {each.name}", _parts(each.root))
+        for each in projections
+        if isinstance(each, DeltaProjection)
+    ]
     for at, (owner, root) in enumerate(roots):
         if len(root) < 2:
             yield f"{owner} has no root. Fix: a folder, or s3://bucket/prefix"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from replication_assets.catalog import Catalog, DeltaProjection
+from replication_assets.catalog import Catalog, DeltaProjection, Projection
 from replication_assets.core.schema import TableId
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget
@@ -49,8 +49,10 @@ class Replication:
         config = self.catalog.event_store
         return DeltaEventStore(config.root, _revealed(config.storage_options))
 
-    def target(self, projection: DeltaProjection, table: TableId) -> ProjectionTarget:
+    def target(self, projection: Projection, table: TableId) -> ProjectionTarget:
         """Raises SecretError for a storage option that cannot be read."""
+        if not isinstance(projection, DeltaProjection):
+            raise NotImplementedError
         return DeltaTarget(projection.root, table, _revealed(projection.storage_options))
 
 

@@ -32,12 +32,15 @@ class RangeChanges:
     most rows): columns that it names keep the target's value. `deletes` holds rows of the
     same schema, of which only the key and the position count; for a table without key both
     hold whole rows, and each delete removes one equal row. `insert_only`: no row of the
-    target needs to be looked at, upserts can be appended.
+    target needs to be looked at, upserts can be appended. `former`, where a target asks for
+    it, holds every other row that the touched keys had from the start of the window on: the
+    one before it, and those that came and went within.
     """
 
     upserts: pa.Table
     deletes: pa.Table
     insert_only: bool
+    former: pa.Table | None = None
 
 
 def range_changes(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from replication_assets.catalog import DeltaProjection
+from replication_assets.catalog import Projection
 from replication_assets.core.baseline import is_covered
 from replication_assets.core.events import ALL_RANGES
 from replication_assets.core.schema import TableId, TableSchema
@@ -111,7 +111,7 @@ class InlineFollower:
                         touched = {cell.id_range for cell in receipt.tables[table.id]}
                         self._project(projection, table.id, touched)
 
-    def _project(self, projection: DeltaProjection, table: TableId, touched: set[str]) -> None:
+    def _project(self, projection: Projection, table: TableId, touched: set[str]) -> None:
         snapshot = self.replication.store().log(table).snapshot()
         target = self.replication.target(projection, table)
         # A control event speaks of every range: a load that ended meanwhile is one.

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from replication_assets.catalog import DeltaProjection, Table
+from replication_assets.catalog import Projection, Table
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.errors import NotLoaded
@@ -19,7 +19,7 @@ from replication_assets.flows.project import ProjectReceipt, project_range
 from replication_assets.replication import Replication
 
 
-def following(projection: DeltaProjection) -> dg.AutomationCondition:  # type: ignore[type-arg]
+def following(projection: Projection) -> dg.AutomationCondition:  # type: ignore[type-arg]
     """When a range of the projection is brought forward in a run of its own.
 
     An update of the event store counts until a run was *requested* after it: one that comes
@@ -42,7 +42,7 @@ def following(projection: DeltaProjection) -> dg.AutomationCondition:  # type: i
 AUTOMATED = "dagster/from_automation_condition"
 
 
-def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefinition:
+def projection_asset(projection: Projection, table: Table) -> dg.AssetsDefinition:
     """The asset of one table in one projection. Materializing replays only what is new; a range
     whose target was emptied, or was loaded again, is rebuilt."""
     key = naming.projection_key(projection.name, table.id)
@@ -94,7 +94,7 @@ def projection_asset(projection: DeltaProjection, table: Table) -> dg.AssetsDefi
 
 
 def _reset(
-    context: dg.AssetExecutionContext, replication: Replication, projection: DeltaProjection, table: Table
+    context: dg.AssetExecutionContext, replication: Replication, projection: Projection, table: Table
 ) -> None:
     with explained():
         source, store = replication.source(table.id.source), replication.store()
@@ -105,7 +105,7 @@ def _reset(
 def _project(
     context: dg.AssetExecutionContext,
     replication: Replication,
-    projection: DeltaProjection,
+    projection: Projection,
     table: Table,
     keys: Sequence[str],
     *,

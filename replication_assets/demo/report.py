@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 
-from replication_assets.catalog import Catalog
+from replication_assets.catalog import Catalog, DeltaProjection
 from replication_assets.demo.catalog import DEFAULT_FOLDER, DEFAULT_PORT
 from replication_assets.demo.dagster_runs import Drained
 from replication_assets.demo.figures import Lag, TableReport, event_store_path, projection_path
@@ -100,7 +100,8 @@ def looks(catalog: Catalog) -> list[tuple[str, str]]:
     """Commands that read the event store and the lakehouse in place, without us."""
     ids = {table.id.name: table.id for table in catalog.tables}
     events = _short(Path(event_store_path(catalog, ids["orders"])))
-    lake = _short(Path(projection_path(catalog.projections[0], ids["orders"])))
+    delta = next(each for each in catalog.projections if isinstance(each, DeltaProjection))
+    lake = _short(Path(projection_path(delta, ids["orders"])))
     found = [("The event store: everything that happened to orders (DuckDB)", _python(DUCKDB, events))]
     if importlib.util.find_spec("polars"):
         found.append(("The lakehouse: orders as they are now (Polars)", _python(POLARS, lake)))

@@ -5,6 +5,7 @@ follows. Adapters import this module and `core`, never each other. Guarantees ar
 docstrings; one contract suite per port runs over every implementation.
 """
 
+from replication_assets.ports.dead_letters import Closed, DeadLetter, DeadLetters, Suspension
 from replication_assets.ports.source import (
     CaptureSetup,
     ChangeChunk,
@@ -30,6 +31,11 @@ from replication_assets.ports.store import (
 from replication_assets.ports.target import (
     ProjectionTarget,
     RangeCheckpoint,
+    Refusal,
+    Refuse,
+    TargetNeeds,
+    TargetView,
+    refuse_loudly,
 )
 
 __all__ = [
@@ -39,6 +45,9 @@ __all__ = [
     "ChangeChunk",
     "ChangeSource",
     "ChangeStream",
+    "Closed",
+    "DeadLetter",
+    "DeadLetters",
     "EventLog",
     "EventStore",
     "KeyBounds",
@@ -50,7 +59,13 @@ __all__ = [
     "PartitionTree",
     "ProjectionTarget",
     "RangeCheckpoint",
+    "Refusal",
+    "Refuse",
     "SchemaDifference",
     "SourceIdentity",
     "SourceStatus",
+    "Suspension",
+    "TargetNeeds",
+    "TargetView",
+    "refuse_loudly",
 ]

@@ -14,6 +14,7 @@ from replication_assets.core.dates import EventDates
 from replication_assets.core.id_ranges import IdRanges
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.ports.dead_letters import DeadLetters
 from replication_assets.ports.source import SourceIdentity
 
 
@@ -167,3 +168,7 @@ class EventStore(Protocol):
         ...
 
     def ledger(self, source: str) -> Ledger: ...
+
+    def dead_letters(self, projection: str, table: TableId) -> DeadLetters:
+        """What a projection refused of a table; made when the first one is kept."""
+        ...

@@ -1,0 +1,55 @@
+"""What a user declares: sources, tables, the event store, projections and how they are served.
+
+Declarations are frozen dataclasses without behaviour; `catalog.py` puts them together and
+`catalog_rules` says what is wrong with them.
+"""
+
+from replication_assets.declarations.base import Declaration, LiteralSecret
+from replication_assets.declarations.dynamodb import ItemKey, Items, LoadCapacity
+from replication_assets.declarations.operations import (
+    Cutover,
+    Hook,
+    PythonHook,
+    RefusalPolicy,
+    Refusals,
+    Validation,
+    WebhookHook,
+)
+from replication_assets.declarations.projections import (
+    DeltaProjection,
+    DynamoDbProjection,
+    Follow,
+    Projection,
+)
+from replication_assets.declarations.sources import (
+    CaptureMode,
+    EventStoreConfig,
+    PostgresSourceConfig,
+    SslMode,
+)
+from replication_assets.declarations.tables import EventDate, Table
+
+__all__ = [
+    "CaptureMode",
+    "Cutover",
+    "Declaration",
+    "DeltaProjection",
+    "DynamoDbProjection",
+    "EventDate",
+    "EventStoreConfig",
+    "Follow",
+    "Hook",
+    "ItemKey",
+    "Items",
+    "LiteralSecret",
+    "LoadCapacity",
+    "PostgresSourceConfig",
+    "Projection",
+    "PythonHook",
+    "RefusalPolicy",
+    "Refusals",
+    "SslMode",
+    "Table",
+    "Validation",
+    "WebhookHook",
+]

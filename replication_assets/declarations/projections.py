@@ -1,0 +1,67 @@
+"""Projections: what follows the event store, and where to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Literal, TypeAlias
+
+from replication_assets.declarations.base import Declaration
+from replication_assets.declarations.dynamodb import Items, LoadCapacity
+from replication_assets.declarations.operations import Refusals, Validation
+from replication_assets.secret_references import SecretReference
+
+Follow: TypeAlias = Literal["micro-batch", "inline"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaProjection(Declaration):
+    """Current rows of some tables as Delta tables under `root` (a folder or `s3://...`).
+
+    `tables` are names as in `Table`, or `shop.*` for all of a source. `inline` projects in
+    the run that captured, `micro-batch` in a run of its own.
+    """
+
+    name: str
+    _: KW_ONLY
+    tables: Sequence[str]
+    root: str
+    follow: Follow = "micro-batch"
+    storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)
+    refusals: Refusals = Refusals()
+    validation: Validation = Validation()
+
+
+@dataclass(frozen=True, slots=True)
+class DynamoDbProjection(Declaration):
+    """Current rows of some tables as items of DynamoDB tables.
+
+    Credentials come from boto3's chain unless given by reference. Checkpoints stand in
+    `control_table` of the same account and region. `connections` is how many writes are in
+    flight at a time, per run. Tombstones keep deleted items deleted under late and repeated
+    writes; they go after `tombstone_hours`. `load_capacity` changes a table's capacity for the
+    time that id ranges are filled, and restores it.
+    """
+
+    name: str
+    _: KW_ONLY
+    items: Sequence[Items]
+    region: str | None = None
+    endpoint_url: str | None = None
+    access_key_id: SecretReference | None = None
+    secret_access_key: SecretReference | None = None
+    control_table: str = "replication_assets"
+    follow: Follow = "micro-batch"
+    connections: int = 16
+    tombstone_hours: float = 24
+    load_capacity: LoadCapacity | None = None
+    refusals: Refusals = Refusals()
+    validation: Validation = Validation()
+
+    @property
+    def tables(self) -> Sequence[str]:
+        """Names of the source tables, as in `Table`."""
+        return tuple(items.table for items in self.items)
+
+
+Projection: TypeAlias = DeltaProjection | DynamoDbProjection

@@ -1,0 +1,55 @@
+"""Sources and the event store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Literal, TypeAlias
+
+from replication_assets.declarations.base import Declaration
+from replication_assets.secret_references import SecretReference
+
+CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
+SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSourceConfig(Declaration):
+    """A PostgreSQL database that is loaded and captured.
+
+    `slot` and `publication` are named after the source unless given. `micro-batch` captures
+    in runs that a sensor starts every `capture_interval_seconds`; `continuous` keeps one run
+    draining. A load waits `load_wait_seconds` for transactions that hold up its snapshot.
+    """
+
+    name: str
+    _: KW_ONLY
+    host: str
+    database: str
+    user: str
+    port: int = 5432
+    password: SecretReference | None = None
+    sslmode: SslMode = "require"
+    sslrootcert: str | None = None
+    slot: str | None = None
+    publication: str | None = None
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+    load_wait_seconds: float = 60
+
+    @property
+    def slot_name(self) -> str:
+        return self.slot or f"replication_assets_{self.name}"
+
+    @property
+    def publication_name(self) -> str:
+        return self.publication or f"replication_assets_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EventStoreConfig(Declaration):
+    """Where the event store is: a folder or `s3://...`. Secret options are references."""
+
+    root: str
+    storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)

@@ -1,0 +1,63 @@
+"""Source tables: how they are cut into id ranges and dates."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+
+from replication_assets.core.dates import EventDates, Granularity
+from replication_assets.core.range_specs import WHOLE_TABLE, RangeSpec
+from replication_assets.core.schema import TableId
+from replication_assets.declarations.base import Declaration
+
+
+@dataclass(frozen=True, slots=True)
+class EventDate(Declaration):
+    """The date dimension of a table's events.
+
+    `column` must never change once a row is written; without one it is the commit date (of
+    a load: its own date). Dagster lists partitions from `start`; older rows keep their true
+    date in the store.
+    """
+
+    column: str | None = None
+    granularity: Granularity = "month"
+    start: dt.date = dt.date(2020, 1, 1)
+
+    def pinned(self) -> EventDates:
+        return EventDates(self.column, self.granularity, self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Declaration):
+    """A table of a source: `Table("shop.public.orders")`, or by its three names.
+
+    An empty `key` means the source's primary key. Ranges are cut on `range_column`, by
+    default the first column of the key. `append_only` states that rows are never updated or
+    deleted. `group`, `owners` and `tags` are shown by Dagster.
+    """
+
+    path: str | None = None
+    _: KW_ONLY
+    source: str | None = None
+    schema: str | None = None
+    name: str | None = None
+    id_ranges: RangeSpec = WHOLE_TABLE
+    key: Sequence[str] = ()
+    range_column: str | None = None
+    append_only: bool = False
+    event_date: EventDate = EventDate()
+    group: str | None = None
+    owners: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def id(self) -> TableId:
+        """Raises ValueError if the table is not named fully; `validate` says so with a fix."""
+        names = self.path.split(".") if self.path is not None else [self.source, self.schema, self.name]
+        spelled = [name for name in names if name]
+        given_twice = self.path is not None and (self.source or self.schema or self.name)
+        if len(names) != 3 or len(spelled) != 3 or given_twice:
+            raise ValueError("not one source, schema and name")
+        return TableId(*spelled)
