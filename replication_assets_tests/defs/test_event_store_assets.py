@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dagster as dg
-import pytest
 
 from replication_assets.defs import partitions
 from replication_assets_tests.defs.conftest import ITEMS, NOTES, TODAY, Graph
@@ -84,8 +83,7 @@ def test_a_job_backfill_that_dagster_would_cut_to_its_first_partition_is_refused
 def test_a_failure_says_what_where_and_how_to_fix_it(graph: Graph) -> None:
     graph.instance.add_dynamic_partitions("shop__public__items__id_range", ["r000000"])
     result = graph.materialize(EVENTS, cell(THIS_MONTH, "r000000"), raise_on_error=False)
-    with pytest.raises(AssertionError, match=""):
-        assert result.success
+    assert not result.success
     assert "shop.public.items: it was never prepared Fix: prepare source shop first" in str(result.all_events)
 
 
