@@ -31,6 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: install check ## Lint, types and all tests, against real servers
 	.ci/install-postgres
+	.ci/install-dynamodb-local
 	$(BIN)/python -m pytest
 
 check: install ## Lint, format and types only

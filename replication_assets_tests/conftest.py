@@ -11,6 +11,11 @@ from hypothesis import HealthCheck, settings
 
 from replication_assets.demo.postgres_binaries import debian_binaries
 from replication_assets.demo.postgres_server import PostgresServer
+from replication_assets_tests.dynamodb_servers import (
+    DynamoDbServer,
+    running_dynamodb_local,
+    running_moto,
+)
 from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database, running_server
 
 PrivatePostgres = Callable[[Mapping[str, str]], PostgresServer]
@@ -70,3 +75,24 @@ def private_postgres() -> Iterator[PrivatePostgres]:
     """Starts embedded servers with settings of the test's own: `private_postgres({"name": "value"})`."""
     with ExitStack() as servers:
         yield lambda settings: servers.enter_context(running_server(settings=settings))
+
+
+@pytest.fixture(scope="session")
+def moto_dynamodb() -> Iterator[DynamoDbServer]:
+    """moto's DynamoDB. Shared: a test makes tables with names of its own."""
+    with running_moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local() -> Iterator[DynamoDbServer]:
+    """Amazon's own DynamoDB Local. Shared as well."""
+    with running_dynamodb_local() as server:
+        yield server
+
+
+@pytest.fixture(params=["moto_dynamodb", "dynamodb_local"])
+def dynamodb(request: pytest.FixtureRequest) -> DynamoDbServer:
+    """Each implementation in turn; `@pytest.mark.parametrize(..., indirect=True)` picks one by name."""
+    server: DynamoDbServer = request.getfixturevalue(request.param)
+    return server

@@ -1,0 +1,1 @@
+"""Adapter: projections as items of DynamoDB tables."""

@@ -1,0 +1,1 @@
+"""The DynamoDB target against both implementations, and against faults put in between."""
