@@ -16,7 +16,9 @@
     │   └── SchemaConflict      rows do not fit the table's stored columns
     ├── NotLoaded               a range has no complete load that covers it
     ├── NeedsReload             the source changed in a way that its log does not carry
-    └── TargetError             a projection target refused
+    ├── TargetError             a projection target refused
+    │   └── TargetUnavailable   throttled or unreachable for too long: retry may help
+    └── DeliveryError           a notification or metric did not arrive where it should
 
 An error says what went wrong, where, and how to put it right. `retryable` is a
 property of the class: flows and Dagster retry policies read it and nothing else.
@@ -136,3 +138,15 @@ class NeedsReload(ReplicationError):
 
 class TargetError(ReplicationError):
     """A projection target refused or failed."""
+
+
+class TargetUnavailable(TargetError):
+    """The target throttled, failed or did not answer for longer than a request may wait."""
+
+    retryable = True
+
+
+class DeliveryError(ReplicationError):
+    """A notification or a metric was not accepted. It is kept, and delivered again."""
+
+    retryable = True
