@@ -50,7 +50,14 @@ def test_an_error_of_another_process_arrives_whole() -> None:
 
 def test_only_what_a_retry_can_help_is_retryable() -> None:
     retryable = {kind.__name__ for kind in tree(ReplicationError) if kind.retryable}
-    assert retryable == {"SourceUnavailable", "LoadBlocked", "SlotBusy", "CommitConflict"}
+    assert retryable == {
+        "SourceUnavailable",
+        "LoadBlocked",
+        "SlotBusy",
+        "CommitConflict",
+        "TargetUnavailable",
+        "DeliveryError",
+    }
     assert CommitConflict("x").retryable
 
 
