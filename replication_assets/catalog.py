@@ -15,10 +15,12 @@ from replication_assets.catalog_rules import catalog_problems
 from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
+    CloudWatch,
     Cutover,
     Declaration,
     DeltaProjection,
     DynamoDbProjection,
+    Email,
     EventDate,
     EventStoreConfig,
     ItemKey,
@@ -26,10 +28,14 @@ from replication_assets.declarations import (
     LoadCapacity,
     PostgresSourceConfig,
     Projection,
+    Prometheus,
     PythonHook,
     Refusals,
+    Sns,
     Table,
     Validation,
+    Watch,
+    Webhook,
     WebhookHook,
 )
 from replication_assets.declared_types import type_problems
@@ -41,9 +47,11 @@ __all__ = [
     "ByCount",
     "ByWidth",
     "Catalog",
+    "CloudWatch",
     "Cutover",
     "DeltaProjection",
     "DynamoDbProjection",
+    "Email",
     "EnvVar",
     "EventDate",
     "EventStoreConfig",
@@ -52,13 +60,17 @@ __all__ = [
     "LoadCapacity",
     "PostgresSourceConfig",
     "Projection",
+    "Prometheus",
     "PythonHook",
     "RangeSpec",
     "Refusals",
     "SecretsManager",
+    "Sns",
     "SsmParameter",
     "Table",
     "Validation",
+    "Watch",
+    "Webhook",
     "WebhookHook",
 ]
 
@@ -72,6 +84,7 @@ class Catalog(Declaration):
     tables: Sequence[Table] = ()
     projections: Sequence[Projection] = ()
     cutovers: Sequence[Cutover] = ()
+    watch: Watch = Watch()
 
     def problems(self, *, today: dt.date | None = None) -> tuple[str, ...]:
         """All that is wrong; empty if nothing is. `today` is UTC's unless given."""
@@ -83,6 +96,7 @@ class Catalog(Declaration):
                 self.tables,
                 self.projections,
                 self.cutovers,
+                self.watch,
                 today or dt.datetime.now(dt.UTC).date(),
             )
         )

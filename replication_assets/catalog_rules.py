@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 
+from replication_assets.catalog_rules_watch import freshness_problems, sla_problems, watch_problems
 from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.id_ranges import ByCount
 from replication_assets.core.range_specs import spec_problems
@@ -30,6 +31,7 @@ from replication_assets.declarations import (
     Refusals,
     Table,
     Validation,
+    Watch,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
@@ -45,6 +47,7 @@ def catalog_problems(
     tables: Sequence[Table],
     projections: Sequence[Projection],
     cutovers: Sequence[Cutover],
+    watch: Watch,
     today: dt.date,
 ) -> Iterator[str]:
     """All problems of all declarations, and of how they fit together."""
@@ -60,8 +63,11 @@ def catalog_problems(
         _note(found, _label("source", source.name), _source_rules(source))
     for table in sound_tables:
         _note(found, _table_label(table), _table_rules(table, today))
+        _note(found, _table_label(table), sla_problems(table))
     for projection in sound_projections:
         _note(found, _label("projection", projection.name), _projection_rules(projection, sound_tables))
+        late = freshness_problems(projection.freshness_seconds)
+        _note(found, _label("projection", projection.name), late)
     for cutover in cutovers:
         rules = _form(cutover) if list(_form(cutover)) else _cutover_rules(cutover, projections)
         _note(found, _label("cutover", cutover.name), rules)
@@ -69,6 +75,7 @@ def catalog_problems(
     _note(found, "tables", _table_references(ids, [source.name for source in sources]))
     _note(found, "sources", _shared_slots(sound_sources))
     _note(found, "roots", _overlaps([event_store] if store_is_sound else [], sound_projections))
+    found.extend(watch_problems(watch))
     yield from found
 
 

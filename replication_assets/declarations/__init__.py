@@ -28,13 +28,27 @@ from replication_assets.declarations.sources import (
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
+from replication_assets.declarations.watch import (
+    Channel,
+    CloudWatch,
+    Email,
+    MetricExport,
+    Prometheus,
+    Sns,
+    Watch,
+    WatchEvent,
+    Webhook,
+)
 
 __all__ = [
     "CaptureMode",
+    "Channel",
+    "CloudWatch",
     "Cutover",
     "Declaration",
     "DeltaProjection",
     "DynamoDbProjection",
+    "Email",
     "EventDate",
     "EventStoreConfig",
     "Follow",
@@ -43,13 +57,19 @@ __all__ = [
     "Items",
     "LiteralSecret",
     "LoadCapacity",
+    "MetricExport",
     "PostgresSourceConfig",
     "Projection",
+    "Prometheus",
     "PythonHook",
     "RefusalPolicy",
     "Refusals",
+    "Sns",
     "SslMode",
     "Table",
     "Validation",
+    "Watch",
+    "WatchEvent",
+    "Webhook",
     "WebhookHook",
 ]

@@ -19,7 +19,8 @@ class DeltaProjection(Declaration):
     """Current rows of some tables as Delta tables under `root` (a folder or `s3://...`).
 
     `tables` are names as in `Table`, or `shop.*` for all of a source. `inline` projects in
-    the run that captured, `micro-batch` in a run of its own.
+    the run that captured, `micro-batch` in a run of its own. `freshness_seconds` is how far it
+    may be behind the source, instead of `Watch.lag_sla_seconds`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class DeltaProjection(Declaration):
     storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)
     refusals: Refusals = Refusals()
     validation: Validation = Validation()
+    freshness_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class DynamoDbProjection(Declaration):
     load_capacity: LoadCapacity | None = None
     refusals: Refusals = Refusals()
     validation: Validation = Validation()
+    freshness_seconds: float | None = None
 
     @property
     def tables(self) -> Sequence[str]:

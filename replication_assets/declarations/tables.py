@@ -35,7 +35,8 @@ class Table(Declaration):
 
     An empty `key` means the source's primary key. Ranges are cut on `range_column`, by
     default the first column of the key. `append_only` states that rows are never updated or
-    deleted. `group`, `owners` and `tags` are shown by Dagster.
+    deleted. `group`, `owners` and `tags` are shown by Dagster. `lag_sla_seconds` is for this
+    table instead of `Watch.lag_sla_seconds`.
     """
 
     path: str | None = None
@@ -51,6 +52,7 @@ class Table(Declaration):
     group: str | None = None
     owners: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    lag_sla_seconds: float | None = None
 
     @property
     def id(self) -> TableId:

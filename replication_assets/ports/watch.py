@@ -47,6 +47,42 @@ class Notification:
         return f"{text} Fix: {self.fix}" if self.fix and self.phase != "resolved" else text
 
 
+def headline(notifications: Sequence[Notification]) -> str:
+    """One line for all of them: the first, and how many more there are."""
+    first = notifications[0]
+    start = {"started": first.kind, "repeated": f"still {first.kind}", "noted": first.kind}
+    more = f" and {len(notifications) - 1} more" if len(notifications) > 1 else ""
+    return f"{start.get(first.phase, f'resolved {first.kind}')}: {first.subject}{more}"
+
+
+def as_text(notifications: Sequence[Notification]) -> str:
+    """A paragraph each, for people."""
+    return "\n\n".join(
+        f"{each.kind.upper()} {each.phase}, since {_utc(each.since)}\n{each}" for each in notifications
+    )
+
+
+def as_json(notifications: Sequence[Notification]) -> list[dict[str, str]]:
+    """An object each, for programs; times are ISO 8601 in UTC."""
+    return [
+        {
+            "id": each.id,
+            "kind": each.kind,
+            "phase": each.phase,
+            "subject": each.subject,
+            "what": each.what,
+            "fix": each.fix,
+            "since": _utc(each.since),
+            "at": _utc(each.at),
+        }
+        for each in notifications
+    ]
+
+
+def _utc(time: dt.datetime) -> str:
+    return time.astimezone(dt.UTC).isoformat(timespec="seconds")
+
+
 class Notifier(Protocol):
     """A channel that people or programs listen to."""
 

@@ -1,0 +1,1 @@
+"""Channels that notifications leave through: one module each, no code in common."""
