@@ -26,6 +26,7 @@ ROOMS = {
     "core": "core",
     "ports": "ports",
     "catalog": "declarations",
+    "catalog_loading": "declarations",
     "catalog_rules": "declarations",
     "catalog_rules_dynamodb": "declarations",
     "catalog_rules_watch": "declarations",
@@ -40,6 +41,7 @@ ROOMS = {
     "definitions": "definitions",
     "demo": "demo",
     "cli": "cli",
+    "__main__": "cli",
     # Empty rooms: the packages around the adapters, and the public names of the package.
     "sources": "package",
     "targets": "package",
