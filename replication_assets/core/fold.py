@@ -74,10 +74,12 @@ def fold_rows(
         return
     order = order_value(connection)
     find_winners(connection, schema, counted, order)
-    yield from stream(connection, _winning_rows(schema, baseline, order, partial=False), row_schema(schema))
-    partial = _winning_rows(schema, baseline, order, partial=True)
+    wanted = row_schema(schema)
+    whole = f"{winning_rows(schema, baseline, order, wanted)} AND e.{UNCHANGED} IS NULL"
+    yield from stream(connection, whole, wanted)
+    rows = pa.schema([*wanted, *PARTIAL_MARKS])
+    partial = f"{winning_rows(schema, baseline, order, rows)} AND e.{UNCHANGED} IS NOT NULL"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE partial AS {partial}")
-    rows = pa.schema([*row_schema(schema), *PARTIAL_MARKS])
     for batch in complete(connection, schema, rows, history_of, where=where):
         yield batch.select(row_schema(schema).names)
 
@@ -147,13 +149,12 @@ def find_winners(
     )
 
 
-def _winning_rows(schema: TableSchema, baseline: Baseline, order: str, *, partial: bool) -> str:
-    names = (*row_schema(schema).names, *(PARTIAL_MARKS.names if partial else ()))
-    columns = ", ".join(f"e.{quoted(name)}" for name in names)
+def winning_rows(schema: TableSchema, baseline: Baseline, order: str, columns: pa.Schema) -> str:
+    """SQL for the rows that the events of table `winner` made; ends in a condition on `e`."""
+    listed = ", ".join(f"e.{quoted(name)}" for name in columns.names)
     return (
-        f"SELECT {columns} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} AND {order} = w.p "
-        f"WHERE e.{OP} IN ('R', 'I', 'U') AND {_chosen_load(baseline)} "
-        f"AND e.{UNCHANGED} IS {'NOT ' if partial else ''}NULL AND NOT {superseded(baseline)}"
+        f"SELECT {listed} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} AND {order} = w.p "
+        f"WHERE e.{OP} IN ('R', 'I', 'U') AND {_chosen_load(baseline)} AND NOT {superseded(baseline)}"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from replication_assets.core.events import BEFORE, EPOCH, OP, OVERFLOW, SEQUENCE, UNCHANGED
+from replication_assets.core.events import BEFORE, EPOCH, OP, OVERFLOW, POSITION, SEQUENCE, UNCHANGED
 from replication_assets.core.events import COMMIT_POSITION as COMMIT
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import literal, position_of, quoted, same_key, stream
@@ -67,15 +67,15 @@ def complete(
 
 
 def _search(schema: TableSchema, columns: Iterable[str]) -> str:
-    """Per key and column: the newest event up to the partial one that has the column (`f<i>`
-    its value and overflow, `p<i>` where), and where the row's incarnation `began`."""
+    """Per partial row and column: the newest event up to it that has the column (`f<i>` its
+    value and overflow, `p<i>` where), and where the row's incarnation `began`."""
     parts = []
     for i, name in enumerate(columns):
         has = f"{_FULL} AND NOT coalesce(list_contains(e.{UNCHANGED}, {literal(name)}), FALSE)"
         held = f"struct_pack(v := e.{quoted(name)}, o := e.{OVERFLOW})"
         parts.append(f"arg_max({held}, {position_of()}) FILTER (WHERE {has}) AS f{i}")
         parts.append(f"max({position_of()}) FILTER (WHERE {has}) AS p{i}")
-    keys = ", ".join(f"p.{quoted(name)}" for name in schema.key)
+    keys = ", ".join(f"p.{quoted(name)}" for name in (*schema.key, *POSITION))
     began = f"e.{OP} = 'D' OR (e.{OP} = 'U' AND e.{UNCHANGED} IS NOT NULL AND e.{BEFORE} IS NOT NULL)"
     earlier = f"{same_key(schema.key, 'e', 'p')} AND {position_of()} <= {position_of('p')}"
     return (
@@ -102,15 +102,16 @@ def _fill(schema: TableSchema, rows: pa.Schema, columns: list[str]) -> str:
         else:
             chosen.append(f"p.{name}")
     chosen.append(f"p.{UNCHANGED} AS {_ASKED.name}")
-    return f"SELECT {', '.join(chosen)} FROM partial p LEFT JOIN found f ON {same_key(schema.key, 'f', 'p')}"
+    one = same_key((*schema.key, *POSITION), "f", "p")
+    return f"SELECT {', '.join(chosen)} FROM partial p LEFT JOIN found f ON {one}"
 
 
 def _odd_values(
     connection: duckdb.DuckDBPyConnection, schema: TableSchema, columns: list[str]
 ) -> dict[tuple[Any, ...], tuple[str | None, ...]]:
-    """By key: the `_overflow` of the events that columns were found in. Mostly empty."""
+    """By key and position: the `_overflow` of the events that columns were found in. Mostly empty."""
     carried = " OR ".join(f"f.f{i}.o IS NOT NULL" for i in range(len(columns)))
-    keys = [f"f.{quoted(name)}" for name in schema.key]
+    keys = [f"f.{quoted(name)}" for name in (*schema.key, *POSITION)]
     listed = ", ".join([*keys, *(f"f.f{i}.o" for i in range(len(columns)))])
     rows = connection.execute(f"SELECT {listed} FROM found f WHERE {carried}").fetchall()
     return {row[: len(keys)]: row[len(keys) :] for row in rows}
@@ -124,10 +125,11 @@ def _with_odd_values(
 ) -> pa.Table:
     """An odd value stands in `_overflow`, not in its column: it comes along with the column."""
     texts = []
-    for row in filled.select([*schema.key, OVERFLOW, UNCHANGED, _ASKED.name]).to_pylist():
+    identity = (*schema.key, *POSITION)
+    for row in filled.select([*identity, OVERFLOW, UNCHANGED, _ASKED.name]).to_pylist():
         own: dict[str, str] = json.loads(row[OVERFLOW] or "{}")
         taken = set(row[_ASKED.name]) - set(row[UNCHANGED] or ())
-        for column, text in zip(columns, odd.get(tuple(row[name] for name in schema.key), ()), strict=False):
+        for column, text in zip(columns, odd.get(tuple(row[name] for name in identity), ()), strict=False):
             if text is not None and column in taken:
                 own.update({name: value for name, value in json.loads(text).items() if name == column})
         texts.append(overflow_text(own, schema))

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from replication_assets.core.baseline import baseline_of
-from replication_assets.core.changes import RangeChanges, range_changes
+from replication_assets.core.changes import Past, RangeChanges, range_changes
+from replication_assets.core.controls import RangeReplaced
+from replication_assets.core.fold import row_schema
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import Spill, engine
+from replication_assets.errors import NeedsReload
 from replication_assets_tests.core.histories import KEYED, KEYLESS, History, Row, steps
 from replication_assets_tests.core.test_fold import WHOLE
 
 
 def changes_between(
-    history: History, schema: TableSchema, start: Position, end: Position
+    history: History, schema: TableSchema, start: Position, end: Position, *, past: bool = False
 ) -> RangeChanges | None:
+    """`past`: with whole rows and former rows."""
+    events = history.table()
+
+    def history_of(key: Mapping[str, str]) -> pa.Table:
+        return events.filter(pc.equal(events.column("k"), int(key["k"])))
+
     with engine(Spill(memory_mib=128, threads=1)) as connection:
         return range_changes(
             connection,
-            ds.dataset(history.table()),
+            ds.dataset(events),
             schema,
             baseline_of(history.controls, WHOLE, where="t"),
             start=start,
             end=end,
             most=1000,
             where="t",
+            past=Past(ds.dataset(events), history_of, whole_rows=True, former_rows=True) if past else None,
         )
 
 
@@ -93,3 +109,77 @@ def test_more_changes_than_a_target_should_hold_are_refused() -> None:
             where="t",
         )
     assert found is None
+
+
+Image = tuple[Any, ...]
+
+
+def images(history: History) -> list[tuple[Position, int, Image | None]]:
+    """Each change of a key with the row that it made, every value known; None for a delete."""
+    told: list[tuple[Position, int, Image | None]] = []
+    rows: dict[int, Image] = {}
+    for event in history.events:
+        position, k = Position(1, event["_commit_position"], event["_sequence"]), event["k"]
+        if event["_op"] == "D":
+            told.append((position, k, None))
+            continue
+        before = json.loads(event["_before"])["k"] if event["_before"] else k
+        big = rows[int(before)][2] if event["_unchanged"] else event["big"]
+        rows[k] = (k, event["a"], big, event["born"], position)
+        told.append((position, k, rows[k]))
+    return told
+
+
+def held(told: list[tuple[Position, int, Image | None]], at: Position) -> dict[int, Image | None]:
+    return {k: image for position, k, image in told if position <= at}
+
+
+def positioned(rows: pa.Table) -> list[Image]:
+    found = [
+        (r["k"], r["a"], r["big"], r["born"], Position(r["_epoch"], r["_commit_position"], r["_sequence"]))
+        for r in rows.to_pylist()
+    ]
+    return sorted(found, key=repr)
+
+
+@given(steps, st.data())
+def test_whole_rows_lack_no_value_and_former_rows_are_all_that_the_keys_were(history_steps, data) -> None:
+    plain = [step for step in history_steps if step[0] in ("insert", "update", "delete", "move")]
+    history = History(KEYED).run([("load",), *plain])
+    start, _ = data.draw(st.sampled_from(history.states))
+    end, _ = data.draw(st.sampled_from([state for state in history.states if state[0] >= start]))
+    changes = changes_between(history, KEYED, start, end, past=True)
+    assert changes is not None
+    assert changes.former is not None
+    told = images(history)
+    window = [(k, image) for position, k, image in told if start < position <= end]
+    first, last = held(told, start), held(told, end)
+    touched = {k for k, _ in window}
+    ever = {image for _, image in window} | {first.get(k) for k in touched}
+    assert changes.upserts["_unchanged"].null_count == changes.upserts.num_rows
+    assert positioned(changes.upserts) == sorted((last[k] for k in touched if last[k] is not None), key=repr)
+    assert {row["k"] for row in changes.deletes.to_pylist()} == {k for k in touched if last[k] is None}
+    assert changes.former.schema.names == row_schema(KEYED).names
+    assert positioned(changes.former) == sorted(ever - {last[k] for k in touched} - {None}, key=repr)
+
+
+def test_an_odd_value_comes_along_into_whole_and_former_rows() -> None:
+    day = dt.date(2026, 1, 1)
+    history = History(KEYED).run([("insert", 1, "a", "big", day), ("update", 1, "b", None, True)])
+    history.run([("update", 1, "c", None, True)])
+    history.loads.append(RangeReplaced(Position(1, 1), "first", None, None, 0, None))
+    history.events[0] |= {"big": None, "_overflow": '{"big":"infinity"}'}
+    changes = changes_between(history, KEYED, Position(1, 10, 1), Position(1, 99), past=True)
+    assert changes is not None
+    assert changes.former is not None
+    assert changes.upserts["_overflow"].to_pylist() == ['{"big":"infinity"}']
+    assert changes.former["a"].to_pylist() == ["a", "b"]
+    assert changes.former["_overflow"].to_pylist() == ['{"big":"infinity"}'] * 2
+
+
+def test_a_value_that_no_event_has_is_refused_also_for_whole_rows() -> None:
+    day = dt.date(2026, 1, 1)
+    history = History(KEYED).run([("load",), ("insert", 1, "a", "big", day), ("update", 1, "b", None, True)])
+    del history.events[0]
+    with pytest.raises(NeedsReload, match="'big' is in no stored event"):
+        changes_between(history, KEYED, Position(1, 25), Position(1, 99), past=True)
