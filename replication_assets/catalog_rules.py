@@ -24,6 +24,7 @@ from replication_assets.declarations import (
     Declaration,
     DeltaProjection,
     EventStoreConfig,
+    Hook,
     LiteralSecret,
     PostgresSourceConfig,
     Projection,
@@ -32,6 +33,7 @@ from replication_assets.declarations import (
     Table,
     Validation,
     Watch,
+    WebhookHook,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
@@ -71,6 +73,7 @@ def catalog_problems(
     for cutover in cutovers:
         rules = _form(cutover) if list(_form(cutover)) else _cutover_rules(cutover, projections)
         _note(found, _label("cutover", cutover.name), rules)
+    _note(found, "cutovers", _duplicates(cutovers))
     _note(found, "sources and projections", _duplicates([*sound_sources, *sound_projections]))
     _note(found, "tables", _table_references(ids, [source.name for source in sources]))
     _note(found, "sources", _shared_slots(sound_sources))
@@ -215,12 +218,23 @@ def _cutover_rules(cutover: Cutover, projections: Sequence[Projection]) -> Itera
     if cutover.projection not in names:
         near = _nearest(cutover.projection, names)
         yield f"projection {cutover.projection!r} is not in the catalog. Fix: {near}"
-    for hook in (cutover.switch, cutover.back):
-        if isinstance(hook, PythonHook) and not re.fullmatch(r"[\w.]+:\w+", hook.function):
-            yield f"hook {hook.function[:60]!r} names no function. Fix: as 'package.module:function'"
-    for field in ("quiet_seconds", "watch_seconds"):
+    for field, hook in (("switch", cutover.switch), ("back", cutover.back)):
+        yield from (f"{field} {problem}" for problem in (_hook_rules(hook) if hook else ()))
+    for field in ("quiet_seconds", "drain_seconds", "watch_seconds"):
         if not 0 <= getattr(cutover, field) < float("inf"):
             yield f"{field} is below 0. Fix: a number of seconds"
+
+
+def _hook_rules(hook: Hook) -> Iterator[str]:
+    wrong = list(_form(hook))
+    yield from wrong
+    if wrong:
+        return
+    if isinstance(hook, PythonHook) and not re.fullmatch(r"[\w.]+:\w+", hook.function):
+        yield f"{hook.function[:60]!r} names no function. Fix: as 'package.module:function'"
+    url = hook.url if isinstance(hook, WebhookHook) else None
+    if isinstance(url, str) and not re.match(r"https?://[^/]", url):
+        yield "url is none. Fix: https://host/path, or a reference to one"
 
 
 def _serving_rules(refusals: Refusals, validation: Validation) -> Iterator[str]:
@@ -233,7 +247,7 @@ def _serving_rules(refusals: Refusals, validation: Validation) -> Iterator[str]:
 # --- how they fit together -------------------------------------------------------------
 
 
-def _duplicates(declared: Sequence[PostgresSourceConfig | Projection]) -> Iterator[str]:
+def _duplicates(declared: Sequence[PostgresSourceConfig | Projection | Cutover]) -> Iterator[str]:
     names = [each.name for each in declared]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{names.count(name)} are called {name!r}. Fix: one name each, also between the two kinds"

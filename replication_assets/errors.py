@@ -18,7 +18,9 @@
     ├── NeedsReload             the source changed in a way that its log does not carry
     ├── TargetError             a projection target refused
     │   └── TargetUnavailable   throttled or unreachable for too long: retry may help
-    └── DeliveryError           a notification or metric did not arrive where it should
+    ├── DeliveryError           a notification or metric did not arrive where it should
+    └── CutoverError            a cutover may not take the step that is asked of it
+        └── HookFailed          what points readers elsewhere said no, or did not answer
 
 An error says what went wrong, where, and how to put it right. `retryable` is a
 property of the class: flows and Dagster retry policies read it and nothing else.
@@ -150,3 +152,11 @@ class DeliveryError(ReplicationError):
     """A notification or a metric was not accepted. It is kept, and delivered again."""
 
     retryable = True
+
+
+class CutoverError(ReplicationError):
+    """A gate does not pass, or the step does not follow from what was done so far."""
+
+
+class HookFailed(CutoverError):
+    """A switch hook failed. Where readers are now is not known."""

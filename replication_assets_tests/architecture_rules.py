@@ -17,7 +17,7 @@ PACKAGE = "replication_assets"
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 50
 
-ADAPTER = re.compile(r"(sources\.\w+|targets\.\w+|notify\.\w+|metrics\.\w+|event_store|dms)(\.|$)")
+ADAPTER = re.compile(r"(sources\.\w+|targets\.\w+|notify\.\w+|metrics\.\w+|hooks\.\w+|event_store|dms)(\.|$)")
 VAGUE_NAME = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)(_|$)")
 
 ROOMS = {
@@ -46,6 +46,7 @@ ROOMS = {
     "sources": "package",
     "targets": "package",
     "notify": "package",
+    "hooks": "package",
     "metrics": "package",
     # The front end in YAML: a Dagster component over `defs`.
     "components": "components",

@@ -46,7 +46,7 @@ class Validation(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class PythonHook(Declaration):
-    """A function to call, as `package.module:function`; it gets a `flows.cutover.HookCall`."""
+    """A function to call, as `package.module:function`; it gets a `ports.HookCall`."""
 
     function: str
 
@@ -66,9 +66,10 @@ Hook: TypeAlias = PythonHook | WebhookHook
 class Cutover(Declaration):
     """The gated hand-over of reads from the tables of a source to one projection.
 
-    Writes count as stopped when no change of the tables is captured for `quiet_seconds` and no
-    session holds a lock to write them. `switch` points readers at the projection, `back` points
-    them at the source again. After the switch the projection is watched for `watch_seconds`.
+    Writes count as stopped when no transaction holds a lock to write the tables and none of their
+    rows changes for `quiet_seconds`. Captures and projections get `drain_seconds` to reach the
+    last change. `switch` points readers at the projection, `back` points them at the source
+    again. After the switch the projection is watched for `watch_seconds`.
     """
 
     name: str
@@ -77,4 +78,5 @@ class Cutover(Declaration):
     switch: Hook | None = None
     back: Hook | None = None
     quiet_seconds: float = 30
+    drain_seconds: float = 600
     watch_seconds: float = 60

@@ -5,6 +5,7 @@ follows. Adapters import this module and `core`, never each other. Guarantees ar
 docstrings; one contract suite per port runs over every implementation.
 """
 
+from replication_assets.ports.cutover import CutoverLog, HookCall, SwitchHook
 from replication_assets.ports.dead_letters import Closed, DeadLetter, DeadLetters, Suspension
 from replication_assets.ports.source import (
     CaptureSetup,
@@ -18,6 +19,7 @@ from replication_assets.ports.source import (
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
+    Writer,
 )
 from replication_assets.ports.store import (
     CaptureMark,
@@ -46,10 +48,12 @@ __all__ = [
     "ChangeSource",
     "ChangeStream",
     "Closed",
+    "CutoverLog",
     "DeadLetter",
     "DeadLetters",
     "EventLog",
     "EventStore",
+    "HookCall",
     "KeyBounds",
     "Ledger",
     "LoadSlice",
@@ -65,7 +69,9 @@ __all__ = [
     "SourceIdentity",
     "SourceStatus",
     "Suspension",
+    "SwitchHook",
     "TargetNeeds",
     "TargetView",
+    "Writer",
     "refuse_loudly",
 ]

@@ -65,6 +65,23 @@ class KeyBounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Writer:
+    """A transaction that may have written to tables and has not ended.
+
+    `session` names it in the source's own words (`pid 4711`, `prepared transaction 'x'`), `ending`
+    is the statement that ends it. `seconds` is its age, None where the source does not tell.
+    """
+
+    session: str
+    user: str
+    application: str
+    state: str
+    seconds: float | None
+    tables: tuple[TableId, ...]
+    ending: str
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaDifference:
     """How a table's columns changed. `reload`: existing rows changed too, which the change
     stream does not tell."""
@@ -202,11 +219,35 @@ class ChangeSource(Protocol):
         first load."""
         ...
 
+    def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
+        """What would keep `setup` from succeeding, each with the statement that adds it; empty
+        if nothing would. Changes nothing."""
+        ...
+
+    def range_index(self, table: TableId, column: str) -> str | None:
+        """The statement that creates an index for reads of ranges of `column`; None if such
+        reads need no scan of the whole table, or could not be helped (views)."""
+        ...
+
     def teardown(self) -> None:
         """Remove everything that `setup` made. Idempotent, leaves nothing behind."""
         ...
 
+    def remains(self) -> tuple[str, ...]:
+        """What `setup` made and is still there, and who reads it; empty after `teardown`."""
+        ...
+
     def status(self) -> SourceStatus: ...
+
+    def writers(self, tables: Sequence[TableId]) -> tuple[Writer, ...]:
+        """Transactions that may have written to one of the tables and can still commit, oldest
+        first. Readers, loads, captures and upkeep of the source itself are none."""
+        ...
+
+    def stop_writes(self, tables: Sequence[TableId]) -> tuple[str, ...]:
+        """Statements that keep applications from writing to the tables, with comments: for people
+        to choose from. Never executed here."""
+        ...
 
     def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]: ...
 

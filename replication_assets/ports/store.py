@@ -14,6 +14,7 @@ from replication_assets.core.dates import EventDates
 from replication_assets.core.id_ranges import IdRanges
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.ports.cutover import CutoverLog
 from replication_assets.ports.dead_letters import DeadLetters
 from replication_assets.ports.source import SourceIdentity
 
@@ -171,4 +172,8 @@ class EventStore(Protocol):
 
     def dead_letters(self, projection: str, table: TableId) -> DeadLetters:
         """What a projection refused of a table; made when the first one is kept."""
+        ...
+
+    def cutover_log(self, name: str) -> CutoverLog:
+        """What was done of a cutover; made when its first fact is recorded."""
         ...

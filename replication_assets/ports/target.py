@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 import pyarrow as pa
 
 from replication_assets.core.changes import RangeChanges
+from replication_assets.core.events import ID_RANGE
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
 from replication_assets.errors import TargetError
@@ -74,6 +75,15 @@ class TargetNeeds:
     former_rows: bool = False
 
 
+DELETED = "_deleted"
+
+
+def view_schema(image: pa.Schema) -> pa.Schema:
+    """Columns of a view's rows: those of the image, the id range that wrote the row, and whether
+    the row is deleted as of an event after the checkpoint."""
+    return pa.schema([*image, pa.field(ID_RANGE, pa.string()), pa.field(DELETED, pa.bool_())])
+
+
 class TargetView(Protocol):
     """What a target holds, with what it says of it."""
 
@@ -82,7 +92,7 @@ class TargetView(Protocol):
         ...
 
     def read(self, id_ranges: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows in the form of `ProjectionTarget.image`, of some ranges or all.
+        """Rows of `view_schema` of the image, of some ranges or all.
 
         A target with versions reads the one that `checkpoint` speaks of. Another may hold rows
         of events after the checkpoint, which their position tells; a row deleted after it is
