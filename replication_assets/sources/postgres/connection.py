@@ -33,6 +33,7 @@ from replication_assets.errors import (
     SourceUnavailable,
 )
 from replication_assets.secret_references import Secret, SecretReference, resolve
+from replication_assets.sources.postgres.diagnosis import diagnose
 
 CANONICAL_SETTINGS = (
     ("DateStyle", "ISO,YMD"),
@@ -177,12 +178,7 @@ def check_result(result: PGresult, where: str) -> None:
 
 _NOT_READY_CLASSES = ("0A", "22", "23", "28", "3D", "3F", "42", "55")
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "40")
-_NOT_READY_AT_CONNECT = (
-    "authentication failed",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "not permitted",
-)
+_AT_CONNECT_CLASSES = ("08", "28", "3D", "53", "57")
 _NO_REPLICATION = ("start walsender", "start WAL sender")
 _LOST_SLOT = re.compile(
     r"replication slot .* does not exist|can no longer (get changes|access)"
@@ -207,15 +203,21 @@ def source_error(sqlstate: str | None, message: str, where: str) -> SourceError:
     if any(words in text for words in _NO_REPLICATION):
         fix = "ALTER ROLE the connecting role REPLICATION (on Amazon RDS and Aurora: GRANT rds_replication)"
         return SourceNotReady(text, where=where, fix=fix)
-    if state[:2] in _NOT_READY_CLASSES or (not state and any(s in message for s in _NOT_READY_AT_CONNECT)):
-        return SourceNotReady(text, where=where)
+    known = diagnose(text) if not state or state[:2] in _AT_CONNECT_CLASSES else None
+    fix = known.fix if known is not None else ""
+    if state[:2] in _NOT_READY_CLASSES or (known is not None and known.lasting):
+        return SourceNotReady(text, where=where, fix=fix)
     if not state or state[:2] in _UNAVAILABLE_CLASSES:
-        return SourceUnavailable(text, where=where, fix="check that the server runs and accepts connections")
+        fix = fix or "check that the server runs and accepts connections"
+        return SourceUnavailable(text, where=where, fix=fix)
     return SourceError(f"{text} (SQLSTATE {state})", where=where)
 
 
 def _first_line(message: str) -> str:
     lines = message.strip().splitlines()
+    if len(lines) > 1 and lines[0].startswith("Multiple connection attempts failed"):
+        # A name with several addresses; the last one tried is as good as any.
+        return lines[-1].strip(" -\t")
     return lines[0].strip() if lines else "the connection was lost"
 
 

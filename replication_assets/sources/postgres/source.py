@@ -23,7 +23,7 @@ from replication_assets.ports import (
     SourceIdentity,
     SourceStatus,
 )
-from replication_assets.sources.postgres import extent, reflection, schema_watch, status
+from replication_assets.sources.postgres import examine, extent, reflection, schema_watch, status
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.load import open_load
 from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
@@ -105,6 +105,13 @@ class PostgresSource:
 
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         return setup_capture(self.connection, self.names, tables, self.load_wait)
+
+    def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
+        return examine.missing(self.connection, self.names, tables)
+
+    def range_index(self, table: TableId, column: str) -> str | None:
+        with connect(self.connection) as session, source_errors(str(table)):
+            return examine.range_index(session, table, _range_column(session, table, column))
 
     def teardown(self, *, force: bool = False) -> None:
         """With `force`, a running capture is ended first."""
