@@ -12,6 +12,7 @@ import pyarrow as pa
 from replication_assets.core.changes import RangeChanges
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.positions import Position
+from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import TableSchema
 from replication_assets.errors import TargetError
 
@@ -28,23 +29,6 @@ class RangeCheckpoint:
     baseline: int
     position: Position
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A row that the target cannot hold, or one value of it that cannot be converted.
-
-    `key` is a JSON object of the columns that identify the row, values as canonical text;
-    `position` that of the event that made the row. With a `column` the rest of the row was
-    kept, without one none of it was. `reason` is a code (`malformed-json`, `item-too-large`);
-    `detail` explains it and never shows a value.
-    """
-
-    key: str
-    position: Position
-    column: str | None
-    reason: str
-    detail: str
 
 
 Refuse: TypeAlias = Callable[[Sequence[Refusal]], None]

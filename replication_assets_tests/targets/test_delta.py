@@ -50,6 +50,7 @@ from replication_assets_tests.contracts.projection_target import (
     row,
     table,
 )
+from replication_assets_tests.contracts.target_view import TargetViewContract, seen
 
 ORDERS = TableId("shop", "public", "orders")
 
@@ -89,7 +90,7 @@ def place(tmp_path: Path) -> DeltaPlace:
     return DeltaPlace(tmp_path)
 
 
-class TestContract(ProjectionTargetContract):
+class TestContract(ProjectionTargetContract, TargetViewContract):
     @pytest.fixture
     def place(self, tmp_path: Path) -> DeltaPlace:
         return DeltaPlace(tmp_path)
@@ -642,3 +643,37 @@ def test_an_object_store_is_a_target_like_any_other(s3_options: dict[str, str]) 
     assert exact(target.rows(A)) == exact(table(expected))
     target.drop()
     assert target.checkpoint(A) is None
+
+
+# --- what somebody else did to the table ---
+
+
+def test_rows_that_somebody_added_are_shown_as_nobodys_or_as_their_ranges(place: DeltaPlace) -> None:
+    fill(place.target, [row(at(5), id=1)], at(5))
+    for id_range, key in ((A, 2), (None, 3)):
+        added = table([row(at(5), id=key)]).append_column(ID_RANGE, pa.array([id_range], pa.string()))
+        write_deltalake(place.delta(), added, mode="append")
+    rows = {one["id"]: one[ID_RANGE] for one in seen(place.target).to_pylist()}
+    assert rows == {1: A, 2: A, 3: None}
+    assert place.target.view(KEYED).checkpoint(A) == RangeCheckpoint(BASELINE, at(5), 1)
+
+
+def test_an_edited_range_is_not_repaired_row_by_row(place: DeltaPlace) -> None:
+    checkpoint = fill(place.target, [row(at(5), id=1), row(at(5), id=2)], at(5))
+    place.delta().delete("id = 1")
+    with pytest.raises(TargetError, match="replace the range"):
+        place.target.repair(A, KEYED, table([row(at(5), id=1)]), table([]).select(["id"]), checkpoint)
+
+
+def test_a_repair_removes_every_copy_of_a_key(place: DeltaPlace) -> None:
+    checkpoint = fill(place.target, [row(at(5), id=1, name="a"), row(at(5), id=1, name="b")], at(5))
+    place.target.repair(A, KEYED, table([row(at(5), id=1, name="a")]), table([]).select(["id"]), checkpoint)
+    holds(place, [row(at(5), id=1, name="a")])
+
+
+def test_a_column_that_the_table_lacks_is_null_in_the_view(place: DeltaPlace) -> None:
+    old = TableSchema(KEYED.columns[:2], ("id",))
+    fill(place.target, [row(at(5), id=1, name="x")], at(5), schema=old)
+    assert [(one["id"], one["name"], one["big"]) for one in seen(place.target).to_pylist()] == [
+        (1, "x", None)
+    ]

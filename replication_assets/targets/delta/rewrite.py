@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, OVERFLOW, POSITION
+from replication_assets.core.positions import INT32_MAX, INT64_MAX
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import Spill
 from replication_assets.errors import TargetError
@@ -76,6 +77,19 @@ class Rewrite:
         self._write(upserts.filter(pa.array(kept & ~partial)))
         if stored is not None:
             self._write(fill_unchanged(upserts.take(pa.array(owners)), stored, self.schema))
+        return removed
+
+    def replace_whatever_is_there(self, rows: pa.Table, gone: pa.Table) -> set[str]:
+        """Rows of all given keys go, however new and however many; `rows` come."""
+        key = self.schema.key
+        changes = pa.concat_tables([rows.select(key), gone.select(key)])
+        for name, beyond in zip(POSITION, (INT32_MAX, INT64_MAX, INT64_MAX), strict=True):
+            at = pa.repeat(pa.scalar(beyond, rows.schema.field(name).type), changes.num_rows)
+            changes = changes.append_column(rows.schema.field(name), at)
+        stored_keys = scan(self.location, self.files, [*key, *POSITION], self._span(changes))
+        matches = match_keys(changes, stored_keys, key, self.spill, self.where)
+        removed, _, _ = self._take_out(matches, np.zeros(changes.num_rows, np.bool_))
+        self._write(rows)
         return removed
 
     def replace_content(self, upserts: pa.Table, deletes: pa.Table) -> set[str]:

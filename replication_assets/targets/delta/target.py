@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,13 +20,14 @@ from deltalake import DeltaTable
 
 from replication_assets.core.changes import RangeChanges
 from replication_assets.core.datasets import SafeDataset
-from replication_assets.core.events import COMMIT_POSITION, EPOCH, ID_RANGE, SEQUENCE, UNCHANGED
+from replication_assets.core.events import ID_RANGE, UNCHANGED
 from replication_assets.core.fold import row_schema
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill
 from replication_assets.errors import TargetError
-from replication_assets.ports import RangeCheckpoint
+from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, refuse_loudly
+from replication_assets.targets.delta.arriving import after, require_changes, require_columns
 from replication_assets.targets.delta.columns import (
     create,
     ensure_table,
@@ -33,7 +35,7 @@ from replication_assets.targets.delta.columns import (
     refuse_colliding,
     table_columns,
 )
-from replication_assets.targets.delta.commit import RangeCommit, commit
+from replication_assets.targets.delta.commit import RangeCommit, commit, moved
 from replication_assets.targets.delta.location import locate, storage_errors
 from replication_assets.targets.delta.parts import RangeWriter
 from replication_assets.targets.delta.rewrite import Rewrite, may_be_appended
@@ -44,6 +46,7 @@ from replication_assets.targets.delta.snapshot import (
     has_deletion_vectors,
     read_range,
 )
+from replication_assets.targets.delta.view import DeltaView, image
 
 KEEP_REPLACED = dt.timedelta(days=7)
 """Age at which replaced files go: readers of older versions have that long to finish."""
@@ -72,6 +75,12 @@ class DeltaTarget:
 
     # --- the port ---
 
+    @property
+    def needs(self) -> TargetNeeds:
+        """Nothing: values that did not change are copied from the rows that have them. And
+        nothing is refused: every stored type is one that Delta has."""
+        return TargetNeeds()
+
     def checkpoint(self, id_range: str) -> RangeCheckpoint | None:
         """As the port says. Edits of any kind show, by the names, sizes and counts of files."""
         table = self._location.open()
@@ -90,6 +99,8 @@ class DeltaTarget:
         rows: Iterable[pa.RecordBatch],
         baseline: int,
         position: Position,
+        *,
+        refuse: Refuse = refuse_loudly,  # noqa: ARG002
     ) -> RangeCheckpoint:
         """As the port says. Rows are streamed; files of other ranges are not touched."""
         table = ensure_table(self._location, schema)
@@ -103,7 +114,7 @@ class DeltaTarget:
         wanted = row_schema(schema).names
         with self._writer(table, id_range) as writer:
             for batch in rows:
-                self._require_columns(id_range, batch.schema.names, wanted)
+                require_columns(self._location.where(id_range), batch.schema.names, wanted)
                 writer.write(batch)
             added = writer.finish()
             checkpoint = RangeCheckpoint(baseline, position, sum(file.rows for file in added))
@@ -119,6 +130,8 @@ class DeltaTarget:
         changes: RangeChanges,
         baseline: int,
         position: Position,
+        *,
+        refuse: Refuse = refuse_loudly,  # noqa: ARG002
     ) -> RangeCheckpoint:
         """As the port says.
 
@@ -133,22 +146,56 @@ class DeltaTarget:
         reached, registers = self._require_checkpoint(id_range, before, baseline)
         if position <= reached.position:
             return reached
-        self._require_changes(id_range, schema, changes, position)
+        require_changes(self._location.where(id_range), schema, changes, position)
         table = ensure_table(self._location, schema, table)
-        upserts, deletes = (_after(rows, reached.position) for rows in (changes.upserts, changes.deletes))
+        upserts, deletes = (after(rows, reached.position) for rows in (changes.upserts, changes.deletes))
         appends = changes.insert_only and may_be_appended(registers.newest, upserts)
         with self._writer(table, id_range) as writer:
             columns = tuple(file_columns(table).names)
             rewrite = Rewrite(self._location, id_range, schema, before.files, columns, writer, self._spill)
             removed = _rewritten(rewrite, upserts, deletes, appends)
-            added = writer.finish()
-            files = [*(file for file in before.files if file.path not in removed), *added]
-            checkpoint = RangeCheckpoint(baseline, position, sum(file.rows for file in files))
-            newest = max(registers.newest, writer.newest())
-            intended = Registers.of(checkpoint, files, newest)
-            change = RangeCommit(id_range, registers, intended, added, lambda f: f.path in removed)
-            commit(self._location, table, change)
-        return checkpoint
+            to = RangeCheckpoint(baseline, position, 0)
+            return self._commit(table, id_range, before, registers, to, writer, removed)
+
+    def identity(self, schema: TableSchema) -> tuple[str, ...]:
+        return schema.key
+
+    def image(self, schema: TableSchema, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return image(schema, rows)
+
+    def view(self, schema: TableSchema) -> DeltaView:
+        """One version of the table, whoever wrote it."""
+        return DeltaView(self._location, self._location.open(), schema)
+
+    def repair(
+        self,
+        id_range: str,
+        schema: TableSchema,
+        rows: pa.Table,
+        gone: pa.Table,
+        checkpoint: RangeCheckpoint,
+        *,
+        refuse: Refuse = refuse_loudly,  # noqa: ARG002
+    ) -> None:
+        """As the port says, in one commit. A range that somebody edited is not repaired row by
+        row: its checkpoint says nothing of rows that nobody compared."""
+        if not schema.key:
+            raise TargetError(
+                "rows without a key cannot be told apart",
+                where=self._location.where(id_range),
+                fix="replace the range",
+            )
+        table, before = self._require_filled(id_range)
+        reached, registers = self._require_checkpoint(id_range, before, checkpoint.baseline)
+        if reached.position != checkpoint.position:
+            raise moved(self._location, id_range)
+        require_columns(self._location.where(id_range), rows.column_names, row_schema(schema).names)
+        table = ensure_table(self._location, schema, table)
+        with self._writer(table, id_range) as writer:
+            columns = tuple(file_columns(table).names)
+            rewrite = Rewrite(self._location, id_range, schema, before.files, columns, writer, self._spill)
+            removed = rewrite.replace_whatever_is_there(rows, gone)
+            self._commit(table, id_range, before, registers, reached, writer, removed)
 
     # --- readers and upkeep ---
 
@@ -241,31 +288,26 @@ class DeltaTarget:
             fix="replace the range",
         )
 
-    def _require_changes(
-        self, id_range: str, schema: TableSchema, changes: RangeChanges, position: Position
-    ) -> None:
-        wanted = row_schema(schema).names
-        self._require_columns(id_range, changes.upserts.column_names, [*wanted, UNCHANGED])
-        needed = [*schema.key, EPOCH, COMMIT_POSITION, SEQUENCE] if schema.key else wanted
-        lacking = sorted(set(needed) - set(changes.deletes.column_names))
-        if lacking:
-            raise TargetError(f"deletes lack the columns {lacking}", where=self._location.where(id_range))
-        for rows in (changes.upserts, changes.deletes):
-            if _after(rows, position).num_rows:
-                raise TargetError(
-                    f"changes reach beyond the position {position} that they are said to end at",
-                    where=self._location.where(id_range),
-                    fix="pass the position of the last event",
-                )
-
-    def _require_columns(self, id_range: str, names: list[str], wanted: list[str]) -> None:
-        if names != wanted:
-            odd = sorted(set(names) ^ set(wanted)) or "the same in another order"
-            raise TargetError(
-                f"rows do not have the columns of the projection: {odd}",
-                where=self._location.where(id_range),
-                fix="pass rows of core.fold.row_schema for the schema that is passed",
-            )
+    def _commit(
+        self,
+        table: DeltaTable,
+        id_range: str,
+        before: RangeSnapshot,
+        registers: Registers,
+        reached: RangeCheckpoint,
+        writer: RangeWriter,
+        removed: set[str],
+    ) -> RangeCheckpoint:
+        """Commit what was written in place of `removed` files, with the checkpoint `reached`
+        and the rows that there are then."""
+        added = writer.finish()
+        files = [*(file for file in before.files if file.path not in removed), *added]
+        checkpoint = replace(reached, rows=sum(file.rows for file in files))
+        newest = max(registers.newest, writer.newest())
+        intended = Registers.of(checkpoint, files, newest)
+        change = RangeCommit(id_range, registers, intended, added, lambda f: f.path in removed)
+        commit(self._location, table, change)
+        return checkpoint
 
     @contextmanager
     def _writer(self, table: DeltaTable, id_range: str) -> Iterator[RangeWriter]:
@@ -292,13 +334,3 @@ def _rewritten(rewrite: Rewrite, upserts: pa.Table, deletes: pa.Table, appends: 
     if appends and deletes.num_rows == 0 and upserts[UNCHANGED].null_count == upserts.num_rows:
         return rewrite.append(upserts)
     return rewrite.replace_keys(upserts, deletes)
-
-
-def _after(rows: pa.Table, position: Position) -> pa.Table:
-    """Rows whose position is greater."""
-    epoch, commit_, sequence = (rows[name] for name in (EPOCH, COMMIT_POSITION, SEQUENCE))
-    in_commit = pc.and_(pc.equal(commit_, position.commit), pc.greater(sequence, position.sequence))
-    in_epoch = pc.or_(pc.greater(commit_, position.commit), in_commit)
-    return rows.filter(
-        pc.or_(pc.greater(epoch, position.epoch), pc.and_(pc.equal(epoch, position.epoch), in_epoch))
-    )
