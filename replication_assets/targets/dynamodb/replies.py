@@ -135,8 +135,18 @@ def understand(status: int, body: bytes, *, operation: str, where: str) -> Reply
     if verdict is Verdict.REFUSED and message.startswith(_OUR_MISTAKE):
         verdict = None
     if verdict is None:
-        raise TargetError(f"{operation} was refused: {code}", where=where, fix=_FIXES.get(code, _UNKNOWN))
+        raise TargetError(f"{operation} was refused: {code}", where=where, fix=advice(code) or _UNKNOWN)
     return Reply(verdict, said, code, message)
+
+
+def is_passing(status: int, code: str) -> bool:
+    """Whether an error is one that goes by itself."""
+    return _verdict(status, code) in (Verdict.THROTTLED, Verdict.FAILED, Verdict.EXPIRED)
+
+
+def advice(code: str) -> str:
+    """What helps against an error that concerns the whole request; empty where none is known."""
+    return _FIXES.get(code, "")
 
 
 def _verdict(status: int, code: str) -> Verdict | None:
