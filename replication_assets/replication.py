@@ -10,8 +10,15 @@ from collections.abc import Mapping
 
 from replication_assets.catalog import Catalog, DeltaProjection, Projection
 from replication_assets.core.schema import TableId
+from replication_assets.declarations import Channel, CloudWatch, MetricExport, Sns, Webhook
 from replication_assets.event_store import DeltaEventStore
+from replication_assets.metrics.cloudwatch import CloudWatchSink
+from replication_assets.metrics.prometheus import PrometheusFile
+from replication_assets.notify.email import EmailNotifier
+from replication_assets.notify.sns import SnsNotifier
+from replication_assets.notify.webhook import WebhookNotifier
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget
+from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve
 from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
@@ -54,6 +61,29 @@ class Replication:
         if not isinstance(projection, DeltaProjection):
             raise NotImplementedError
         return DeltaTarget(projection.root, table, _revealed(projection.storage_options))
+
+    def notifier(self, channel: Channel) -> Notifier:
+        """A channel of `Watch.notify`."""
+        if isinstance(channel, Webhook):
+            return WebhookNotifier(channel.url, channel.headers, channel.cafile)
+        if isinstance(channel, Sns):
+            return SnsNotifier(channel.topic_arn, channel.region, channel.endpoint_url)
+        return EmailNotifier(
+            channel.host,
+            channel.port,
+            channel.sender,
+            channel.recipients,
+            channel.user,
+            channel.password,
+            channel.tls,
+            channel.cafile,
+        )
+
+    def metric_sink(self, export: MetricExport) -> MetricSink:
+        """A monitoring system of `Watch.metrics`."""
+        if isinstance(export, CloudWatch):
+            return CloudWatchSink(export.namespace, export.region, export.endpoint_url, export.dimensions)
+        return PrometheusFile(export.file)
 
 
 def _revealed(options: Mapping[str, str | SecretReference]) -> dict[str, str]:

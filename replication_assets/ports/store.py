@@ -50,6 +50,10 @@ class LogSnapshot(Protocol):
         """Id ranges that hold events, ascending."""
         ...
 
+    def counts(self) -> tuple[CellCount, ...]:
+        """Rows of each event-store partition, control events apart. Compaction keeps them."""
+        ...
+
     def events(self, id_range: str, *, after: Position | None = None) -> ds.Dataset:
         """Events of one range as an Arrow dataset with `stored_schema`, files pruned by
         `after` where given (it may still return older rows: filter)."""

@@ -1,0 +1,166 @@
+"""How one table of a projection fares: what it has not applied yet, and since when that waits."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from replication_assets.core.baseline import Baseline, baseline_of
+from replication_assets.core.controls import Controls
+from replication_assets.core.events import COMMIT_POSITION, COMMITTED_AT, EPOCH, SEQUENCE
+from replication_assets.core.id_ranges import IdRange
+from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableId
+from replication_assets.declarations import Projection
+from replication_assets.errors import NeedsReload, NotLoaded, ReplicationError
+from replication_assets.flows.read import ranges_of
+from replication_assets.flows.readings import Readings
+from replication_assets.flows.table_health import TableHealth
+from replication_assets.ports import EventStore, LogSnapshot, ProjectionTarget, RangeCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionHealth:
+    """`freshness_seconds` is how far the rows are behind the source: since the oldest event that
+    `waiting` counts was committed, at least as far as the event store is. `filled` ranges hold
+    rows that their checkpoint speaks of; a range that is loaded but not filled waits whole."""
+
+    projection: str
+    table: TableId
+    sla_seconds: float
+    freshness_seconds: float | None = None
+    waiting: int = 0
+    waiting_since: dt.datetime | None = None
+    ranges: int = 0
+    filled: int = 0
+    rows: int = 0
+    rows_per_second: float | None = None
+    dead_letters: int = 0
+    suspended: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    filled: bool
+    rows: int
+    waiting: int
+    since: dt.datetime | None
+
+
+def read_projection(
+    store: EventStore,
+    target: Callable[[], ProjectionTarget],
+    projection: Projection,
+    table: TableHealth,
+    default_sla: float,
+    readings: Readings,
+    now: dt.datetime,
+) -> ProjectionHealth:
+    """Read the checkpoints of one table; an error becomes the answer."""
+    sla = projection.freshness_seconds if projection.freshness_seconds is not None else default_sla
+    if not table.exists or table.error is not None:
+        return ProjectionHealth(projection.name, table.table, sla, error=table.error)
+    try:
+        snapshot = store.log(table.table).snapshot()
+        ranges = _read_ranges(snapshot, target(), table.table)
+        letters, suspended = _dead_letters(store, projection.name, table.table)
+    except ReplicationError as error:
+        return ProjectionHealth(projection.name, table.table, sla, error=str(error))
+    waiting = sum(each.waiting for each in ranges)
+    since = min((each.since for each in ranges if each.since is not None), default=None)
+    applied = max(0, table.load_rows + table.changes - waiting)
+    name = f"applied/{projection.name}/{table.table}"
+    return ProjectionHealth(
+        projection.name,
+        table.table,
+        sla,
+        _freshness(table, since, now),
+        waiting,
+        since,
+        len(ranges),
+        sum(each.filled for each in ranges),
+        sum(each.rows for each in ranges),
+        readings.note_last(name, now.timestamp(), applied),
+        letters,
+        suspended,
+    )
+
+
+def _freshness(table: TableHealth, since: dt.datetime | None, now: dt.datetime) -> float | None:
+    behind = max(0.0, (now - since).total_seconds()) if since is not None else None
+    known = [each for each in (behind, table.lag_seconds) if each is not None]
+    return max(known, default=None)
+
+
+def _dead_letters(store: EventStore, projection: str, table: TableId) -> tuple[int, str | None]:
+    if not hasattr(store, "dead_letters"):
+        return 0, None
+    letters = store.dead_letters(projection, table)
+    suspension = letters.suspended()
+    return letters.count(), suspension.reason if suspension is not None else None
+
+
+def _read_ranges(snapshot: LogSnapshot, target: ProjectionTarget, table: TableId) -> list[_Range]:
+    controls = snapshot.controls()
+    found = []
+    for id_range in ranges_of(snapshot):
+        baseline = _baseline(controls, id_range, table)
+        checkpoint = target.checkpoint(id_range.key)
+        if baseline is not None:
+            found.append(_range(snapshot, id_range, baseline, checkpoint))
+        elif checkpoint is not None:
+            # Not to be brought forward before a load: the rows are those of before.
+            found.append(_Range(True, checkpoint.rows, 0, None))
+    return found
+
+
+def _baseline(controls: Controls, id_range: IdRange, table: TableId) -> Baseline | None:
+    try:
+        return baseline_of(controls, id_range, where=str(table))
+    except (NotLoaded, NeedsReload):
+        return None
+
+
+def _range(
+    snapshot: LogSnapshot, id_range: IdRange, baseline: Baseline, checkpoint: RangeCheckpoint | None
+) -> _Range:
+    filled = checkpoint is not None and checkpoint.baseline == baseline.fingerprint
+    rows = checkpoint.rows if checkpoint is not None else 0
+    if checkpoint is not None and filled:
+        end = max(snapshot.captured or baseline.oldest, baseline.oldest)
+        if checkpoint.position >= end:
+            return _Range(True, rows, 0, None)
+        waiting, since = _events_after(snapshot, id_range, checkpoint.position)
+    else:
+        # Sequence 0 is a load's own rows: from just before them.
+        waiting, since = _events_after(snapshot, id_range, _before(baseline.oldest))
+    return _Range(filled, rows, waiting, since)
+
+
+def _before(position: Position) -> Position:
+    commit = max(0, position.commit - 1)
+    return Position(position.epoch, commit).end_of_commit()
+
+
+def _events_after(
+    snapshot: LogSnapshot, id_range: IdRange, after: Position
+) -> tuple[int, dt.datetime | None]:
+    """How many, and the commit time of the oldest. Streamed: a long backlog is not held."""
+    epoch, commit, sequence = ds.field(EPOCH), ds.field(COMMIT_POSITION), ds.field(SEQUENCE)
+    newer = (epoch > after.epoch) | (
+        (epoch == after.epoch)
+        & ((commit > after.commit) | ((commit == after.commit) & (sequence > after.sequence)))
+    )
+    events = snapshot.events(id_range.key, after=after)
+    count, oldest = 0, None
+    for batch in events.to_batches(columns=[COMMITTED_AT], filter=newer):
+        if batch.num_rows:
+            count += batch.num_rows
+            first: dt.datetime | None = pc.min(batch[COMMITTED_AT]).as_py()
+            oldest = first if oldest is None else min(oldest, first or oldest)
+    return count, oldest

@@ -1,0 +1,80 @@
+"""Figures remembered from one look at a system to the next, and what their change tells.
+
+A rate, a growth and a prediction need an earlier reading. They are kept with their own times, so
+that a pause (a restart, a stopped watch) makes them coarser and never wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+KEPT_SECONDS = 2 * 3600.0
+DENSE = 8
+"""So many of the newest readings are kept as they are; of older ones one each `SPARSE_SECONDS`."""
+
+SPARSE_SECONDS = 300.0
+
+LEAST_SPAN_SECONDS = 120.0
+"""A growth over less time is the swing of a healthy system: a capture lets the log go in steps."""
+
+Reading = tuple[float, float]
+"""Epoch seconds, and the figure."""
+
+
+@dataclass
+class Readings:
+    """Series of readings by name, oldest first."""
+
+    series: dict[str, list[Reading]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, series: Mapping[str, list[list[float]]]) -> Readings:
+        return cls({name: [(at, value) for at, value in kept] for name, kept in series.items()})
+
+    def note(self, name: str, at: float, value: float) -> float | None:
+        """Remember a reading. Returns the change per second since the one before; None without
+        one, or if the figure fell: it counts something else now (a log's new chapter)."""
+        kept = [reading for reading in self.series.get(name, []) if reading[0] < at]
+        before = kept[-1] if kept else None
+        self.series[name] = _thinned([*kept, (at, value)], at)
+        if before is None or value < before[1]:
+            return None
+        return (value - before[1]) / (at - before[0])
+
+    def note_last(self, name: str, at: float, value: float) -> float | None:
+        """As `note`, for a figure whose history nobody needs."""
+        rate = self.note(name, at, value)
+        self.series[name] = self.series[name][-1:]
+        return rate
+
+    def forget(self, name: str) -> None:
+        self.series.pop(name, None)
+
+    def growth(self, name: str) -> float | None:
+        """Change per second since the figure was last at its lowest. None if that is too short
+        ago to tell, or if it does not grow."""
+        kept = self.series.get(name, [])
+        if not kept:
+            return None
+        lowest = min(value for _, value in kept)
+        since = max(at for at, value in kept if value == lowest)
+        at, value = kept[-1]
+        if at - since < LEAST_SPAN_SECONDS or value <= lowest:
+            return None
+        return (value - lowest) / (at - since)
+
+    def last_at_or_below(self, name: str, value: float) -> float | None:
+        """When a figure that rises was last read at or below `value`."""
+        times = [at for at, each in self.series.get(name, []) if each <= value]
+        return times[-1] if times else None
+
+
+def _thinned(kept: list[Reading], now: float) -> list[Reading]:
+    recent = [reading for reading in kept if reading[0] >= now - KEPT_SECONDS]
+    older, dense = recent[:-DENSE], recent[-DENSE:]
+    sparse: list[Reading] = []
+    for reading in older:
+        if not sparse or reading[0] - sparse[-1][0] >= SPARSE_SECONDS:
+            sparse.append(reading)
+    return [*sparse, *dense]
