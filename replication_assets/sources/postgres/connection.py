@@ -48,6 +48,8 @@ CANONICAL_SETTINGS = (
     # A policy that hides rows from us must fail the read, not shorten it.
     ("row_security", "off"),
     ("idle_in_transaction_session_timeout", "0"),
+    # A database whose writes were stopped, for a cutover, still lets its capture be removed.
+    ("default_transaction_read_only", "off"),
 )
 """Settings of every session. `search_path` also decides how type and object names print."""
 

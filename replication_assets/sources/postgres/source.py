@@ -22,12 +22,15 @@ from replication_assets.ports import (
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
+    Writer,
 )
 from replication_assets.sources.postgres import examine, extent, reflection, schema_watch, status
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.load import open_load
 from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
+from replication_assets.sources.postgres.remains import remains
 from replication_assets.sources.postgres.stream import open_changes
+from replication_assets.sources.postgres.writers import stop_writes, writers
 
 SCAN_TIMEOUT = "30min"
 """For bounds and quantiles of a column that no index orders as we do."""
@@ -116,6 +119,18 @@ class PostgresSource:
     def teardown(self, *, force: bool = False) -> None:
         """With `force`, a running capture is ended first."""
         teardown_capture(self.connection, self.names, force=force)
+
+    def remains(self) -> tuple[str, ...]:
+        with connect(self.connection) as session, source_errors(self.connection.where):
+            return remains(session, self.names)
+
+    def writers(self, tables: Sequence[TableId]) -> tuple[Writer, ...]:
+        with connect(self.connection) as session, source_errors(self.connection.where):
+            return writers(session, tables)
+
+    def stop_writes(self, tables: Sequence[TableId]) -> tuple[str, ...]:
+        with connect(self.connection) as session, source_errors(self.connection.where):
+            return stop_writes(session, tables)
 
     def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]:
         return open_load(self.connection, load_slice, self.load_wait)
