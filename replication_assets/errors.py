@@ -19,8 +19,9 @@
     ├── TargetError             a projection target refused
     │   └── TargetUnavailable   throttled or unreachable for too long: retry may help
     ├── DeliveryError           a notification or metric did not arrive where it should
-    └── CutoverError            a cutover may not take the step that is asked of it
-        └── HookFailed          what points readers elsewhere said no, or did not answer
+    ├── CutoverError            a cutover may not take the step that is asked of it
+    │   └── HookFailed          what points readers elsewhere said no, or did not answer
+    └── QueryError              a query of the store cannot be understood or answered
 
 An error says what went wrong, where, and how to put it right. `retryable` is a
 property of the class: flows and Dagster retry policies read it and nothing else.
@@ -160,3 +161,7 @@ class CutoverError(ReplicationError):
 
 class HookFailed(CutoverError):
     """A switch hook failed. Where readers are now is not known."""
+
+
+class QueryError(ReplicationError):
+    """SQL that the engine refuses, or a name in it that no table has."""
