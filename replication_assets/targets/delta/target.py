@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pa_fs
 from deltalake import DeltaTable
 
+from replication_assets.core.arriving import after, require_changes, require_columns
 from replication_assets.core.changes import RangeChanges
 from replication_assets.core.datasets import SafeDataset
 from replication_assets.core.events import ID_RANGE, UNCHANGED
@@ -27,7 +28,6 @@ from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill
 from replication_assets.errors import TargetError
 from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, refuse_loudly
-from replication_assets.targets.delta.arriving import after, require_changes, require_columns
 from replication_assets.targets.delta.columns import (
     create,
     ensure_table,

@@ -1,4 +1,4 @@
-"""What rows and changes must look like before anything is written of them."""
+"""What rows and changes must look like before a target writes anything of them."""
 
 from __future__ import annotations
 
