@@ -6,9 +6,17 @@ from collections.abc import Mapping
 
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.event_store.cutover_log import DeltaCutoverLog
+from replication_assets.event_store.dead_letters import DeltaDeadLetters
 from replication_assets.event_store.ledger import DeltaLedger
 from replication_assets.event_store.log import Beginning, DeltaEventLog
-from replication_assets.event_store.storage import Place, Storage, folder_of, ledger_folder
+from replication_assets.event_store.storage import (
+    Place,
+    Storage,
+    dead_letters_folder,
+    folder_of,
+    ledger_folder,
+)
 
 
 class DeltaEventStore:
@@ -56,3 +64,11 @@ class DeltaEventStore:
 
     def ledger(self, source: str) -> DeltaLedger:
         return DeltaLedger(self._storage.place(ledger_folder(source), f"ledger of {source}"))
+
+    def cutover_log(self, name: str) -> DeltaCutoverLog:
+        # No source is called `_cutovers`: their names begin with a letter.
+        return DeltaCutoverLog(self._storage.place(f"_cutovers/{name}", f"record of cutover {name}"))
+
+    def dead_letters(self, projection: str, table: TableId) -> DeltaDeadLetters:
+        where = f"dead letters of {table} in {projection}"
+        return DeltaDeadLetters(self._storage.place(dead_letters_folder(projection, table), where))
