@@ -138,6 +138,11 @@ class ProjectionTarget(Protocol):
         """
         ...
 
+    def identities(self, schema: TableSchema, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Columns of `identity` for each of these rows (`core.fold.row_schema`), in their order;
+        null in a row that has none. Rows that are refused for other reasons have theirs."""
+        ...
+
     def view(self, schema: TableSchema) -> TargetView: ...
 
     def repair(

@@ -89,6 +89,14 @@ class TargetViewContract:
         assert tuple(found.column_names[-3:]) == POSITION
         assert found.select(identity).group_by(list(identity)).aggregate([]).num_rows == len(rows)
 
+    def test_rows_have_the_identities_of_their_images(self, place: Place) -> None:
+        rows = table([row(at(5), id=i, **values) for i, values in enumerate(ODD_VALUES)])
+        named = pa.Table.from_batches([place.target.identities(KEYED, b) for b in rows.to_batches()])
+        identity = place.target.identity(KEYED)
+        assert exact(named) == exact(
+            pa.Table.from_batches(place.target.image(KEYED, rows.to_batches())).select(identity)
+        )
+
     def test_an_image_of_no_rows_has_no_rows(self, place: Place) -> None:
         assert sum(batch.num_rows for batch in place.target.image(KEYED, [])) == 0
 

@@ -163,6 +163,9 @@ class DeltaTarget:
     def image(self, schema: TableSchema, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return image(schema, rows)
 
+    def identities(self, schema: TableSchema, rows: pa.RecordBatch) -> pa.RecordBatch:
+        return rows.select(list(schema.key))
+
     def view(self, schema: TableSchema) -> DeltaView:
         """One version of the table, whoever wrote it."""
         return DeltaView(self._location, self._location.open(), schema)
