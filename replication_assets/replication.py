@@ -10,14 +10,16 @@ from collections.abc import Mapping
 
 from replication_assets.catalog import Catalog, DeltaProjection, Projection
 from replication_assets.core.schema import TableId
-from replication_assets.declarations import Channel, CloudWatch, MetricExport, Sns, Webhook
+from replication_assets.declarations import Channel, CloudWatch, Hook, MetricExport, PythonHook, Sns, Webhook
 from replication_assets.event_store import DeltaEventStore
+from replication_assets.hooks.function import FunctionHook
+from replication_assets.hooks.webhook import HttpHook
 from replication_assets.metrics.cloudwatch import CloudWatchSink
 from replication_assets.metrics.prometheus import PrometheusFile
 from replication_assets.notify.email import EmailNotifier
 from replication_assets.notify.sns import SnsNotifier
 from replication_assets.notify.webhook import WebhookNotifier
-from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget
+from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
 from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve
 from replication_assets.sources.postgres.connection import PostgresConnection
@@ -84,6 +86,10 @@ class Replication:
         if isinstance(export, CloudWatch):
             return CloudWatchSink(export.namespace, export.region, export.endpoint_url, export.dimensions)
         return PrometheusFile(export.file)
+
+    def hook(self, hook: Hook) -> SwitchHook:
+        """What points readers elsewhere, ready to be called."""
+        return FunctionHook(hook.function) if isinstance(hook, PythonHook) else HttpHook(hook.url)
 
 
 def _revealed(options: Mapping[str, str | SecretReference]) -> dict[str, str]:
