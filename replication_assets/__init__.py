@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from replication_assets.catalog import (
+        Attribute,
         ByBounds,
         ByCount,
         ByWidth,
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
         Prometheus,
         PythonHook,
         Refusals,
+        S3Pointer,
         SecretsManager,
         Sns,
+        Split,
         SsmParameter,
         Table,
+        Ttl,
         Validation,
         Watch,
         Webhook,
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from replication_assets.replication import Replication
 
 __all__ = [
+    "Attribute",
     "ByBounds",
     "ByCount",
     "ByWidth",
@@ -71,11 +76,14 @@ __all__ = [
     "Refusals",
     "Replication",
     "ReplicationError",
+    "S3Pointer",
     "SecretsManager",
     "Sns",
+    "Split",
     "SsmParameter",
     "Table",
     "TableId",
+    "Ttl",
     "Validation",
     "Watch",
     "Webhook",

@@ -15,6 +15,7 @@ from replication_assets.catalog_rules import catalog_problems
 from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
+    Attribute,
     CloudWatch,
     Cutover,
     Declaration,
@@ -31,8 +32,11 @@ from replication_assets.declarations import (
     Prometheus,
     PythonHook,
     Refusals,
+    S3Pointer,
     Sns,
+    Split,
     Table,
+    Ttl,
     Validation,
     Watch,
     Webhook,
@@ -43,6 +47,7 @@ from replication_assets.errors import CatalogError
 from replication_assets.secret_references import EnvVar, SecretsManager, SsmParameter
 
 __all__ = [
+    "Attribute",
     "ByBounds",
     "ByCount",
     "ByWidth",
@@ -64,10 +69,13 @@ __all__ = [
     "PythonHook",
     "RangeSpec",
     "Refusals",
+    "S3Pointer",
     "SecretsManager",
     "Sns",
+    "Split",
     "SsmParameter",
     "Table",
+    "Ttl",
     "Validation",
     "Watch",
     "Webhook",

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 
+from replication_assets.catalog_rules_dynamodb import dynamodb_problems
 from replication_assets.catalog_rules_watch import freshness_problems, sla_problems, watch_problems
 from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.id_ranges import ByCount
@@ -23,6 +24,7 @@ from replication_assets.declarations import (
     Cutover,
     Declaration,
     DeltaProjection,
+    DynamoDbProjection,
     EventStoreConfig,
     Hook,
     LiteralSecret,
@@ -210,6 +212,8 @@ def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterat
         if list(projection.tables).count(name) > 1:
             yield f"table {name!r} is named twice. Fix: name it once"
     yield from _serving_rules(projection.refusals, projection.validation)
+    if isinstance(projection, DynamoDbProjection):
+        yield from dynamodb_problems(projection)
 
 
 def _cutover_rules(cutover: Cutover, projections: Sequence[Projection]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pytest
 import replication_assets
 
 PUBLIC = [
+    "Attribute",
     "ByBounds",
     "ByCount",
     "ByWidth",
@@ -33,11 +34,14 @@ PUBLIC = [
     "Refusals",
     "Replication",
     "ReplicationError",
+    "S3Pointer",
     "SecretsManager",
     "Sns",
+    "Split",
     "SsmParameter",
     "Table",
     "TableId",
+    "Ttl",
     "Validation",
     "Watch",
     "Webhook",

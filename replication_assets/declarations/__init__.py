@@ -5,7 +5,15 @@ Declarations are frozen dataclasses without behaviour; `catalog.py` puts them to
 """
 
 from replication_assets.declarations.base import Declaration, LiteralSecret
-from replication_assets.declarations.dynamodb import ItemKey, Items, LoadCapacity
+from replication_assets.declarations.dynamodb import (
+    Attribute,
+    ItemKey,
+    Items,
+    LoadCapacity,
+    S3Pointer,
+    Split,
+    Ttl,
+)
 from replication_assets.declarations.operations import (
     Cutover,
     Hook,
@@ -41,6 +49,7 @@ from replication_assets.declarations.watch import (
 )
 
 __all__ = [
+    "Attribute",
     "CaptureMode",
     "Channel",
     "CloudWatch",
@@ -64,9 +73,12 @@ __all__ = [
     "PythonHook",
     "RefusalPolicy",
     "Refusals",
+    "S3Pointer",
     "Sns",
+    "Split",
     "SslMode",
     "Table",
+    "Ttl",
     "Validation",
     "Watch",
     "WatchEvent",

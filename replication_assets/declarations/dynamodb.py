@@ -1,40 +1,17 @@
-"""How rows become items of a DynamoDB table."""
+"""How rows become items of DynamoDB tables, and what their tables are given for loads.
+
+The mapping itself is declared in `core/items/spec.py`, because the conversion reads it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
+from replication_assets.core.items.spec import Attribute, ItemKey, Items, S3Pointer, Split, Ttl
 from replication_assets.declarations.base import Declaration
 
-KeyType: TypeAlias = Literal["string", "number", "binary"]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemKey(Declaration):
-    """A key attribute: `ItemKey("pk", "order#${id}")`. `template` is literal text and columns."""
-
-    name: str
-    template: str
-    _: KW_ONLY
-    type: KeyType = "string"
-
-
-@dataclass(frozen=True, slots=True)
-class Items(Declaration):
-    """How rows of one source table become items of one DynamoDB table.
-
-    Several may write to the same DynamoDB table, as long as their keys never meet.
-    """
-
-    table: str
-    into: str
-    _: KW_ONLY
-    partition_key: ItemKey
-    sort_key: ItemKey | None = None
-    exclude: Sequence[str] = ()
-    columns: Literal["attributes", "document", "none"] = "attributes"
+__all__ = ["Attribute", "ItemKey", "Items", "LoadCapacity", "S3Pointer", "Split", "Ttl"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ follows. Adapters import this module and `core`, never each other. Guarantees ar
 docstrings; one contract suite per port runs over every implementation.
 """
 
+from replication_assets.core.refusals import Refusal
 from replication_assets.ports.cutover import CutoverLog, HookCall, SwitchHook
 from replication_assets.ports.dead_letters import Closed, DeadLetter, DeadLetters, Suspension
 from replication_assets.ports.source import (
@@ -33,7 +34,6 @@ from replication_assets.ports.store import (
 from replication_assets.ports.target import (
     ProjectionTarget,
     RangeCheckpoint,
-    Refusal,
     Refuse,
     TargetNeeds,
     TargetView,
