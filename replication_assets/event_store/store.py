@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import uuid
 from collections.abc import Mapping
 
 from replication_assets.core.positions import Position
@@ -56,6 +58,20 @@ class DeltaEventStore:
         begun = self.log(table, ended + 1)
         begun.ensure(schema, last.id_ranges, last.event_dates, Beginning(at, last.captured))
         return begun
+
+    def try_writing(self) -> None:
+        place = self._storage.place("_try", f"event store at {self.root}")
+        with place.errors():
+            if place.local is not None:
+                # Not made yet: it will be in the nearest folder above.
+                folder = next(each for each in place.local.parents if each.exists())
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(b"ours")
+                return
+            files, name = place.filesystem(), uuid.uuid4().hex
+            with files.open_output_stream(name) as stream:
+                stream.write(b"ours")
+            files.delete_file(name)
 
     def _place(self, table: TableId, chapter: int) -> Place:
         # A table's folder has one dot, so a second one cannot be part of any other's name.

@@ -174,6 +174,14 @@ class EventStore(Protocol):
 
     def ledger(self, source: str) -> Ledger: ...
 
+    def try_writing(self) -> None:
+        """Write something small where the store is, or will be, and delete it.
+
+        Raises:
+            StoreError: that is not possible.
+        """
+        ...
+
     def dead_letters(self, projection: str, table: TableId) -> DeadLetters:
         """What a projection refused of a table; made when the first one is kept."""
         ...
