@@ -48,6 +48,11 @@ def ledger_folder(source: str) -> str:
     return folder_of(TableId(source, "", "")).split("/")[0] + "/_captures"
 
 
+def dead_letters_folder(projection: str, table: TableId) -> str:
+    """Of one table in one projection: one level deeper than any log."""
+    return f"_dead_letters/{folder_of(TableId(projection, '', '')).split('/')[0]}/{folder_of(table)}"
+
+
 def _name(encoded: str) -> str:
     # `-` becomes the escape character in place of `%`, so it is escaped itself; `--` is
     # never the outcome and marks names that had to be cut.
