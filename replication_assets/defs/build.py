@@ -11,6 +11,7 @@ from replication_assets.defs.lifecycle import lifecycle_jobs, setup_job_name, up
 from replication_assets.defs.projection_assets import projection_asset
 from replication_assets.defs.sensors import offset_sensor
 from replication_assets.defs.source_assets import source_assets
+from replication_assets.defs.watch import watch_assets, watch_checks, watch_sensors
 from replication_assets.replication import Replication
 
 
@@ -50,8 +51,11 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=5,
     )
+    stored = [event_store_asset(table) for table in tables]
+    sensors += watch_sensors(catalog, [*jobs, tidy], [each.key for each in (*stored, *projected)])
     return dg.Definitions(
-        assets=[*source_assets(tables), *(event_store_asset(table) for table in tables), *projected],
+        assets=[*source_assets(tables), *watch_assets(catalog), *stored, *projected],
+        asset_checks=watch_checks(catalog),
         jobs=[*jobs, tidy],
         sensors=[*sensors, follow],
         schedules=[schedule],

@@ -25,12 +25,14 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that is wrong now. A greater `grade` is worse."""
+    """Something that is wrong now. A greater `grade` is worse. `on` is the watched part that it
+    shows on (`sources/shop`, `projections/lake`, `disk`); empty for runs."""
 
     kind: Kind
     subject: str
     what: str
     fix: str
+    on: str = ""
     grade: int = 1
     since: dt.datetime | None = None
 

@@ -108,20 +108,20 @@ def conditions_of(health: Health, watch: Watch) -> Iterator[Condition]:
 
 def _source(source: SourceHealth, watch: Watch) -> Iterator[Condition]:
     if source.error is not None:
-        yield Condition("failure", source.name, source.error, "")
+        yield Condition("failure", source.name, source.error, "", f"sources/{source.name}")
     if source.status is None or not source.set_up:
         return
     if source.status.state in ("missing", "lost"):
         what = f"the replication slot is {source.status.state}: changes since the last capture are gone"
         fix = "run the recovery of the source, then load every id range again"
-        yield Condition("slot", source.name, what, fix, grade=3)
+        yield Condition("slot", source.name, what, fix, f"sources/{source.name}", grade=3)
     elif reason := slot_danger(source, watch):
         fix = (
             "let the capture catch up; if it cannot in time, raise max_slot_wal_keep_size and give the "
             "source's disk more room"
         )
         grade = 2 if source.status.state == "unreserved" else 1
-        yield Condition("slot", source.name, reason, fix, grade)
+        yield Condition("slot", source.name, reason, fix, f"sources/{source.name}", grade)
 
 
 def slot_danger(source: SourceHealth, watch: Watch) -> str | None:
@@ -157,34 +157,36 @@ def _table_lag(tables: Sequence[TableHealth]) -> Iterator[Condition]:
         names = _named([str(table.table) for table in members])
         what = f"capture is {lag:,.0f} s behind the source, the SLA is {sla:,.0f} s: {names}"
         fix = "see whether the capture runs, fails, or is slower than the source"
-        yield Condition("lag", f"{source} (SLA {sla:g} s)", what, fix)
+        yield Condition("lag", f"{source} (SLA {sla:g} s)", what, fix, f"sources/{source}")
 
 
 def _table(table: TableHealth) -> Iterator[Condition]:
+    on = f"sources/{table.table.source}"
     if table.error is not None:
-        yield Condition("failure", str(table.table), table.error, "")
+        yield Condition("failure", str(table.table), table.error, "", on)
     if table.stale:
         what = f"{table.stale_reason}; id ranges {_named(table.stale)} are served as they were before"
-        yield Condition("schema-change", str(table.table), what, "load these id ranges again", grade=2)
+        yield Condition("schema-change", str(table.table), what, "load these id ranges again", on)
 
 
 def _projection(projection: ProjectionHealth) -> Iterator[Condition]:
-    subject = f"{projection.projection} {projection.table}"
+    subject, on = f"{projection.projection} {projection.table}", f"projections/{projection.projection}"
     if projection.error is not None:
-        yield Condition("failure", subject, projection.error, "")
+        yield Condition("failure", subject, projection.error, "", on)
     late = projection.freshness_seconds
     if projection.waiting and late is not None and late > projection.sla_seconds:
         what = (
             f"{late:,.0f} s behind the source, the SLA is {projection.sla_seconds:,.0f} s; "
             f"{projection.waiting:,} events wait to be applied"
         )
-        yield Condition("lag", subject, what, "see whether its runs fail, or wait for others")
+        yield Condition("lag", subject, what, "see whether its runs fail, or wait for others", on)
     if projection.dead_letters or projection.suspended is not None:
         what = f"{projection.dead_letters:,} dead letters are open"
         if projection.suspended is not None:
             what += f"; the table is suspended: {projection.suspended}"
         fix = "list them, mend the cause, and retry or discard them"
-        yield Condition("dead-letters", subject, what, fix, grade=1 if projection.suspended is None else 2)
+        grade = 1 if projection.suspended is None else 2
+        yield Condition("dead-letters", subject, what, fix, on, grade)
 
 
 def _disk(disk: DiskHealth, watch: Watch) -> Iterator[Condition]:
@@ -193,13 +195,13 @@ def _disk(disk: DiskHealth, watch: Watch) -> Iterator[Condition]:
     fix = "give it more room, compact the event store, or move it"
     if disk.free_bytes < least:
         what = f"the event store's disk has {_bytes(disk.free_bytes)} of {_bytes(disk.total_bytes)} left"
-        yield Condition("disk", disk.path, what, fix)
+        yield Condition("disk", disk.path, what, fix, "disk")
     elif disk.headroom_hours is not None and disk.headroom_hours < watch.headroom_hours:
         what = (
             f"the event store's disk is full in {disk.headroom_hours:.1f} hours as things go; "
             f"{_bytes(disk.free_bytes)} are left"
         )
-        yield Condition("disk", disk.path, what, fix)
+        yield Condition("disk", disk.path, what, fix, "disk")
 
 
 def _unknown(health: Health, alarms: Mapping[Key, Alarm]) -> set[Key]:

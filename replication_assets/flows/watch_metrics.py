@@ -7,8 +7,9 @@ is not known is left out: zero would say that all is well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import get_args
 
 from replication_assets.core.schema import TableId
@@ -88,12 +89,22 @@ FIGURES = (
 BY_NAME = {figure.name: figure for figure in FIGURES}
 
 
-def metrics_of(look: Look) -> tuple[Metric, ...]:
+@dataclass(frozen=True, slots=True)
+class LoadRate:
+    """How fast loads of a table went that ended since the last look. Only whoever ran them knows
+    how long they took."""
+
+    table: TableId
+    rows_per_second: float
+    kilobytes_per_second: float
+
+
+def metrics_of(look: Look, loads: Iterable[LoadRate] = ()) -> tuple[Metric, ...]:
     """All that is known at one look."""
     at = look.health.at
     return tuple(
         Metric(name, BY_NAME[name].unit, float(value), at, BY_NAME[name].help, dimensions)
-        for name, value, dimensions in _figures(look)
+        for name, value, dimensions in chain(_figures(look), *map(_load, loads))
         if value is not None
     )
 
@@ -135,7 +146,12 @@ def _source(source: SourceHealth) -> Iterator[_Figure]:
 def _table(table: TableHealth) -> Iterator[_Figure]:
     of = _of_table(table.table)
     yield "CDCThroughputRowsSource", table.changes_per_second, of
-    yield "FullLoadThroughputRowsTarget", table.load_rows_per_second, of
+
+
+def _load(load: LoadRate) -> Iterator[_Figure]:
+    of = _of_table(load.table)
+    yield "FullLoadThroughputRowsTarget", load.rows_per_second, of
+    yield "FullLoadThroughputBandwidthTarget", load.kilobytes_per_second, of
 
 
 def _projection(projection: ProjectionHealth) -> Iterator[_Figure]:
