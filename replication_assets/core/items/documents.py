@@ -13,8 +13,9 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring as quoted_json
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from replication_assets.core.items.numbers import NUMBER_BYTES, NotStorable, canonical_number
 
@@ -52,14 +53,7 @@ def from_json(text: str, depth: int) -> Written:
     """Raises NotStorable: `malformed-json`, `duplicate-name`, `empty-name`, `too-deep`, or what
     `canonical_number` refuses."""
     try:
-        node = json.loads(
-            text,
-            parse_float=NumberText,
-            parse_int=NumberText,
-            parse_constant=_no_constant,
-            object_pairs_hook=_members,
-        )
-        return written(node, depth)
+        return written(_DECODER.decode(text), depth)
     except RecursionError:
         raise NotStorable("too-deep") from None
     except NotStorable:
@@ -82,32 +76,66 @@ def _members(pairs: list[tuple[str, Node]]) -> dict[str, Node]:
     return members
 
 
+_DECODER = json.JSONDecoder(
+    parse_float=NumberText, parse_int=NumberText, parse_constant=_no_constant, object_pairs_hook=_members
+)
+
+
 def written(node: Node, depth: int) -> Written:
     """A node as a value, `depth` levels below the item."""
     return Written(*_write(node, depth))
 
 
+_CONSTANTS: dict[Node, tuple[str, int]] = {
+    None: ('{"NULL":true}', 1),
+    True: ('{"BOOL":true}', 1),
+    False: ('{"BOOL":false}', 1),
+}
+
+
 def _write(node: Node, depth: int) -> tuple[str, int]:
-    if isinstance(node, NumberText):
-        number = canonical_number(node)
-        return f'{{"N":"{number}"}}', number_size(number)
-    if isinstance(node, str):
-        return f'{{"S":{quoted_json(node)}}}', len(node.encode())
-    if node is None:
-        return '{"NULL":true}', 1
-    if isinstance(node, bool):
-        return ('{"BOOL":true}' if node else '{"BOOL":false}'), 1
+    kind = type(node)
+    if kind is str:
+        text = cast(str, node)
+        return f'{{"S":{quoted_json(text)}}}', _length(text)
+    if kind is NumberText:
+        return _number(cast(str, node))
+    if kind is dict:
+        return _map(cast("dict[str, Node]", node), depth)
+    if kind is list:
+        return _list(cast("list[Node]", node), depth)
+    return _CONSTANTS[node]
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+@lru_cache(maxsize=4096)
+def _number(text: str) -> tuple[str, int]:
+    number = canonical_number(text)
+    return f'{{"N":"{number}"}}', number_size(number)
+
+
+def _list(elements: list[Node], depth: int) -> tuple[str, int]:
     if depth >= MAX_DEPTH:
         raise NotStorable("too-deep")
-    if isinstance(node, list):
-        values = [_write(each, depth + 1) for each in node]
-        size = 3 + sum(size + 1 for _, size in values)
-        return f'{{"L":[{",".join(text for text, _ in values)}]}}', size
-    size, texts = 3, []
-    for name in sorted(node):
-        text, bytes_ = _write(node[name], depth + 1)
+    size, texts = 3 + len(elements), []
+    for element in elements:
+        text, own = _write(element, depth + 1)
+        texts.append(text)
+        size += own
+    return f'{{"L":[{",".join(texts)}]}}', size
+
+
+def _map(members: dict[str, Node], depth: int) -> tuple[str, int]:
+    if depth >= MAX_DEPTH:
+        raise NotStorable("too-deep")
+    size, texts = 3 + len(members), []
+    for name in sorted(members):
+        text, own = _write(members[name], depth + 1)
         texts.append(f"{quoted_json(name)}:{text}")
-        size += len(name.encode()) + bytes_ + 1
+        size += _length(name) + own
     return f'{{"M":{{{",".join(texts)}}}}}', size
 
 

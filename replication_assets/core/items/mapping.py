@@ -27,7 +27,6 @@ from replication_assets.errors import CatalogError
 
 PARTITION_KEY_BYTES = 2048
 SORT_KEY_BYTES = 1024
-MAX_ITEM_BYTES = 409_600
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 
 _POSITIONS = [

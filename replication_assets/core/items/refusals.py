@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = {
     "malformed-array": "neither an array of PostgreSQL nor of JSON",
     "not-a-scalar": "an element is an array or an object",
     "null-in-set": "NULL cannot be a member of a set",
+    "item-too-large": "the item is larger than 400 KB",
     "ttl-out-of-range": "a date before the year 1 or after 9999 is no expiry",
 }
 

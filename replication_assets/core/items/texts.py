@@ -75,19 +75,17 @@ def _timestamps(values: pa.Array) -> pa.Array:
 
 
 _ESCAPES = {ord("\b"): "\\b", ord("\t"): "\\t", ord("\n"): "\\n", ord("\f"): "\\f", ord("\r"): "\\r"}
-_SPECIAL = '["\\\\\\x00-\\x1f]'
 
 
 def json_escaped(texts: pa.Array) -> pa.Array:
     """What stands between the quotes of a JSON string, as `json.dumps(ensure_ascii=False)`
     writes it."""
     data = _bytes_of(texts)
-    occurring = set(np.flatnonzero(np.bincount(data, minlength=256)[:93]).tolist()) if len(data) else set()
-    if ord("\\") in occurring:
+    if (data == ord("\\")).any():
         texts = pc.replace_substring(texts, "\\", "\\\\")
-    if ord('"') in occurring:
+    if (data == ord('"')).any():
         texts = pc.replace_substring(texts, '"', '\\"')
-    for code in sorted(each for each in occurring if each < 0x20):
+    for code in np.unique(data[data < 0x20]).tolist():
         texts = pc.replace_substring(texts, chr(code), _ESCAPES.get(code, f"\\u{code:04x}"))
     return texts
 
