@@ -17,7 +17,8 @@
     ├── NotLoaded               a range has no complete load that covers it
     ├── NeedsReload             the source changed in a way that its log does not carry
     ├── TargetError             a projection target refused
-    │   └── TargetUnavailable   throttled or unreachable for too long: retry may help
+    │   ├── TargetUnavailable   throttled or unreachable for too long: retry may help
+    │   └── TableSuspended      a table is left alone until somebody resumes it
     ├── DeliveryError           a notification or metric did not arrive where it should
     ├── CutoverError            a cutover may not take the step that is asked of it
     │   └── HookFailed          what points readers elsewhere said no, or did not answer
@@ -147,6 +148,11 @@ class TargetUnavailable(TargetError):
     """The target throttled, failed or did not answer for longer than a request may wait."""
 
     retryable = True
+
+
+class TableSuspended(TargetError):
+    """A projection refused rows of the table, and was told to leave it alone then. Retries do not
+    help: somebody has to resume it."""
 
 
 class DeliveryError(ReplicationError):

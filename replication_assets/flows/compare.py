@@ -108,14 +108,14 @@ def compare_projection(
                 table,
                 id_range,
                 as_of=checkpoint.position.end_of_commit(),
-                baseline=_baseline_at(snapshot.controls(), id_range, checkpoint, str(table)),
+                baseline=baseline_at(snapshot.controls(), id_range, checkpoint, str(table)),
             )
             _append(connection, "expected", rows, schema)
         _fill(connection, "actual", target.read(), schema)
         return _compare(connection, table, schema, reached)
 
 
-def _baseline_at(
+def baseline_at(
     controls: Controls, id_range: IdRange, checkpoint: RangeCheckpoint, where: str
 ) -> Baseline | None:
     """What the target's rows start from. A load of single dates may be ahead of the changes,
