@@ -16,7 +16,7 @@ import heapq
 import selectors
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -68,7 +68,10 @@ class Exchange(Generic[Subject]):
         patience: Patience,
         tally: Tally,
         where: str,
+        before_request: Callable[[], None] | None = None,
     ) -> None:
+        """`before_request` is called before every request, retries included; what it raises
+        ends the exchange. It is for a lease that may have ended."""
         self._pool = pool
         self._signer = signer
         self._calls = iter(calls)
@@ -77,6 +80,7 @@ class Exchange(Generic[Subject]):
         self._patience = patience
         self._tally = tally
         self._where = where
+        self._before_request = before_request
         self._selector = selectors.DefaultSelector()
         self._idle: list[Connection] = []
         # In the order of sending, so that the first one times out first.
@@ -130,6 +134,8 @@ class Exchange(Generic[Subject]):
             self._transmit(call, now)
 
     def _transmit(self, call: Call[Subject], now: float) -> None:
+        if self._before_request is not None:
+            self._before_request()
         call.sent_at = now
         self._tally.requests += 1
         self._tally.bytes_sent += len(call.body)

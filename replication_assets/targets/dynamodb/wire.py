@@ -6,7 +6,8 @@ processor time an item, and this some 15.
 
     wire = Wire.open(WireSettings(region="eu-central-1"))
     wire.call("GetItem", {"TableName": "orders", "Key": {"pk": {"S": "a"}}})
-    writer = TableWriter(wire, "orders", ("pk", "sk"))        # writes.py, conditional_writes.py
+    writer = TableWriter(wire, "orders", ("pk", "sk"))        # writes.py
+    writer = ConditionalWriter(wire, "orders")                # conditional_writes.py
     reader = TableReader(wire, "orders")                      # reads.py
 
 Not spoken: HTTP proxies (use a VPC endpoint), HTTP/2, and several requests at a time on one
@@ -15,7 +16,7 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -86,7 +87,13 @@ class Wire:
         return Pace(requests or self.settings.connections, base=self.settings.backoff_base)
 
     def exchange(
-        self, calls: Iterable[Call[Subject]], *, pace: Pace, tally: Tally, where: str
+        self,
+        calls: Iterable[Call[Subject]],
+        *,
+        pace: Pace,
+        tally: Tally,
+        where: str,
+        before_request: Callable[[], None] | None = None,
     ) -> Exchange[Subject]:
         return Exchange(
             self._pool,
@@ -96,6 +103,7 @@ class Wire:
             patience=self.settings.patience,
             tally=tally,
             where=where,
+            before_request=before_request,
         )
 
     def call(self, operation: str, request: dict[str, Any], *, where: str = "DynamoDB") -> dict[str, Any]:

@@ -64,11 +64,21 @@ class _Batch:
 class TableWriter:
     """Writes to one table. Keeps the pace that the table allowed from one call to the next."""
 
-    def __init__(self, wire: Wire, table: str, key: Sequence[str], *, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        table: str,
+        key: Sequence[str],
+        *,
+        pace: Pace | None = None,
+        before_request: Callable[[], None] | None = None,
+    ) -> None:
+        """`before_request` is called before every request and may raise, which ends the run."""
         self._wire = wire
         self._table = table
         self._key = tuple(key)
         self._pace = pace or wire.pace()
+        self._before_request = before_request
 
     def batch_put(self, items: Iterable[pa.Array], refused: Callable[[Refusal], None]) -> Counts:
         """Write every item, whatever the table holds. Repeatable."""
@@ -83,7 +93,13 @@ class TableWriter:
     def _run(self, form: _Form, items: Iterable[pa.Array], refused: Callable[[Refusal], None]) -> Counts:
         tally = Tally()
         where = f"DynamoDB table {self._table}"
-        exchange = self._wire.exchange(form.calls(items), pace=self._pace, tally=tally, where=where)
+        exchange = self._wire.exchange(
+            form.calls(items),
+            pace=self._pace,
+            tally=tally,
+            where=where,
+            before_request=self._before_request,
+        )
         for call, reply in exchange:
             if reply.verdict is Verdict.DONE:
                 self._done(form, call, reply, exchange, tally)

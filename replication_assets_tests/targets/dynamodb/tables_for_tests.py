@@ -21,10 +21,17 @@ def open_wire(
             endpoint_url=endpoint_url or server.endpoint_url,
             credentials=Credentials(server.access_key, server.secret_key),
             connections=connections,
-            patience=patience or Patience(),
+            patience=patience or Patience(max_age=20),
             backoff_base=0.002,
         )
     )
+
+
+def numbered(count: int, text: str = "x") -> list[str]:
+    """Items `k00000`, `k00001` ... as JSON, each with its number."""
+    return [
+        f'{{"pk":{{"S":"k{each:05}"}},"n":{{"N":"{each}"}},"t":{{"S":"{text}"}}}}' for each in range(count)
+    ]
 
 
 def create_table(server: DynamoDbServer, *, sort_key: bool = False) -> str:

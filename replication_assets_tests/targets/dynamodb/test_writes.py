@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 import pytest
 
@@ -11,24 +9,7 @@ from replication_assets.errors import TargetError
 from replication_assets.targets.dynamodb.wire import Wire
 from replication_assets.targets.dynamodb.writes import Refusal, TableWriter
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
-from replication_assets_tests.targets.dynamodb.tables_for_tests import create_table, open_wire
-
-
-@pytest.fixture
-def wire(dynamodb: DynamoDbServer) -> Iterator[Wire]:
-    with open_wire(dynamodb) as opened:
-        yield opened
-
-
-@pytest.fixture
-def table(dynamodb: DynamoDbServer) -> str:
-    return create_table(dynamodb)
-
-
-def numbered(count: int, text: str = "x") -> list[str]:
-    return [
-        f'{{"pk":{{"S":"k{each:05}"}},"n":{{"N":"{each}"}},"t":{{"S":"{text}"}}}}' for each in range(count)
-    ]
+from replication_assets_tests.targets.dynamodb.tables_for_tests import numbered
 
 
 def refuse(refusal: Refusal) -> None:
