@@ -17,6 +17,7 @@ from replication_assets.ports.source import (
     LoadSlice,
     LoadStream,
     PartitionTree,
+    RangeDigests,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -32,15 +33,18 @@ from replication_assets.ports.store import (
     LogWriter,
 )
 from replication_assets.ports.target import (
+    DELETED,
     ProjectionTarget,
     RangeCheckpoint,
     Refuse,
     TargetNeeds,
     TargetView,
     refuse_loudly,
+    view_schema,
 )
 
 __all__ = [
+    "DELETED",
     "CaptureMark",
     "CaptureSetup",
     "CellCount",
@@ -63,6 +67,7 @@ __all__ = [
     "PartitionTree",
     "ProjectionTarget",
     "RangeCheckpoint",
+    "RangeDigests",
     "Refusal",
     "Refuse",
     "SchemaDifference",
@@ -74,4 +79,5 @@ __all__ = [
     "TargetView",
     "Writer",
     "refuse_loudly",
+    "view_schema",
 ]

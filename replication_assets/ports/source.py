@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.dates import EventDates
+from replication_assets.core.digests import Digest
 from replication_assets.core.events import EventBatch
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
@@ -143,6 +144,21 @@ class LoadStream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RangeDigests:
+    """Digests of id ranges at one position; `commit` and `columns` are as in `LoadStream`.
+
+    `compared` names the columns that the digests are made of, in their order, with `_overflow`
+    after them: those that were asked for and that the table still has as they were.
+    """
+
+    commit: int
+    taken_at: dt.datetime
+    columns: tuple[Column, ...]
+    compared: tuple[str, ...]
+    digests: Mapping[str, Digest]
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeChunk:
     """A piece of the change stream: some events, and how far it reaches.
 
@@ -250,6 +266,17 @@ class ChangeSource(Protocol):
         ...
 
     def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]: ...
+
+    def digests(
+        self,
+        table: TableId,
+        schema: TableSchema,
+        range_column: str | None,
+        id_ranges: Sequence[IdRange],
+    ) -> RangeDigests:
+        """Digests of the rows that loads of these ranges would read (`core.digests`), by key of
+        the range, in one scan that sends no row. Raises as a load does."""
+        ...
 
     def changes(
         self,

@@ -16,18 +16,16 @@ import adbc_driver_manager
 import pyarrow as pa
 
 from replication_assets.core.events import OVERFLOW
-from replication_assets.core.schema import Column, TableId, TableSchema
-from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
+from replication_assets.core.schema import Column, TableSchema
+from replication_assets.errors import LoadBlocked, SourceError, SourceUnavailable
 from replication_assets.ports import LoadSlice
 from replication_assets.sources.postgres.connection import (
     PostgresConnection,
-    connect,
     connect_adbc,
     source_errors,
 )
 from replication_assets.sources.postgres.predicates import row_conditions
-from replication_assets.sources.postgres.quoting import from_item, identifier, literal, relation
-from replication_assets.sources.postgres.reflection import replicated_columns
+from replication_assets.sources.postgres.quoting import from_item, identifier, literal
 from replication_assets.sources.postgres.select_list import (
     loaded_schema,
     overflow_expression,
@@ -35,6 +33,11 @@ from replication_assets.sources.postgres.select_list import (
     to_stored,
 )
 from replication_assets.sources.postgres.snapshot import exported_snapshot
+from replication_assets.sources.postgres.under_snapshot import (
+    columns_at,
+    holds_what_the_snapshot_shows,
+    relkind,
+)
 
 BATCH_BYTES = 8 << 20
 """Where a batch ends; a single row may exceed it."""
@@ -119,16 +122,16 @@ def _open(
     session = stack.enter_context(connect_adbc(connection))
     cursor = stack.enter_context(session.cursor())
     with source_errors(where):
-        rows = from_item(table, _relkind(cursor, table))
+        rows = from_item(table, relkind(cursor, table))
         session.rollback()
     with exported_snapshot(connection, wait) as snapshot, source_errors(where):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}")
-        columns = _columns_at(connection, snapshot.name, table)
+        columns = columns_at(connection, snapshot.name, table)
     with source_errors(where):
         cursor.execute("SELECT pg_catalog.clock_timestamp()")
         taken_at: dt.datetime = cursor.fetchone()[0]
-        if not _holds_what_the_snapshot_shows(cursor, table, rows):
+        if not holds_what_the_snapshot_shows(cursor, table, rows):
             return None
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
         cursor.execute(_query(load_slice.schema, rows, conditions))
@@ -137,26 +140,6 @@ def _open(
     return PostgresLoad(
         snapshot.commit, taken_at.astimezone(dt.UTC), columns, reader, load_slice.schema, where
     )
-
-
-def _columns_at(connection: PostgresConnection, snapshot: str, table: TableId) -> tuple[Column, ...]:
-    with connect(connection) as session, session.transaction():
-        session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        session.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}".encode())
-        return replicated_columns(session, table)
-
-
-def _holds_what_the_snapshot_shows(cursor: Any, table: TableId, rows: str) -> bool:
-    """Lock the table for reading, and compare its files now with those of the snapshot."""
-    cursor.execute(f"SELECT 1 FROM {rows} LIMIT 0")
-    cursor.fetchall()
-    cursor.execute(
-        "SELECT coalesce(bool_and(c.relfilenode = pg_catalog.pg_relation_filenode(c.oid)), true)"
-        " FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'm') AND c.oid IN ("
-        f"SELECT relid FROM pg_catalog.pg_partition_tree({literal(relation(table))}::pg_catalog.regclass)"
-        f" UNION SELECT {literal(relation(table))}::pg_catalog.regclass)"
-    )
-    return bool(cursor.fetchone()[0])
 
 
 def _interrupted(message: str, where: str) -> SourceError:
@@ -169,18 +152,6 @@ def _interrupted(message: str, where: str) -> SourceError:
             fix="read the server's log: an expression of a view, or a damaged row",
         )
     return SourceUnavailable("the rows stopped before their end", where=where)
-
-
-def _relkind(cursor: Any, table: TableId) -> str:
-    cursor.execute(
-        "SELECT c.relkind::pg_catalog.text FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        f" WHERE n.nspname = {literal(table.schema)} AND c.relname = {literal(table.name)}"
-    )
-    row = cursor.fetchone()
-    if row is None:
-        raise SourceNotReady(f"there is no table or view {relation(table)}", where=str(table))
-    return str(row[0])
 
 
 def _query(schema: TableSchema, rows: str, conditions: str) -> str:

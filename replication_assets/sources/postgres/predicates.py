@@ -30,7 +30,7 @@ def row_conditions(load_slice: LoadSlice) -> str:
     schema = load_slice.schema
     conditions = []
     if load_slice.range_column is not None:
-        conditions += _in_range(schema.column(load_slice.range_column), load_slice.id_range)
+        conditions += range_conditions(schema.column(load_slice.range_column), load_slice.id_range)
     if load_slice.dates is not None:
         if load_slice.event_dates.column is None:
             raise ValueError("rows cannot be chosen by commit date: the table holds none")
@@ -39,7 +39,7 @@ def row_conditions(load_slice: LoadSlice) -> str:
     return " AND ".join(conditions) or "true"
 
 
-def _in_range(column: Column, id_range: IdRange) -> list[str]:
+def range_conditions(column: Column, id_range: IdRange) -> list[str]:
     if id_range.lo is None and id_range.hi is None:
         return []
     if not is_range_column(column):

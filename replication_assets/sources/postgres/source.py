@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from replication_assets.core.id_ranges import Key
+from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import (
@@ -19,6 +19,7 @@ from replication_assets.ports import (
     LoadSlice,
     LoadStream,
     PartitionTree,
+    RangeDigests,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -26,6 +27,7 @@ from replication_assets.ports import (
 )
 from replication_assets.sources.postgres import examine, extent, reflection, schema_watch, status
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
+from replication_assets.sources.postgres.digests import read_digests
 from replication_assets.sources.postgres.load import open_load
 from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
 from replication_assets.sources.postgres.remains import remains
@@ -134,6 +136,15 @@ class PostgresSource:
 
     def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]:
         return open_load(self.connection, load_slice, self.load_wait)
+
+    def digests(
+        self,
+        table: TableId,
+        schema: TableSchema,
+        range_column: str | None,
+        id_ranges: Sequence[IdRange],
+    ) -> RangeDigests:
+        return read_digests(self.connection, table, schema, range_column, id_ranges, self.load_wait)
 
     def changes(
         self,
