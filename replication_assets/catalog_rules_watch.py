@@ -41,6 +41,8 @@ def watch_problems(watch: Watch) -> Iterator[str]:
         label = f"watch.metrics {number} ({type(sink).__name__})"
         yield from (f"{label}: {problem}" for problem in _export(sink))
     yield from _shared_files(watch.metrics)
+    for channel in {channel for channel in watch.notify if watch.notify.count(channel) > 1}:
+        yield f"watch.notify: the same {type(channel).__name__} stands there twice. Fix: once"
 
 
 def sla_problems(table: Table) -> Iterator[str]:

@@ -56,10 +56,12 @@ def channel_sensor(watch: Watch, channel: Channel) -> dg.SensorDefinition:
         if wanted:
             notifier = replication.notifier(channel)
             try:
-                notifier.send(wanted)
+                missed = notifier.send(wanted)
             except ReplicationError as error:
                 # The cursor stays where it is, so that nothing is lost.
                 raise dg.DagsterError(str(error)) from error
+            if missed is not None:
+                context.log.error(missed)
         told = f"{len(wanted)} sent" if wanted else "nothing that this channel asks for"
         return dg.SensorResult(skip_reason=told, cursor=str(records[-1].storage_id))
 

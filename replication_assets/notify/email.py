@@ -36,7 +36,7 @@ class EmailNotifier:
     def where(self) -> str:
         return f"SMTP server {self.host}:{self.port}"
 
-    def send(self, notifications: Sequence[Notification]) -> None:
+    def send(self, notifications: Sequence[Notification]) -> str | None:
         if self.user is not None and self.tls == "none":
             fix = "tls='starttls' or tls='implicit', or a server that asks for no password"
             raise DeliveryError("a password would go unencrypted", where=self.where, fix=fix)
@@ -51,9 +51,7 @@ class EmailNotifier:
             raise self._failed(f"it answered {error.smtp_code} ({type(error).__name__})") from None
         except (smtplib.SMTPException, OSError) as error:
             raise self._failed(_reason(error)) from None
-        if refused:
-            count = f"{len(refused)} of {len(self.recipients)}"
-            raise self._failed(f"it refused {count} recipients: {', '.join(sorted(refused))}")
+        return f"{self.where} refused {', '.join(sorted(refused))}" if refused else None
 
     def _connect(self) -> smtplib.SMTP:
         context = ssl.create_default_context(cafile=self.cafile)

@@ -29,7 +29,7 @@ class SnsNotifier:
     def where(self) -> str:
         return f"SNS topic {self.topic_arn}"
 
-    def send(self, notifications: Sequence[Notification]) -> None:
+    def send(self, notifications: Sequence[Notification]) -> str | None:
         region = self.region or self.topic_arn.split(":")[3]
         try:
             client = aws_client("sns", region_name=region, endpoint_url=self.endpoint_url)
@@ -50,6 +50,7 @@ class SnsNotifier:
         except BotoCoreError as error:
             fix = "check the region, the endpoint and the AWS credentials of this process"
             raise DeliveryError(f"not reached ({type(error).__name__})", where=self.where, fix=fix) from error
+        return None
 
 
 def _subject(text: str) -> str:

@@ -45,7 +45,7 @@ class WebhookNotifier:
     def where(self) -> str:
         return f"webhook {urlsplit(self.url).hostname if isinstance(self.url, str) else self.url}"
 
-    def send(self, notifications: Sequence[Notification]) -> None:
+    def send(self, notifications: Sequence[Notification]) -> str | None:
         text = f"{headline(notifications)}\n\n{as_text(notifications)}"
         body = json.dumps({"text": text, "notifications": as_json(notifications)}).encode()
         opener = urllib.request.build_opener(
@@ -55,6 +55,7 @@ class WebhookNotifier:
         try:
             with opener.open(request, timeout=self.timeout_seconds) as answer:
                 answer.read(1)
+                return None
         except urllib.error.HTTPError as error:
             error.close()
             # `from None`: the original error carries the whole address.

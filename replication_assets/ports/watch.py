@@ -91,11 +91,12 @@ class Notifier(Protocol):
         """The receiver, for errors and logs, without any secret part of its address."""
         ...
 
-    def send(self, notifications: Sequence[Notification]) -> None:
-        """Deliver all of them as one message, or raise.
+    def send(self, notifications: Sequence[Notification]) -> str | None:
+        """Deliver all of them as one message, or raise. Returns who did not get it, if others
+        did: sending it again would reach those a second time.
 
         Raises:
-            DeliveryError: the receiver did not confirm; it may or may not have got it.
+            DeliveryError: nobody confirmed; the message may or may not have arrived.
             SecretError: a credential or address reference cannot be resolved.
         """
         ...
