@@ -82,8 +82,8 @@ class Outcome(Enum):
 class Settled:
     """What became of the row at `index`, counted from 0 over all rows of the run.
 
-    `code` and `reason` tell why it was refused. `old` is the item that was replaced or deleted,
-    where it was asked for and there was one.
+    `code` and `reason` tell why it was refused. `old` is the item that was replaced or deleted, or
+    that the condition did not hold of, where it was asked for and there was one.
     """
 
     index: int
@@ -160,7 +160,7 @@ def _settled(call: Call[int], reply: Reply, tally: Tally) -> Settled:
         return Settled(call.subject, Outcome.WRITTEN, old=old, uncertain=call.uncertain)
     if reply.verdict is Verdict.CONDITION_FAILED:
         tally.stale += 1
-        return Settled(call.subject, Outcome.STALE, uncertain=call.uncertain)
+        return Settled(call.subject, Outcome.STALE, old=reply.content.get("Item"), uncertain=call.uncertain)
     tally.refused += 1
     return Settled(call.subject, Outcome.REFUSED, reply.code, reply.reason)
 
@@ -203,6 +203,7 @@ def _form(operation: str, kind: str, table: str, condition: Condition, return_ol
         "ConditionExpression": condition.expression,
         "ReturnConsumedCapacity": "TOTAL",
         "ReturnValues": "ALL_OLD" if return_old else "NONE",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD" if return_old else "NONE",
     }
     if condition.names:
         request["ExpressionAttributeNames"] = dict(condition.names)

@@ -103,7 +103,9 @@ def test_keys_are_deleted_on_a_condition(dynamodb: DynamoDbServer, wire: Wire, t
         return_old=True,
     )
     assert outcomes(settled) == [Outcome.WRITTEN, Outcome.STALE, Outcome.STALE]
-    assert [each.old for each in settled if each.old] == [{"pk": {"S": "a"}, "size": {"S": "00001"}}]
+    # The item that was deleted, the one that the condition did not hold of, and none.
+    old = [{"pk": {"S": "a"}, "size": {"S": "00001"}}, {"pk": {"S": "b"}, "size": {"S": "00002"}}, None]
+    assert [each.old for each in sorted(settled, key=lambda each: each.index)] == old
     assert stored(dynamodb, table) == {"b": 2}
 
 
