@@ -59,6 +59,19 @@ class SsmParameter:
 SecretReference: TypeAlias = EnvVar | SecretsManager | SsmParameter
 
 
+_REVEALED: set[str] = set()
+
+
+def revealed() -> frozenset[str]:
+    """Values that left their `Secret` in this process: to be taken out of texts that others
+    wrote (a driver's message, a library's traceback) before anybody sees them."""
+    return frozenset(value for value in _REVEALED if len(value) >= _SHORTEST_TOLD_APART)
+
+
+_SHORTEST_TOLD_APART = 4
+"""A shorter value occurs in ordinary words: taking it out would garble them, and so tell it."""
+
+
 class Secret:
     """A value that shows itself to `reveal()` alone: not to print, format, pickle or JSON."""
 
@@ -69,6 +82,7 @@ class Secret:
 
     def reveal(self) -> str:
         """The text. Hand it to the driver and keep it nowhere."""
+        _REVEALED.add(self.__value)
         return self.__value
 
     def __repr__(self) -> str:

@@ -22,7 +22,8 @@ from replication_assets.flows.prepare import ReplicatedTable, current_epoch, fol
 from replication_assets.ports import CellCount, ChangeSource, EventStore, LoadSlice
 
 Progress = Callable[[int, float], None]
-"""Called with rows read so far and seconds since the start, about every five seconds."""
+"""Called with rows read so far and seconds since the start; what it raises ends the load, which
+was then never there."""
 
 _PROGRESS_SECONDS = 5.0
 _ATTEMPTS = 5
@@ -50,6 +51,7 @@ def load_range(
     *,
     dates: tuple[dt.date | None, ...] | None = None,
     progress: Progress | None = None,
+    progress_seconds: float = _PROGRESS_SECONDS,
 ) -> LoadReceipt:
     """Read one range (of some dates only, where the table declares a date column).
 
@@ -62,7 +64,7 @@ def load_range(
     """
     started = time.monotonic()
     for _ in range(_ATTEMPTS):
-        receipt = _load(source, store, table, id_range, dates, progress, started)
+        receipt = _load(source, store, table, id_range, dates, progress, progress_seconds, started)
         if receipt is not None:
             return receipt
     raise LoadBlocked(
@@ -79,6 +81,7 @@ def _load(
     id_range: IdRange,
     dates: tuple[dt.date | None, ...] | None,
     progress: Progress | None,
+    progress_seconds: float,
     started: float,
 ) -> LoadReceipt | None:
     """None if the columns changed between the look at them and the snapshot: a column that was
@@ -102,7 +105,7 @@ def _load(
                 events = read_events(batch, schema, position, load_id, stream.taken_at)
                 writer.write(place(events, table.id_ranges, table.event_dates))
                 rows, size = rows + batch.num_rows, size + batch.nbytes
-                if progress and time.monotonic() - reported >= _PROGRESS_SECONDS:
+                if progress and time.monotonic() - reported >= progress_seconds:
                     reported = time.monotonic()
                     progress(rows, reported - started)
             taken_at = stream.taken_at

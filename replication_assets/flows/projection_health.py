@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
@@ -42,10 +42,13 @@ class ProjectionHealth:
     dead_letters: int = 0
     suspended: str | None = None
     error: str | None = None
+    reached: Position | None = None
+    """The checkpoint of the range that is furthest behind; None if one was never filled."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Range:
+    reached: Position | None
     filled: bool
     rows: int
     waiting: int
@@ -88,7 +91,14 @@ def read_projection(
         readings.note_last(name, now.timestamp(), applied),
         letters,
         suspended,
+        reached=_furthest_behind(ranges),
     )
+
+
+def _furthest_behind(ranges: Sequence[_Range]) -> Position | None:
+    reached = [each.reached for each in ranges]
+    known = [position for position in reached if position is not None]
+    return min(known) if known and len(known) == len(reached) else None
 
 
 def _freshness(table: TableHealth, since: dt.datetime | None, now: dt.datetime) -> float | None:
@@ -115,7 +125,7 @@ def _read_ranges(snapshot: LogSnapshot, target: ProjectionTarget, table: TableId
             found.append(_range(snapshot, id_range, baseline, checkpoint))
         elif checkpoint is not None:
             # Not to be brought forward before a load: the rows are those of before.
-            found.append(_Range(True, checkpoint.rows, 0, None))
+            found.append(_Range(checkpoint.position, True, checkpoint.rows, 0, None))
     return found
 
 
@@ -134,12 +144,13 @@ def _range(
     if checkpoint is not None and filled:
         end = max(snapshot.captured or baseline.oldest, baseline.oldest)
         if checkpoint.position >= end:
-            return _Range(True, rows, 0, None)
+            return _Range(checkpoint.position, True, rows, 0, None)
         waiting, since = _events_after(snapshot, id_range, checkpoint.position)
     else:
         # Sequence 0 is a load's own rows: from just before them.
         waiting, since = _events_after(snapshot, id_range, _before(baseline.oldest))
-    return _Range(filled, rows, waiting, since)
+    reached = checkpoint.position if checkpoint is not None else None
+    return _Range(reached, filled, rows, waiting, since)
 
 
 def _before(position: Position) -> Position:

@@ -44,6 +44,7 @@ MEMORY_MIB = 512
 """What a query may use before it spills to its temporary folder."""
 
 _BATCH_ROWS = 65_536
+_NUMERIC = frozenset({"decimal", "double", "float"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,12 @@ class Answer:
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(self.relation.columns)
+
+    @property
+    def numeric(self) -> frozenset[str]:
+        """Columns of numbers."""
+        kinds = zip(self.relation.columns, self.relation.types, strict=True)
+        return frozenset(name for name, kind in kinds if "int" in kind.id or kind.id in _NUMERIC)
 
     def reader(self) -> pa.RecordBatchReader:
         """Typed Arrow batches."""

@@ -1,0 +1,38 @@
+"""The list of commands, in the order in which help shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from replication_assets.cli.capture import capture
+from replication_assets.cli.check import check
+from replication_assets.cli.lifecycle import compact, recover, setup, teardown
+from replication_assets.cli.load import load
+from replication_assets.cli.project import project
+from replication_assets.cli.query import query
+from replication_assets.cli.sample import demo, dev
+from replication_assets.cli.status import status
+
+_COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
+    (demo, "demo"),
+    (dev, "dev"),
+    (check, "check --catalog shop:catalog"),
+    (setup, "setup shop"),
+    (load, "load shop.public.orders --parallel 4"),
+    (capture, "capture shop --continuous"),
+    (project, "project lake orders"),
+    (status, "status --watch 5"),
+    (query, 'query "SELECT status, count(*) FROM now.orders GROUP BY 1" --as-of 2026-06-01T00:00Z'),
+    (compact, "compact orders"),
+    (recover, "recover shop"),
+    (teardown, "teardown shop"),
+)
+"""Each with its example, without the name of the program."""
+
+
+def add_to(app: typer.Typer) -> None:
+    for function, example in _COMMANDS:
+        app.command(epilog=f"Example: replication-assets {example}")(function)

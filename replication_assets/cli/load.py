@@ -1,0 +1,124 @@
+"""`load`: id ranges of source tables in full into the event store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from replication_assets.cli.exits import Interrupted
+from replication_assets.cli.options import CatalogOption, TablesArgument, chosen_tables, open_replication
+from replication_assets.errors import CatalogError
+
+if TYPE_CHECKING:
+    from replication_assets.cli.output import Work
+    from replication_assets.cli.parallel import StopAsked
+    from replication_assets.core.id_ranges import IdRange
+    from replication_assets.flows.load import LoadReceipt
+    from replication_assets.flows.prepare import ReplicatedTable
+    from replication_assets.replication import Replication
+
+
+def load(
+    tables: TablesArgument = None,
+    id_ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="KEY", help="This id range, as r000012, of one table. Repeatable."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All id ranges, those that are loaded already too.")
+    ] = False,
+    parallel: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Ranges read at the same time; by default the source's own limit."),
+    ] = None,
+    catalog: CatalogOption = "",
+) -> None:
+    """Load id ranges that lack a load. Run it again after an interruption: it goes on.
+
+    Each range is read in a snapshot of its own, beside running writers and captures. A load is a new
+    generation: loading a range again never edits what is stored.
+    """
+    from replication_assets.cli.output import say, seconds, working
+    from replication_assets.cli.parallel import in_parallel
+
+    replication = open_replication(catalog)
+    jobs = list(_jobs(replication, tables, tuple(id_ranges or ()), everything))
+    if not jobs:
+        say("Nothing to load: every id range has a load. To load them again: --all")
+        return
+    limit = parallel or max(
+        replication.catalog.source(table.id.source).max_parallel_loads for table, _ in jobs
+    )
+    receipts: list[LoadReceipt] = []
+    with working() as work:
+        work.begin("loading", len(jobs), "id ranges")
+        try:
+            for receipt in in_parallel(
+                [_Job(replication, table, id_range, work) for table, id_range in jobs], limit
+            ):
+                receipts.append(receipt)
+        except KeyboardInterrupt:
+            kept = f"{len(receipts)} of {len(jobs)} id ranges are loaded and kept, of the others nothing is."
+            raise Interrupted(f"{kept} Run it again to go on.") from None
+    rows, took = sum(receipt.rows for receipt in receipts), work.seconds
+    say(f"{rows:,} rows of {len(jobs)} id ranges in {seconds(took)}, {rows / took:,.0f} rows/s", "bold")
+
+
+def _jobs(
+    replication: Replication, names: list[str] | None, keys: tuple[str, ...], everything: bool
+) -> Iterator[tuple[ReplicatedTable, IdRange]]:
+    from replication_assets.cli.opening import opened
+    from replication_assets.flows.coverage import coverage
+
+    chosen = chosen_tables(replication, names)
+    if keys and len(chosen) != 1:
+        raise CatalogError(["--range is of one table. Fix: name the table"], where="command line")
+    store = replication.store()
+    for name in dict.fromkeys(table.id.source for table in chosen):
+        source = replication.source(name)
+        for table in opened(source, store, [each for each in chosen if each.id.source == name]):
+            found = coverage(source, store, table)
+            known = tuple(id_range.key for id_range in found.known)
+            unknown = sorted(set(keys) - set(known))
+            if unknown:
+                problem = f"{table.id} has no id range {', '.join(unknown)}. Fix: {known[0]} to {known[-1]}"
+                raise CatalogError([problem], where="command line")
+            for id_range in found.to_load(known if everything else keys or None):
+                yield table, id_range
+
+
+class _Job:
+    """One id range to be loaded, in a thread of its own."""
+
+    def __init__(
+        self, replication: Replication, table: ReplicatedTable, id_range: IdRange, work: Work
+    ) -> None:
+        self._replication = replication
+        self._table = table
+        self._id_range = id_range
+        self._work = work
+
+    def __call__(self, stopped: StopAsked) -> LoadReceipt:
+        from replication_assets.flows.load import load_range
+
+        name = f"{self._table.id} {self._id_range.key}"
+
+        def progress(rows: int, _: float) -> None:
+            stopped.check()
+            self._work.rows(name, rows)
+
+        source = self._replication.source(self._table.id.source)
+        receipt = load_range(
+            source,
+            self._replication.store(),
+            self._table,
+            self._id_range,
+            progress=progress,
+            progress_seconds=0.2,
+        )
+        self._work.rows(name, receipt.rows)
+        rate = receipt.rows / max(receipt.seconds, 0.001)
+        self._work.done(f"{name}: {receipt.rows:,} rows in {receipt.seconds:.1f} s, {rate:,.0f} rows/s")
+        return receipt

@@ -1,0 +1,129 @@
+"""Options and arguments that commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from replication_assets.errors import CatalogError
+
+if TYPE_CHECKING:
+    from replication_assets.declarations import Projection, Table
+    from replication_assets.replication import Replication
+
+CATALOG_VARIABLE = "REPLICATION_ASSETS_CATALOG"
+"""As in `catalog_loading`, which is too slow to import for a page of help."""
+
+CatalogOption = Annotated[
+    str,
+    typer.Option(
+        "--catalog",
+        envvar=CATALOG_VARIABLE,
+        metavar="MODULE:ATTRIBUTE",
+        help="The Catalog to work with, or a function that returns it. Modules of this folder are found.",
+        show_default=False,
+    ),
+]
+TablesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TABLE]...", help="Tables, as shop.public.orders or orders; all unless named."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
+
+
+def open_replication(catalog: str) -> Replication:
+    """What the catalog declares.
+
+    Raises:
+        CatalogError: no catalog is named, it cannot be loaded, or it is wrong.
+    """
+    from replication_assets.catalog_loading import load_catalog
+    from replication_assets.replication import Replication
+
+    if not catalog:
+        problem = (
+            "no catalog is named. Fix: --catalog package.module:attribute, or set it as "
+            f"{CATALOG_VARIABLE}; to try the sample system that `replication-assets dev` runs, "
+            "replication_assets.demo.catalog:sample_catalog"
+        )
+        raise CatalogError([problem], where="command line")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return Replication(load_catalog(catalog).validate())
+
+
+def chosen_tables(replication: Replication, names: Sequence[str] | None) -> tuple[Table, ...]:
+    """Tables by their full or own names, in the order of the catalog; all where none is named.
+
+    Raises:
+        CatalogError: a name fits no table, or several.
+    """
+    tables = replication.catalog.tables
+    if not names:
+        return tuple(tables)
+    wanted = {_table_named(tables, name).id for name in names}
+    return tuple(table for table in tables if table.id in wanted)
+
+
+def _table_named(tables: Sequence[Table], name: str) -> Table:
+    found = [table for table in tables if name in (str(table.id), table.id.name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        problem = f"{name!r} is the name of {len(found)} tables. Fix: {' or '.join(str(t.id) for t in found)}"
+    else:
+        problem = f"table {name!r} is not in the catalog. Fix: {_near(name, [str(t.id) for t in tables])}"
+    raise CatalogError([problem], where="command line")
+
+
+def chosen_source(replication: Replication, name: str) -> str:
+    """Raises CatalogError if no source is called so."""
+    return _one_of("source", name, [source.name for source in replication.catalog.sources])
+
+
+def chosen_projections(
+    replication: Replication, projection: str | None, tables: Sequence[str] | None
+) -> list[tuple[Projection, Table]]:
+    """Projections with their tables: all, or those of one, or some tables of it.
+
+    Raises:
+        CatalogError: a name fits nothing.
+    """
+    catalog = replication.catalog
+    if projection is not None:
+        _one_of("projection", projection, [each.name for each in catalog.projections])
+    wanted = {table.id for table in chosen_tables(replication, tables)}
+    found = [
+        (each, table)
+        for each in catalog.projections
+        if projection in (None, each.name)
+        for table in catalog.projected(each)
+        if table.id in wanted
+    ]
+    if not found:
+        named = f"projection {projection}" if projection else "any projection"
+        problem = (
+            f"{', '.join(tables or ['no table'])}: not in {named}. Fix: add it to the projection's tables"
+        )
+        raise CatalogError([problem], where="command line")
+    return found
+
+
+def _one_of(kind: str, name: str, known: Sequence[str]) -> str:
+    if name not in known:
+        problem = f"{kind} {name!r} is not in the catalog. Fix: {_near(name, known)}"
+        raise CatalogError([problem], where="command line")
+    return name
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"use one of {', '.join(sorted(known)[:8])}" if known else "declare it"

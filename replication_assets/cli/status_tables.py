@@ -1,0 +1,100 @@
+"""The tables that `status` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from replication_assets.cli.output import Heading, count, seconds, size
+from replication_assets.cli.status import health_errors
+from replication_assets.flows.status import Status
+
+Printed = tuple[list[Heading], list[list[str]]]
+
+
+def _headings(*names: str) -> list[Heading]:
+    """A name that ends in `#` heads a column of figures."""
+    return [Heading(name.rstrip("#"), name.endswith("#")) for name in names]
+
+
+def sources(found: Status) -> Printed:
+    rows = []
+    for source in found.health.sources:
+        state = "unreachable" if source.error else "not set up" if not source.set_up else ""
+        status = source.status
+        if status is None:
+            rows.append([source.name, state, "", "", "", "", ""])
+            continue
+        headroom = "no limit" if status.headroom_bytes is None else size(status.headroom_bytes)
+        if source.headroom_hours is not None:
+            headroom += f" ({source.headroom_hours:.1f} h)"
+        rows.append(
+            [
+                source.name,
+                state or status.state,
+                "yes" if status.active else "no",
+                size(status.lag_bytes),
+                seconds(source.lag_seconds),
+                size(status.retained_bytes),
+                headroom if status.confirmed is not None else "",
+            ]
+        )
+    return _headings("source", "slot", "captured now", "lag#", "lag time#", "log kept#", "headroom#"), rows
+
+
+def tables(found: Status) -> Printed:
+    rows = []
+    for table in found.health.tables:
+        covered = found.coverage.get(table.table)
+        if not table.exists:
+            loaded = "not set up"
+        elif covered is not None:
+            loaded = f"{covered.loaded} of {len(covered.known)}"
+        else:
+            loaded = f"{len(table.ranges) - len(table.waiting) - len(table.stale)} of ?"
+        events = count(table.load_rows + table.changes) if table.exists else ""
+        position = "" if table.captured is None else str(table.captured.commit)
+        rows.append([str(table.table), loaded, events, seconds(table.lag_seconds), position])
+    return _headings("table", "ranges loaded#", "events#", "lag#", "captured position#"), rows
+
+
+def projections(found: Status) -> Printed:
+    rows = []
+    for each in found.health.projections:
+        reached = "" if each.reached is None else str(each.reached.commit)
+        state = "suspended" if each.suspended is not None else ""
+        rows.append(
+            [
+                each.projection,
+                str(each.table),
+                f"{each.filled} of {each.ranges}",
+                count(each.rows),
+                count(each.waiting),
+                seconds(each.freshness_seconds),
+                reached,
+                f"{each.dead_letters:,} {state}".strip(),
+            ]
+        )
+    return (
+        _headings(
+            "projection", "table", "ranges#", "rows#", "waiting#", "lag#", "checkpoint#", "dead letters#"
+        ),
+        rows,
+    )
+
+
+def errors(found: Status) -> Iterator[str]:
+    """What could not be read, and what has to be loaded, each once."""
+    health = found.health
+    yield from health_errors(health)
+    for table in health.tables:
+        if table.stale:
+            yield (
+                f"{table.table}: {len(table.stale)} id ranges must be loaded again: {table.stale_reason}. "
+                f"Fix: replication-assets load {table.table}"
+            )
+    for each in health.projections:
+        if each.suspended is not None:
+            yield (
+                f"{each.projection} {each.table} is suspended: {each.suspended}. "
+                f"Fix: replication-assets dead-letters show {each.projection} {each.table}"
+            )
