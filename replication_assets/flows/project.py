@@ -11,14 +11,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from replication_assets.core.baseline import Baseline, baseline_of
-from replication_assets.core.changes import range_changes
+from replication_assets.core.changes import Past, range_changes
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.core.sql import Spill, engine
 from replication_assets.errors import CommitConflict
-from replication_assets.flows.read import fold_range
-from replication_assets.ports import LogSnapshot, ProjectionTarget, RangeCheckpoint
+from replication_assets.flows.read import fold_range, history_reader
+from replication_assets.flows.refusals import Attempt, Handling
+from replication_assets.ports import (
+    LogSnapshot,
+    ProjectionTarget,
+    RangeCheckpoint,
+    Refuse,
+    TargetNeeds,
+    refuse_loudly,
+)
 
 MOST_CHANGES = 250_000
 """Beyond this many events a range is folded anew: streamed, where changes are held in memory."""
@@ -36,6 +44,24 @@ class ProjectReceipt:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One range to bring up to `end`."""
+
+    snapshot: LogSnapshot
+    table: TableId
+    target: ProjectionTarget
+    id_range: IdRange
+    baseline: Baseline
+    end: Position
+    spill: Spill
+    attempt: Attempt | None
+
+    @property
+    def refuse(self) -> Refuse:
+        return self.attempt if self.attempt is not None else refuse_loudly
+
+
 def project_range(
     snapshot: LogSnapshot,
     table: TableId,
@@ -44,19 +70,29 @@ def project_range(
     *,
     rebuild: bool = False,
     spill: Spill = Spill(),
+    handling: Handling | None = None,
 ) -> ProjectReceipt:
     """Bring one range of the target up to the snapshot; with `rebuild`, from nothing.
+
+    `handling` says what becomes of rows that the target refuses; without it the first one
+    ends the run.
 
     Raises:
         NotLoaded, NeedsReload: the range's rows cannot be known from the store.
         CommitConflict: another projection of the same range came first, and not as far as this
             snapshot reaches, or a rebuild was asked for.
+        TableSuspended: rows were refused before, and nobody resumed the table yet.
+        TargetError: a row is refused, and the policy is to stop.
     """
     started = time.monotonic()
+    if handling is not None:
+        handling.require_running()
     baseline = baseline_of(snapshot.controls(), id_range, where=str(table))
     end = _reached(snapshot, baseline)
+    attempt = handling.attempt(id_range.key) if handling is not None else None
+    work = _Work(snapshot, table, target, id_range, baseline, end, spill, attempt)
     try:
-        return _bring_up(snapshot, table, target, id_range, baseline, end, rebuild, spill, started)
+        return _bring_up(work, rebuild, started)
     except CommitConflict:
         # A range that a capture keeps current inline is moved several times a second: whoever
         # did so from a snapshot as new as ours did our work.
@@ -66,26 +102,20 @@ def project_range(
         return _receipt(id_range, "unchanged", have, 0, started)
 
 
-def _bring_up(
-    snapshot: LogSnapshot,
-    table: TableId,
-    target: ProjectionTarget,
-    id_range: IdRange,
-    baseline: Baseline,
-    end: Position,
-    rebuild: bool,
-    spill: Spill,
-    started: float,
-) -> ProjectReceipt:
+def _bring_up(work: _Work, rebuild: bool, started: float) -> ProjectReceipt:
+    target, id_range, baseline = work.target, work.id_range, work.baseline
     have = None if rebuild else target.checkpoint(id_range.key)
     if have is not None and have.baseline == baseline.fingerprint:
-        if have.position >= end:
+        if have.position >= work.end:
             return _receipt(id_range, "unchanged", have, 0, started)
-        applied = _apply(snapshot, table, target, id_range, baseline, have.position, end, spill)
+        applied = _apply(work, have.position)
         if applied is not None:
             return _receipt(id_range, "applied", applied[0], applied[1], started)
-    rows = fold_range(snapshot, table, id_range, baseline=baseline, spill=spill)
-    done = target.replace(id_range.key, snapshot.schema, rows, baseline.fingerprint, end)
+    rows = fold_range(work.snapshot, work.table, id_range, baseline=baseline, spill=work.spill)
+    schema = work.snapshot.schema
+    done = target.replace(id_range.key, schema, rows, baseline.fingerprint, work.end, refuse=work.refuse)
+    if work.attempt is not None:
+        work.attempt.replaced(done.position)
     return _receipt(id_range, "replaced", done, done.rows, started)
 
 
@@ -95,31 +125,32 @@ def _reached(snapshot: LogSnapshot, baseline: Baseline) -> Position:
     return max(snapshot.captured, loaded) if snapshot.captured is not None else loaded
 
 
-def _apply(
-    snapshot: LogSnapshot,
-    table: TableId,
-    target: ProjectionTarget,
-    id_range: IdRange,
-    baseline: Baseline,
-    start: Position,
-    end: Position,
-    spill: Spill,
-) -> tuple[RangeCheckpoint, int] | None:
-    with engine(spill) as connection:
+def _apply(work: _Work, start: Position) -> tuple[RangeCheckpoint, int] | None:
+    snapshot, key, schema = work.snapshot, work.id_range.key, work.snapshot.schema
+    with engine(work.spill) as connection:
         changes = range_changes(
             connection,
-            snapshot.events(id_range.key, after=start),
-            snapshot.schema,
-            baseline,
+            snapshot.events(key, after=start),
+            schema,
+            work.baseline,
             start=start,
-            end=end,
+            end=work.end,
             most=MOST_CHANGES,
-            where=f"{table} range {id_range.key}",
+            where=f"{work.table} range {key}",
+            past=_past(snapshot, key, work.target.needs),
         )
     if changes is None:
         return None
-    done = target.apply(id_range.key, snapshot.schema, changes, baseline.fingerprint, end)
+    done = work.target.apply(key, schema, changes, work.baseline.fingerprint, work.end, refuse=work.refuse)
+    if work.attempt is not None:
+        work.attempt.applied(schema, changes)
     return done, changes.upserts.num_rows + changes.deletes.num_rows
+
+
+def _past(snapshot: LogSnapshot, id_range: str, needs: TargetNeeds) -> Past | None:
+    if not needs.whole_rows and not needs.former_rows:
+        return None
+    return Past(snapshot.events(id_range), history_reader(snapshot), needs.whole_rows, needs.former_rows)
 
 
 def _receipt(
