@@ -19,8 +19,8 @@ from typing import TypeAlias, cast
 
 from replication_assets.core.items.numbers import NUMBER_BYTES, NotStorable, canonical_number
 
-MAX_DEPTH = 32
-"""Maps and lists inside each other that an item can have.
+MAX_DEPTH = 31
+"""Maps and lists inside each other that an item can have: a scalar within is the 32nd level.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 
 Node: TypeAlias = "str | NumberText | bool | list[Node] | dict[str, Node] | None"

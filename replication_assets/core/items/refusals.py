@@ -16,7 +16,7 @@ REASONS: Mapping[str, str] = {
     "malformed-json": "not JSON, or JSON with NaN, infinity or half a surrogate pair",
     "duplicate-name": "a JSON object names a member twice",
     "empty-name": "a JSON object has a member without a name",
-    "too-deep": "more than 32 maps and lists inside each other",
+    "too-deep": "more than 32 levels of values inside each other",
     "malformed-xml": "not one well-formed XML element",
     "xml-entities": "a document type declaration, which could define entities",
     "malformed-array": "neither an array of PostgreSQL nor of JSON",
