@@ -70,7 +70,10 @@ def code_of(error: BaseException, *, debug: bool) -> int:
 def _paragraph(error: ReplicationError) -> str:
     if isinstance(error, CatalogError) and len(error.problems) == 1:
         return f"{error.where}: {error.problems[0]}"
-    return str(error)
+    what = f"{error.where}: {error.what}" if error.where else error.what
+    if not error.fix:
+        return what
+    return f"{what}{'' if what.endswith(('.', '!', '?')) else '.'} Fix: {error.fix}"
 
 
 def _say(text: str) -> None:

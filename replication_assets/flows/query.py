@@ -253,6 +253,6 @@ def query_errors(known: Mapping[Name, Open] | None = None) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         lines = str(error).splitlines()
-        schemas = sorted({schema for schema, _ in known or ()})
-        fix = f"tables are in the schemas {', '.join(schemas)}" if schemas else "mend the query"
-        raise QueryError(lines[0], where="query", fix=fix) from error
+        schemas = ", ".join(sorted({schema for schema, _ in known or ()}))
+        fix = f"tables are in the schemas {schemas}; `replication-assets query` lists them"
+        raise QueryError(lines[0], where="query", fix=fix if schemas else "mend the query") from error
