@@ -96,8 +96,13 @@ def digests_by(
 
 def row_checksum(columns: pa.Schema, names: Iterable[str]) -> str:
     """SQL for the checksum of a row whose comparable columns have these names."""
-    fields = ", '|', ".join(canonical(field.type, name) for field, name in zip(columns, names, strict=True))
-    return f"('0x' || substr(md5(concat({fields})), 1, 16))::UBIGINT"
+    return f"('0x' || substr(md5({row_text(columns, names)}), 1, 16))::UBIGINT"
+
+
+def row_text(columns: pa.Schema, names: Iterable[str]) -> str:
+    """SQL for the canonical text of a row."""
+    fields = [canonical(field.type, name) for field, name in zip(columns, names, strict=True)]
+    return f"""concat({", '|', ".join(fields)})"""
 
 
 def canonical(kind: pa.DataType, name: str) -> str:
