@@ -90,7 +90,15 @@ def read_health(adapters: Adapters, readings: Readings, now: dt.datetime | None 
     sources = tuple(_source(adapters, store, config, readings, at) for config in catalog.sources)
     lags = {source.name: source.lag_seconds for source in sources}
     tables = tuple(
-        read_table_health(store, table, lags.get(table.id.source), _sla(catalog, table), readings, at)
+        read_table_health(
+            store,
+            table,
+            partial(adapters.source, table.id.source),
+            lags.get(table.id.source),
+            _sla(catalog, table),
+            readings,
+            at,
+        )
         for table in catalog.tables
     )
     by_id = {table.table: table for table in tables}

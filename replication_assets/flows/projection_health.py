@@ -108,8 +108,6 @@ def _freshness(table: TableHealth, since: dt.datetime | None, now: dt.datetime) 
 
 
 def _dead_letters(store: EventStore, projection: str, table: TableId) -> tuple[int, str | None]:
-    if not hasattr(store, "dead_letters"):
-        return 0, None
     letters = store.dead_letters(projection, table)
     suspension = letters.suspended()
     return letters.count(), suspension.reason if suspension is not None else None

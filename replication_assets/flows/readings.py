@@ -27,10 +27,13 @@ class Readings:
     """Series of readings by name, oldest first."""
 
     series: dict[str, list[Reading]] = field(default_factory=dict)
+    captured: dict[str, bool] = field(default_factory=dict)
+    """By table: whether it has a change stream, which its source was asked once."""
 
     @classmethod
-    def of(cls, series: Mapping[str, list[list[float]]]) -> Readings:
-        return cls({name: [(at, value) for at, value in kept] for name, kept in series.items()})
+    def of(cls, series: Mapping[str, list[list[float]]], captured: Mapping[str, bool]) -> Readings:
+        read = {name: [(at, value) for at, value in kept] for name, kept in series.items()}
+        return cls(read, dict(captured))
 
     def note(self, name: str, at: float, value: float) -> float | None:
         """Remember a reading. Returns the change per second since the one before; None without

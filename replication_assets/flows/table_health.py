@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from replication_assets.core.baseline import baseline_of
@@ -14,7 +15,7 @@ from replication_assets.declarations import Table
 from replication_assets.errors import NeedsReload, NotLoaded, ReplicationError
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.readings import Readings
-from replication_assets.ports import EventStore, LogSnapshot
+from replication_assets.ports import ChangeSource, EventStore, LogSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class TableHealth:
 def read_table_health(
     store: EventStore,
     table: Table,
+    source: Callable[[], ChangeSource],
     source_lag: float | None,
     sla: float,
     readings: Readings,
@@ -54,6 +56,8 @@ def read_table_health(
         if not log.exists():
             return TableHealth(table.id, sla_seconds=sla)
         snapshot = log.snapshot()
+        if source_lag is not None and not _is_captured(source, snapshot, table.id, readings):
+            source_lag = None
         return _read(snapshot, snapshot.controls(), table.id, source_lag, sla, readings, now)
     except ReplicationError as error:
         return TableHealth(table.id, exists=True, sla_seconds=sla, error=str(error))
@@ -77,7 +81,7 @@ def _read(
         table,
         True,
         snapshot.captured,
-        source_lag if snapshot.captured is not None else None,
+        source_lag,
         sla,
         tuple(id_range.key for id_range in ranges),
         waiting,
@@ -89,6 +93,17 @@ def _read(
         readings.note_last(f"changes/{table}", at, changes),
         tuple(each for each in controls.schema_changes if each.reload or each.added or each.dropped),
     )
+
+
+def _is_captured(
+    source: Callable[[], ChangeSource], snapshot: LogSnapshot, table: TableId, readings: Readings
+) -> bool:
+    """A table without changes so far is captured all the same; a view never is."""
+    if snapshot.captured is not None:
+        return True
+    if str(table) not in readings.captured:
+        readings.captured[str(table)] = source().is_captured(table)
+    return readings.captured[str(table)]
 
 
 def _unknown_ranges(

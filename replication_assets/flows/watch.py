@@ -41,7 +41,12 @@ class Memory:
             [a.kind, a.subject, a.what, a.grade, *map(_time_text, (a.since, a.told_at, a.absent_since))]
             for a in self.alarms.values()
         ]
-        parts = {"readings": self.readings.series, "alarms": alarms, "schema": self.schema_told}
+        parts = {
+            "readings": self.readings.series,
+            "captured": self.readings.captured,
+            "alarms": alarms,
+            "schema": self.schema_told,
+        }
         return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
@@ -53,7 +58,7 @@ class Memory:
                 Alarm(kind, subject, what, grade, _time(since), _time(told_at), absent and _time(absent))
                 for kind, subject, what, grade, since, told_at, absent in raw.get("alarms", [])
             ]
-            readings = Readings.of(raw.get("readings", {}))
+            readings = Readings.of(raw.get("readings", {}), raw.get("captured", {}))
         except (ValueError, TypeError, AttributeError):
             return cls()
         return cls(readings, {(a.kind, a.subject): a for a in alarms}, raw.get("schema", {}))
