@@ -19,6 +19,7 @@ from replication_assets.event_store.storage import (
     folder_of,
     ledger_folder,
 )
+from replication_assets.event_store.validation import StoredDigests, StoredFindings
 
 
 class DeltaEventStore:
@@ -88,3 +89,9 @@ class DeltaEventStore:
     def dead_letters(self, projection: str, table: TableId) -> DeltaDeadLetters:
         where = f"dead letters of {table} in {projection}"
         return DeltaDeadLetters(self._storage.place(dead_letters_folder(projection, table), where))
+
+    def known_digests(self, table: TableId) -> StoredDigests:
+        return StoredDigests(self._storage.place(f"_digests/{folder_of(table)}", f"digests of {table}"))
+
+    def finding_lists(self, table: TableId) -> StoredFindings:
+        return StoredFindings(self._storage.place(f"_findings/{folder_of(table)}", f"findings in {table}"))

@@ -42,6 +42,7 @@ from replication_assets.ports.target import (
     refuse_loudly,
     view_schema,
 )
+from replication_assets.ports.validation import FindingLists, KnownDigest, KnownDigests
 
 __all__ = [
     "DELETED",
@@ -57,8 +58,11 @@ __all__ = [
     "DeadLetters",
     "EventLog",
     "EventStore",
+    "FindingLists",
     "HookCall",
     "KeyBounds",
+    "KnownDigest",
+    "KnownDigests",
     "Ledger",
     "LoadSlice",
     "LoadStream",

@@ -17,6 +17,7 @@ from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.ports.cutover import CutoverLog
 from replication_assets.ports.dead_letters import DeadLetters
 from replication_assets.ports.source import SourceIdentity
+from replication_assets.ports.validation import FindingLists, KnownDigests
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,4 +189,12 @@ class EventStore(Protocol):
 
     def cutover_log(self, name: str) -> CutoverLog:
         """What was done of a cutover; made when its first fact is recorded."""
+        ...
+
+    def known_digests(self, table: TableId) -> KnownDigests:
+        """Digests of the table that earlier validations computed."""
+        ...
+
+    def finding_lists(self, table: TableId) -> FindingLists:
+        """Where validations of the table list what they found."""
         ...

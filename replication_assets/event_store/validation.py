@@ -1,0 +1,96 @@
+"""What validations leave beside the events: digests that are worth keeping, lists of findings.
+
+Digests are small files of JSON, each with some of them; the newest file that has a name counts.
+Any file may be deleted at any time: what is not known is computed again. Findings are Parquet
+files that are never changed, and stay until somebody deletes them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from replication_assets.core.digests import Digest
+from replication_assets.event_store.storage import Place
+from replication_assets.ports.validation import KnownDigest
+
+MOST_FILES = 16
+"""Files of digests beyond which they are made one."""
+
+
+class StoredDigests:
+    """See `ports.validation.KnownDigests`."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def read(self) -> Mapping[str, KnownDigest]:
+        with self._place.errors():
+            return self._read(self._place.filesystem())[0]
+
+    def keep(self, digests: Mapping[str, KnownDigest]) -> None:
+        if not digests:
+            return
+        with self._place.errors():
+            files = self._place.filesystem()
+            known, paths = self._read(files)
+            crowded = len(paths) >= MOST_FILES
+            self._write(files, {**known, **digests} if crowded else digests)
+            for path in paths if crowded else ():
+                _delete(files, path)
+
+    def _read(self, files: pafs.FileSystem) -> tuple[dict[str, KnownDigest], list[str]]:
+        listed = files.get_file_info(pafs.FileSelector("", allow_not_found=True))
+        paths = sorted(info.path for info in listed if info.is_file and info.path.endswith(".json"))
+        found: dict[str, KnownDigest] = {}
+        for path in paths:
+            try:
+                with files.open_input_stream(path) as file:
+                    lines = json.loads(file.read())
+                found.update({name: KnownDigest(of, Digest(*at)) for name, (of, at) in lines.items()})
+            except (FileNotFoundError, ValueError, TypeError):
+                # Made one with others meanwhile, or torn by a loss of power.
+                continue
+        return found, paths
+
+    def _write(self, files: pafs.FileSystem, digests: Mapping[str, KnownDigest]) -> None:
+        lines = {name: (each.of, (each.digest.rows, each.digest.checksum)) for name, each in digests.items()}
+        path = f"{time.time_ns():020}-{uuid.uuid4().hex}.json"
+        _make_folder(self._place)
+        with files.open_output_stream(path) as file:
+            file.write(json.dumps(lines).encode())
+
+
+class StoredFindings:
+    """See `ports.validation.FindingLists`."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def write(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> str:
+        path = f"{name}.parquet"
+        with self._place.errors():
+            _make_folder(self._place)
+            files = self._place.filesystem()
+            with pq.ParquetWriter(path, schema, filesystem=files, compression="zstd") as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+        return f"{self._place.uri}/{path}"
+
+
+def _make_folder(place: Place) -> None:
+    if place.local is not None:
+        place.local.mkdir(parents=True, exist_ok=True)
+
+
+def _delete(files: pafs.FileSystem, path: str) -> None:
+    try:
+        files.delete_file(path)
+    except FileNotFoundError:
+        return
