@@ -37,6 +37,7 @@ from replication_assets.declarations import (
     Watch,
     WebhookHook,
 )
+from replication_assets.declarations.base import SECRET_FIELDS
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
 
@@ -112,7 +113,7 @@ def _form(declared: Declaration) -> Iterator[str]:
 
 
 def _give_by_reference(declared: object, field: str, option: str) -> str:
-    if not option and field != "password":
+    if not option and field not in SECRET_FIELDS:
         return " holds a password. Fix: write it without one, and give the password by reference"
     variable = re.sub(r"\W", "_", option or f"{getattr(declared, 'name', '')}_{field}").upper()
     return f" is a literal credential (dropped). Fix: a reference, as EnvVar({variable!r})"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD", re.IGNORECASE)
-_SECRET_FIELDS = frozenset({"password", "access_key_id", "secret_access_key"})
+SECRET_FIELDS = frozenset({"password", "access_key_id", "secret_access_key"})
 _SECRET_TEXT = re.compile(r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=", re.IGNORECASE)
 """A URL with a password in it, or a connection string."""
 
@@ -30,7 +30,7 @@ class Declaration:
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
-            safe = _safe(getattr(self, each.name), secret=each.name in _SECRET_FIELDS)
+            safe = _safe(getattr(self, each.name), secret=each.name in SECRET_FIELDS)
             object.__setattr__(self, each.name, safe)
 
 
