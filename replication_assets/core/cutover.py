@@ -61,9 +61,13 @@ class TableCount:
     rows: int | None
 
 
+Stage: TypeAlias = Literal["dry run", "cutover", "watch"]
+"""A dry run waits for nothing and changes nothing; a watch comes after the switch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """GO or NO-GO, with everything that it rests on. `dry_run`: nothing was waited for."""
+    """GO or NO-GO, with everything that it rests on."""
 
     cutover: str
     projection: str
@@ -74,7 +78,7 @@ class Report:
     """Statements that keep applications from writing. Shown, never executed."""
     started_at: dt.datetime
     ended_at: dt.datetime
-    dry_run: bool = False
+    stage: Stage = "cutover"
 
     @property
     def verdict(self) -> Verdict:

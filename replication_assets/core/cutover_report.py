@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from replication_assets.core.cutover import Gate, Report
+from replication_assets.core.cutover import Gate, Report, SourceWindow
+from replication_assets.core.positions import Position
 
 
 def markdown(report: Report) -> str:
@@ -48,7 +49,7 @@ def body(report: Report) -> str:
         "cutover": report.cutover,
         "projection": report.projection,
         "verdict": report.verdict,
-        "dry_run": report.dry_run,
+        "stage": report.stage,
         "started_at": report.started_at.isoformat(),
         "ended_at": report.ended_at.isoformat(),
         "gates": [
@@ -71,9 +72,18 @@ def body(report: Report) -> str:
     return json.dumps(parts)
 
 
+def windows_of(told: str) -> tuple[SourceWindow, ...]:
+    """The positions that a report of `body` rests on."""
+    positions = json.loads(told).get("positions", {})
+    return tuple(
+        SourceWindow(source, Position.parse(each["first"]), Position.parse(each["last"]))
+        for source, each in positions.items()
+    )
+
+
 def _title(report: Report) -> str:
-    kind = "dry run of cutover" if report.dry_run else "cutover"
-    return f"{kind} {report.cutover} to {report.projection}"
+    kinds = {"dry run": "dry run of cutover", "cutover": "cutover", "watch": "watch of cutover"}
+    return f"{kinds[report.stage]} {report.cutover} to {report.projection}"
 
 
 def _summary(report: Report) -> str:

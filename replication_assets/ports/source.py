@@ -245,8 +245,11 @@ class ChangeSource(Protocol):
         reads need no scan of the whole table, or could not be helped (views)."""
         ...
 
-    def teardown(self) -> None:
-        """Remove everything that `setup` made. Idempotent, leaves nothing behind."""
+    def teardown(self, *, force: bool = False) -> None:
+        """Remove everything that `setup` made. Idempotent, leaves nothing behind.
+
+        Raises SlotBusy if a capture reads the stream; with `force` it is ended first.
+        """
         ...
 
     def remains(self) -> tuple[str, ...]:
