@@ -134,7 +134,8 @@ class ProjectionTarget(Protocol):
         `identity`, further ones to be compared, and the position columns last.
 
         Values have one spelling each, so that equal rows are equal byte for byte. Rows that
-        the target refuses as a whole are left out.
+        the target refuses as a whole are left out. There is a batch for each that is given, also
+        for one without rows.
         """
         ...
 
