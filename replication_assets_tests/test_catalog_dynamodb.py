@@ -72,6 +72,7 @@ def test_a_sound_projection_is_accepted_whole() -> None:
     assert problems(full, load_capacity=capacity) == ()
     assert problems(orders(oversize=Split(), columns="document", nulls="null")) == ()
     assert problems(orders(), lines()) == ()
+    assert problems(orders(sort_key=ItemKey("sk", "profile"))) == ()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_a_sound_projection_is_accepted_whole() -> None:
         (orders(into=7), "into is of type int"),
         (orders(partition_key="id"), "partition_key is of type str"),
         (orders(partition_key=ItemKey("", "${id}")), "key name '' is empty or too long"),
-        (orders(partition_key=ItemKey("pk", "order")), "the template names no column"),
+        (orders(partition_key=ItemKey("pk", "order")), "the key names no column"),
         (orders(partition_key=ItemKey("pk", "order#${id")), "the template has a ${"),
         (orders(partition_key=ItemKey("pk", "agg#agg#${id}")), "the template starts with 'agg#' twice"),
         (orders(partition_key=ItemKey("pk", "${a}${b}")), "two columns stand side by side"),

@@ -30,6 +30,8 @@ def spec_problems(items: Items) -> Iterator[str]:
     for key in items.keys:
         yield from _name_problems("key", key.name, limit=255)
         yield from _template_problems(f"key {key.name!r}", key.template, is_key=True)
+    if not any("${" in key.template.replace("$${", "") for key in items.keys):
+        yield "the key names no column: all rows would be one item. Fix: a ${column} in its template"
     for attribute in items.attributes:
         yield from _name_problems("attribute", attribute.name, limit=65_535)
         yield from _attribute_problems(attribute, f"attribute {attribute.name!r}", depth=0)
@@ -62,8 +64,6 @@ def _template_problems(label: str, text: str, *, is_key: bool) -> Iterator[str]:
     if template.repeated_prefix() is not None:
         prefix = template.repeated_prefix()
         yield f"{label}: the template starts with {prefix!r} twice. Fix: write it once"
-    if is_key and not template.columns:
-        yield f"{label}: the template names no column: all rows would be one item. Fix: add a ${{column}}"
     if is_key and template.touching_columns():
         yield (
             f"{label}: two columns stand side by side: 1 and 23 would be the key of 12 and 3. "
