@@ -19,15 +19,13 @@ from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.capture import ACTIVE, capture_job_name, run_age
 from replication_assets.defs.lifecycle import setup_job_name
 from replication_assets.errors import CatalogError, ReplicationError, SlotLost
+from replication_assets.flows.health import lag_seconds
 from replication_assets.flows.prepare import ReplicatedTable, open_table
-from replication_assets.ports import CaptureMark, ChangeSource, EventStore, SourceStatus
+from replication_assets.ports import ChangeSource, EventStore, SourceStatus
 from replication_assets.replication import Replication
 
 REPORT_SECONDS = 30.0
 """How often a moving source's figures are put on its assets."""
-
-CATCH_UP_BYTES = 16 * 2**20
-"""A backlog that a running capture reads in less than a second."""
 
 CONTINUOUS_LIFETIME_SECONDS = 3600.0
 """Age at which a continuous capture gets a successor: a fresh process, with current code."""
@@ -135,21 +133,6 @@ def _watched_column(table: ReplicatedTable) -> str | None:
     except CatalogError:
         return None
     return leading.name
-
-
-def lag_seconds(status: SourceStatus, mark: CaptureMark | None, now: dt.datetime) -> float | None:
-    """How far capture is behind the source in time; None before the first capture.
-
-    A log moves without commits of ours too. So a short backlog counts from when capture last
-    recorded that it was through, and only a long one from its last commit.
-    """
-    if mark is None:
-        return None
-    if not status.lag_bytes:
-        return 0.0
-    long = status.lag_bytes > CATCH_UP_BYTES and mark.committed_at is not None
-    since = mark.committed_at if long and mark.committed_at is not None else mark.recorded_at
-    return (now - since).total_seconds()
 
 
 def _set_up(context: dg.SensorEvaluationContext, source: str) -> dg.SensorResult | dg.SkipReason:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import dagster as dg
 import pytest
 
 from replication_assets.defs.naming import CAPTURE_TAG
-from replication_assets.defs.sensors import lag_seconds, wanted_capture
-from replication_assets.ports import CaptureMark, SourceIdentity, SourceStatus
+from replication_assets.defs.sensors import wanted_capture
 from replication_assets_tests.defs.conftest import Graph
 from replication_assets_tests.defs.test_event_store_assets import EVENTS, THIS_MONTH, cell
 
@@ -86,20 +83,6 @@ def test_a_lost_slot_fails_the_tick_with_its_remedy(ready: Graph) -> None:
 )
 def test_captures_are_kept_at_one_and_overlap_only_to_hand_over(mode, moved, ages, wanted) -> None:
     assert wanted_capture(mode, moved, ages, lifetime=3600.0) is wanted
-
-
-@pytest.mark.parametrize(
-    ("lag_bytes", "expected"),
-    [(0, 0.0), (100, 5.0), (10**9, 60.0)],
-    ids=["nothing to read", "a little to read", "much to read"],
-)
-def test_lag_is_told_from_commits_only_where_there_is_a_backlog(lag_bytes: int, expected: float) -> None:
-    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    mark = CaptureMark(
-        1, 10, SourceIdentity("s", 1), now - dt.timedelta(seconds=60), now - dt.timedelta(seconds=5)
-    )
-    status = SourceStatus(20, 10, lag_bytes, 0, None, True, "reserved", now)
-    assert lag_seconds(status, mark, now) == expected
 
 
 def test_a_key_that_no_range_could_be_cut_on_does_not_fail_the_tick(ready: Graph) -> None:
