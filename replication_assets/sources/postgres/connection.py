@@ -15,10 +15,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import adbc_driver_manager
-import adbc_driver_postgresql.dbapi
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -34,6 +33,9 @@ from replication_assets.errors import (
 )
 from replication_assets.secret_references import Secret, SecretReference, resolve
 from replication_assets.sources.postgres.diagnosis import diagnose
+
+if TYPE_CHECKING:
+    import adbc_driver_postgresql.dbapi
 
 CANONICAL_SETTINGS = (
     ("DateStyle", "ISO,YMD"),
@@ -153,6 +155,10 @@ def connect_replication(connection: PostgresConnection) -> PGconn:
 
 def connect_adbc(connection: PostgresConnection) -> adbc_driver_postgresql.dbapi.Connection:
     """A session that streams query results as Arrow. The first statement opens a transaction."""
+    # Brings pandas and polars along where they are installed: most of the time that a program
+    # which only looks at a source would take to start.
+    import adbc_driver_postgresql.dbapi
+
     with source_errors(connection.where):
         return adbc_driver_postgresql.dbapi.connect(connection.conninfo())
 
