@@ -51,7 +51,7 @@ def recover(source: SourceArgument, yes: YesOption = False, catalog: CatalogOpti
 
     replication = open_replication(catalog)
     tables = replication.catalog.tables_of(chosen_source(replication, source))
-    _agreed(yes, f"Replace the slot of {source}? Every id range must then be loaded again")
+    agreed(yes, f"Replace the slot of {source}? Every id range must then be loaded again")
     position = begin_anew(replication.source(source), replication.store(), tables)
     say(f"{source}: epoch {position.epoch} starts at {position}. Next: replication-assets load", "bold")
 
@@ -65,7 +65,7 @@ def teardown(source: SourceArgument, yes: YesOption = False, catalog: CatalogOpt
 
     replication = open_replication(catalog)
     adapter = replication.source(chosen_source(replication, source))
-    _agreed(yes, f"Drop the slot and the publications of {source}? Changes from here on are not captured")
+    agreed(yes, f"Drop the slot and the publications of {source}? Changes from here on are not captured")
     adapter.teardown()
     say(f"{source}: slot and publications are gone; the event store stays", "bold")
 
@@ -95,7 +95,7 @@ def compact(tables: TablesArgument = None, catalog: CatalogOption = "") -> None:
     say(f"{changed} of {len(chosen)} tables were tidied", "bold")
 
 
-def _agreed(yes: bool, question: str) -> None:
+def agreed(yes: bool, question: str) -> None:
     """Ask a person; a script says --yes."""
     import sys
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,7 +78,7 @@ def _table_named(tables: Sequence[Table], name: str) -> Table:
     if found:
         problem = f"{name!r} is the name of {len(found)} tables. Fix: {' or '.join(str(t.id) for t in found)}"
     else:
-        problem = f"table {name!r} is not in the catalog. Fix: {_near(name, [str(t.id) for t in tables])}"
+        problem = f"table {name!r} is not in the catalog. Fix: {_near(name, tables_by_name(tables))}"
     raise CatalogError([problem], where="command line")
 
 
@@ -122,8 +122,16 @@ def _one_of(kind: str, name: str, known: Sequence[str]) -> str:
     return name
 
 
-def _near(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"use one of {', '.join(sorted(known)[:8])}" if known else "declare it"
+def tables_by_name(tables: Sequence[Table]) -> dict[str, str]:
+    """Full names by every name that a table goes by."""
+    return {name: str(table.id) for table in tables for name in (str(table.id), table.id.name)}
+
+
+def _near(name: str, known: Sequence[str] | Mapping[str, str]) -> str:
+    """Advice by names that are alike; a mapping says what each is to be called in it."""
+    close = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    told = list(dict.fromkeys(known[each] if isinstance(known, Mapping) else each for each in close))
+    if told:
+        return f"did you mean {' or '.join(told)}?"
+    every = sorted(set(known.values() if isinstance(known, Mapping) else known))
+    return f"use one of {', '.join(every[:8])}" if every else "declare it"

@@ -61,16 +61,18 @@ def _project(
     from replication_assets.errors import NotLoaded
     from replication_assets.flows.project import project_range
     from replication_assets.flows.read import ranges_of
+    from replication_assets.flows.refusals import handling_of
 
     log = replication.store().log(table.id)
     if not log.exists():
         total.waiting.append(str(table.id))
         return
     snapshot, target = log.snapshot(), replication.target(projection, table.id)
+    handling = handling_of(replication.store(), projection, table.id)
     for id_range in ranges_of(snapshot):
         name = f"{projection.name} {table.id} {id_range.key}"
         try:
-            receipt = project_range(snapshot, table.id, target, id_range, rebuild=rebuild)
+            receipt = project_range(snapshot, table.id, target, id_range, rebuild=rebuild, handling=handling)
         except NotLoaded:
             total.waiting.append(f"{table.id} {id_range.key}")
             continue

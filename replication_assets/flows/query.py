@@ -113,6 +113,13 @@ class Answer:
                 yield from batch.column(0).to_pylist()
 
 
+def json_lines_of(rows: pa.Table) -> Iterator[str]:
+    """The rows of an Arrow table as JSON, as `Answer.json_lines` writes them."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield from Answer(connection.from_arrow(rows)).json_lines()
+
+
 def _as_text(name: str, kind: str) -> str:
     if kind == "blob":
         return f"lower(hex({quoted(name)}))"
