@@ -1,0 +1,129 @@
+"""Owns one DynamoDB table as a projection uses it: reached, made when missing, and described.
+
+Nothing is opened before it is asked for, and what is open is shared by the whole process: a
+client of boto3 costs a quarter of a second. Refused: a table with another key than declared.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from typing import Any
+
+from replication_assets.core.items.spec import Items
+from replication_assets.errors import TargetUnavailable
+from replication_assets.targets.dynamodb.oversize import StoredObject
+from replication_assets.targets.dynamodb.reads import TableReader
+from replication_assets.targets.dynamodb.tables import (
+    KeyAttribute,
+    KeyType,
+    TableDescription,
+    TableSpec,
+    describe,
+    ensure,
+    service_errors,
+)
+from replication_assets.targets.dynamodb.throttle import Pace
+from replication_assets.targets.dynamodb.wire import Wire, WireSettings
+
+EXPIRY = "_expires"
+"""Time-to-live attribute of tables for which neither the declaration nor the table names one."""
+
+_KINDS: dict[str, KeyType] = {"string": "S", "number": "N", "binary": "B"}
+_UPLOADS = 8
+
+
+@lru_cache(maxsize=32)
+def _shared_wire(settings: WireSettings, process: int) -> Wire:  # noqa: ARG001 - sockets are not inherited
+    return Wire.open(settings)
+
+
+class DataTable:
+    """The table that a declaration of items names. One per target."""
+
+    def __init__(
+        self,
+        settings: WireSettings,
+        items: Items,
+        *,
+        expiry: str | None = None,
+        s3_endpoint_url: str | None = None,
+    ) -> None:
+        """`expiry` is the time-to-live attribute that any declaration for this table names."""
+        self._settings = settings
+        self._s3_endpoint_url = s3_endpoint_url
+        self._declared_expiry = expiry or (items.ttl.name if items.ttl is not None else None)
+        self.name = items.into
+        self.key_names = tuple(key.name for key in items.keys)
+        self._key = tuple(KeyAttribute(key.name, _KINDS[key.type]) for key in items.keys)
+
+    @property
+    def where(self) -> str:
+        return f"DynamoDB table {self.name}"
+
+    @property
+    def wire(self) -> Wire:
+        return _shared_wire(self._settings, os.getpid())
+
+    @cached_property
+    def pace(self) -> Pace:
+        """Shared by all writes to the table: a throttled table is throttled for all of them."""
+        return self.wire.pace()
+
+    @property
+    def reader(self) -> TableReader:
+        return TableReader(self.wire, self.name)
+
+    @cached_property
+    def expiry(self) -> str:
+        """The time-to-live attribute. The table's own, if it has one and none is declared."""
+        if self._declared_expiry is not None:
+            return self._declared_expiry
+        with service_errors(self.where):
+            told = self.wire.client.describe_time_to_live(TableName=self.name)["TimeToLiveDescription"]
+        named: str = told.get("AttributeName", EXPIRY)
+        return named if told["TimeToLiveStatus"] in ("ENABLED", "ENABLING") else EXPIRY
+
+    def describe(self) -> TableDescription | None:
+        found = describe(self.wire.client, self.name)
+        return found if found is None or found.status == "ACTIVE" else self._unready(found)
+
+    def ensure(self) -> TableDescription:
+        """The table, made if it is missing, with time to live switched on."""
+        if describe(self.wire.client, self.name) is None:
+            ensure(self.wire.client, TableSpec(self.name, self._key))
+        return ensure(self.wire.client, TableSpec(self.name, self._key, ttl_attribute=self.expiry))
+
+    def is_empty(self) -> bool:
+        request = {"TableName": self.name, "Limit": 1, "ConsistentRead": True}
+        page = self.wire.call("Scan", request, where=self.where)
+        return not page["Items"] and "LastEvaluatedKey" not in page
+
+    def _unready(self, found: TableDescription) -> TableDescription:
+        if found.status in ("UPDATING",):
+            return found
+        raise TargetUnavailable(
+            f"the table is {found.status}", where=self.where, fix="wait until it is ACTIVE and run it again"
+        )
+
+    # --- S3 ---
+
+    @cached_property
+    def s3(self) -> Any:
+        """A client for the bucket of items that are too large."""
+        return self._settings.session().client("s3", endpoint_url=self._s3_endpoint_url)
+
+    def upload(self, objects: tuple[StoredObject, ...]) -> None:
+        """All of them are there when this returns. Written anew even where they are, so that
+        their age tells when they were last wanted."""
+        if not objects:
+            return
+        client = self.s3
+        with ThreadPoolExecutor(_UPLOADS) as uploads:
+            for done in [uploads.submit(self._upload, client, each) for each in objects]:
+                done.result()
+
+    def _upload(self, client: Any, stored: StoredObject) -> None:
+        with service_errors(f"S3 bucket {stored.bucket}"):
+            client.put_object(Bucket=stored.bucket, Key=stored.name, Body=stored.content)

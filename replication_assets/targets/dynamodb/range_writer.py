@@ -1,0 +1,174 @@
+"""Owns writing items and tombstones of one id range, and counting what that did to the range.
+
+Objects and parts go first, then the items, then what older versions of them leave behind: a
+crash in between leaves an item whole, and at most something for `vacuum`. Two ways to write:
+
+* `fill`: 25 items a request and no conditions, for a range of which nothing stands anywhere.
+* `put`: one item a request, on the condition that what stands there is older than a bound. A
+  repeated, late or concurrent write then changes nothing, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from replication_assets.core.items.registers import DELETED, ORIGIN, PARTS, POSITION
+from replication_assets.core.items.spec import Split
+from replication_assets.core.refusals import Refusal
+from replication_assets.targets.dynamodb.conditional_writes import (
+    Condition,
+    ConditionalRows,
+    ConditionalWriter,
+    Outcome,
+    Settled,
+    position_values,
+)
+from replication_assets.targets.dynamodb.conversion import NOT_TAKEN, Conversion, Prepared
+from replication_assets.targets.dynamodb.counts import Counts
+from replication_assets.targets.dynamodb.data_table import DataTable
+from replication_assets.targets.dynamodb.oversize import part_keys
+from replication_assets.targets.dynamodb.writes import Refusal as NotTaken
+from replication_assets.targets.dynamodb.writes import TableWriter
+
+# An item without a register is nobody's: the key belongs to the projection.
+OLDER = Condition("attribute_not_exists(#p) OR #p < :p", {"#p": POSITION})
+NOT_NEWER = Condition("attribute_not_exists(#p) OR #p <= :p", {"#p": POSITION})
+
+
+@dataclass(slots=True)
+class Effect:
+    """What some conditional writes did. `rows`: items of the range more than before. Where a write
+    found itself done already, by a run that was killed or is beside this one, `repeated` says
+    that `rows` is not to be relied on."""
+
+    rows: int = 0
+    repeated: bool = False
+    not_taken: list[tuple[int, str, str]] = field(default_factory=list)
+    left_over: list[str] = field(default_factory=list)
+
+
+class RangeWriter:
+    """Writes of one run to one range. `before_request` may raise, which ends them."""
+
+    def __init__(
+        self, table: DataTable, conversion: Conversion, before_request: Callable[[], None] | None = None
+    ) -> None:
+        self._table = table
+        self._conversion = conversion
+        options: dict[str, Any] = {"pace": table.pace, "before_request": before_request}
+        self._conditional = ConditionalWriter(table.wire, table.name, **options)
+        self._unconditional = TableWriter(table.wire, table.name, table.key_names, **options)
+        self.counts = Counts()
+
+    def fill(self, prepared: Prepared) -> tuple[Refusal, ...]:
+        """Write all items, whatever stands there. Returns rows that DynamoDB did not take."""
+        self._table.upload(prepared.objects)
+        not_taken: list[NotTaken] = []
+        bodies = prepared.writes["body"].chunks
+        if prepared.parts:
+            bodies = [pa.array([body for body, _ in prepared.parts], pa.large_string()), *bodies]
+        self.counts += self._unconditional.batch_put(bodies, not_taken.append)
+        rows = prepared.writes["row"].to_pylist()
+        first = len(prepared.parts)
+        return self._refusals(
+            prepared, [(rows[each.index - first], each.code, each.reason) for each in not_taken]
+        )
+
+    def put(
+        self,
+        prepared: Prepared,
+        writes: pa.Table,
+        bounds: pa.Array | pa.ChunkedArray,
+        condition: Condition,
+        *,
+        count: bool,
+    ) -> tuple[Effect, tuple[Refusal, ...]]:
+        """Write each item of `writes` (`bodies.WRITES`) where `condition` holds of its bound.
+        With `count`, the effect tells how many rows there are more."""
+        self._table.upload(prepared.objects)
+        if prepared.parts:
+            bodies, positions = (
+                pa.array(each, pa.large_string()) for each in zip(*prepared.parts, strict=True)
+            )
+            rows = ConditionalRows(bodies, position_values(positions))
+            self.counts += self._conditional.put([rows], NOT_NEWER, lambda _: None)
+        effect = Effect()
+        settle = _Settling(effect, writes, self._conversion.origin, self._table.key_names)
+        flat = _flat(bounds)
+        self.counts += self._conditional.put(
+            [ConditionalRows(_flat(writes["body"]), position_values(flat))],
+            condition,
+            settle,
+            return_old=count or self._may_have_parts,
+        )
+        if effect.left_over:
+            self.counts += self._unconditional.batch_delete(
+                [pa.array(effect.left_over, pa.large_string())], lambda _: None
+            )
+        return effect, self._refusals(prepared, effect.not_taken)
+
+    @property
+    def _may_have_parts(self) -> bool:
+        return isinstance(self._conversion.fitting.items.oversize, Split)
+
+    def _refusals(self, prepared: Prepared, not_taken: Sequence[tuple[int, str, str]]) -> tuple[Refusal, ...]:
+        return self._conversion.refusals(
+            prepared.rows, [(row, NOT_TAKEN, f"{code}: {reason}") for row, code, reason in not_taken]
+        )
+
+
+class _Settling:
+    """Takes the outcome of each write, told in any order."""
+
+    def __init__(self, effect: Effect, writes: pa.Table, origin: str, key_names: tuple[str, ...]) -> None:
+        self._effect = effect
+        self._rows = writes["row"].to_pylist()
+        self._registers = writes["register"]
+        self._origin = origin
+        self._key_names = key_names
+
+    def __call__(self, settled: Settled) -> None:
+        row = self._rows[settled.index]
+        if settled.outcome is Outcome.REFUSED:
+            # A tombstone has nothing but a key that was taken before.
+            if row is not None:
+                self._effect.not_taken.append((row, settled.code, settled.reason))
+            return
+        old = settled.old
+        if settled.outcome is Outcome.STALE:
+            self._effect.repeated |= old is not None and self._is_own(old, settled.index, row)
+            return
+        self._effect.rows += row is not None
+        if old is None:
+            return
+        if settled.uncertain and old.get(POSITION) == {"S": self._registers[settled.index].as_py()}:
+            self._effect.repeated = True
+        self._effect.rows -= self._is_live(old)
+        if PARTS in old and old[POSITION] != {"S": self._registers[settled.index].as_py()}:
+            keys = part_keys(old, self._key_names)
+            self._effect.left_over += [orjson.dumps(key).decode() for key in keys]
+
+    def _is_live(self, item: dict[str, Any]) -> bool:
+        return DELETED not in item and item.get(ORIGIN) == {"S": self._origin}
+
+    def _is_own(self, old: dict[str, Any], index: int, row: int | None) -> bool:
+        """Whether the write was stale because it, or what makes it needless, is done already. A row
+        that another range took over is no row of this range any more, whoever wrote first."""
+        if old.get(POSITION) == {"S": self._registers[index].as_py()}:
+            return True
+        return row is None and old.get(ORIGIN) != {"S": self._origin}
+
+
+def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def at_least(registers: pa.ChunkedArray, bound: str) -> pa.ChunkedArray:
+    """Each register, or `bound` where that is greater."""
+    return pc.if_else(pc.less(registers, bound), pa.scalar(bound, pa.large_string()), registers)

@@ -1,0 +1,323 @@
+"""`DynamoDbTarget`: the rows of one source table, kept as items of a DynamoDB table.
+
+Owns the order of things: items are written on the condition that what stands there is older,
+in any order and as often as wanted, and the checkpoint follows when all of them are
+acknowledged. Refused: to bring a range forward whose checkpoint speaks of another table, of
+another declaration, or of items that are gone; such a range is filled anew.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
+
+import pyarrow as pa
+
+from replication_assets.core.arriving import after, require_changes, require_columns
+from replication_assets.core.changes import RangeChanges
+from replication_assets.core.events import UNCHANGED
+from replication_assets.core.fold import row_schema
+from replication_assets.core.items.mapping import ItemMapping
+from replication_assets.core.items.spec import Items
+from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.errors import TargetError
+from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, TargetView, refuse_loudly
+from replication_assets.targets.dynamodb import repair, upkeep
+from replication_assets.targets.dynamodb.bodies import origin
+from replication_assets.targets.dynamodb.canaries import all_gone, survivors
+from replication_assets.targets.dynamodb.contents import count_rows
+from replication_assets.targets.dynamodb.control import Canary, ControlTable, RangeRecord
+from replication_assets.targets.dynamodb.conversion import Conversion, together
+from replication_assets.targets.dynamodb.counts import Counts
+from replication_assets.targets.dynamodb.data_table import DataTable
+from replication_assets.targets.dynamodb.filling import Fill
+from replication_assets.targets.dynamodb.image import IDENTITY, image_of, keys_of
+from replication_assets.targets.dynamodb.lease import filling
+from replication_assets.targets.dynamodb.oversize import Fitting
+from replication_assets.targets.dynamodb.range_writer import OLDER, RangeWriter
+from replication_assets.targets.dynamodb.settings import DynamoDbSettings, fingerprint
+from replication_assets.targets.dynamodb.view import DynamoDbView
+
+_log = logging.getLogger(__name__)
+
+
+class DynamoDbTarget:
+    """A `ProjectionTarget` on the table that `items.into` names.
+
+    Any number of processes may write to any ranges at any time. Of two that bring the same range
+    forward one records the checkpoint and the other raises CommitConflict; the items are right
+    either way. Of two that fill the same range the second raises CommitConflict at once, or takes
+    over when the first is dead.
+    """
+
+    def __init__(
+        self,
+        settings: DynamoDbSettings,
+        items: Items,
+        table: TableId,
+        *,
+        expiry: str | None = None,
+        shared: bool = False,
+    ) -> None:
+        """`expiry`: the time-to-live attribute that any declaration for the DynamoDB table names.
+        `shared`: items of other declarations stand in it too."""
+        self._settings = settings
+        self._items = items
+        self._table = table
+        self._shared = shared
+        self._fingerprint = fingerprint(items)
+        self._data = DataTable(settings.wire, items, expiry=expiry, s3_endpoint_url=settings.s3_endpoint_url)
+        self._follows_key = False
+        self.counts = Counts()
+        """What all replaces and applies of this target cost so far."""
+
+    def __repr__(self) -> str:
+        return f"DynamoDbTarget({self._table} in {self._data.name!r})"
+
+    @cached_property
+    def _control(self) -> ControlTable:
+        return ControlTable(self._data.wire.client, self._settings.control_table, self._settings.projection)
+
+    # --- the port: writing ---
+
+    @property
+    def needs(self) -> TargetNeeds:
+        """Former rows are needed unless keys of items are made of the table's key alone. Which
+        columns that are is known from the checkpoint that was read last; before any was read they
+        are asked for, which costs reading the history of the changed keys."""
+        return TargetNeeds(whole_rows=True, former_rows=not self._follows_key)
+
+    def checkpoint(self, id_range: str) -> RangeCheckpoint | None:
+        record = self._filled(id_range)
+        return None if record is None else record.checkpoint
+
+    def replace(
+        self,
+        id_range: str,
+        schema: TableSchema,
+        rows: Iterable[pa.RecordBatch],
+        baseline: int,
+        position: Position,
+        *,
+        refuse: Refuse = refuse_loudly,
+    ) -> RangeCheckpoint:
+        """As the port says. Readers see the rows change one by one.
+
+        A range of which the table holds nothing is written without conditions. Any other is
+        written row by row, and costs a scan of the whole table to find what must go.
+        """
+        mapping = ItemMapping(self._items, schema)
+        description = self._data.ensure()
+        with filling(
+            self._control, self._table, id_range, description.instance, seconds=self._settings.lease_seconds
+        ) as held:
+            known = self._is_known(description.instance)
+            anew = held.former is None or held.former.instance != description.instance
+            writer = RangeWriter(self._data, self._conversion(mapping, id_range), held.check)
+            fill = Fill(self._data, writer, self._conversion(mapping, id_range), position, refuse)
+            checked = self._checked(id_range, schema, rows)
+            if known and anew and mapping.covers_key:
+                written, canaries = fill.blank(checked)
+            else:
+                written, canaries = fill.over(checked, self._settings.spill)
+            self.counts += writer.counts
+            checkpoint = RangeCheckpoint(baseline, position, written)
+            held.check()
+            self._record(held.record, mapping, checkpoint, canaries)
+        return checkpoint
+
+    def apply(
+        self,
+        id_range: str,
+        schema: TableSchema,
+        changes: RangeChanges,
+        baseline: int,
+        position: Position,
+        *,
+        refuse: Refuse = refuse_loudly,
+    ) -> RangeCheckpoint:
+        """As the port says.
+
+        Raises:
+            TargetError: the range has no valid checkpoint of this baseline.
+            CommitConflict: somebody else moved the checkpoint meanwhile.
+        """
+        before, reached = self._require_checkpoint(id_range, baseline)
+        if position <= reached.position:
+            return reached
+        self._require_whole(id_range, schema, changes, position)
+        mapping = ItemMapping(self._items, schema)
+        conversion = self._conversion(mapping, id_range)
+        new = replace(
+            changes,
+            upserts=after(changes.upserts, reached.position),
+            deletes=after(changes.deletes, reached.position),
+        )
+        prepared = conversion.rows(new.upserts)
+        refuse(prepared.refusals)
+        graves = conversion.graves(new, prepared, position, self._where(id_range))
+        distinct = mapping.covers_key and mapping.follows_key
+        writes = together(prepared, graves, distinct=distinct)
+        writer = RangeWriter(self._data, conversion)
+        effect, not_taken = writer.put(prepared, writes, writes["register"], OLDER, count=True)
+        refuse(not_taken)
+        self.counts += writer.counts
+        rows = reached.rows + effect.rows
+        if effect.repeated:
+            rows = count_rows(self._data, conversion.origin)
+        checkpoint = RangeCheckpoint(baseline, position, rows)
+        self._record(before, mapping, checkpoint, survivors(before.canaries, writes, self._data.expiry))
+        return checkpoint
+
+    # --- the port: reading and mending ---
+
+    def identity(self, schema: TableSchema) -> tuple[str, ...]:  # noqa: ARG002
+        """The key of the item, as DynamoDB's JSON in one spelling."""
+        return (IDENTITY,)
+
+    def image(self, schema: TableSchema, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The items, in one spelling of DynamoDB's JSON and without the projection's own books."""
+        conversion = self._conversion(ItemMapping(self._items, schema), "", expiry="")
+        for batch in rows:
+            yield from image_of(conversion, batch)
+
+    def identities(self, schema: TableSchema, rows: pa.RecordBatch) -> pa.RecordBatch:
+        return keys_of(ItemMapping(self._items, schema), rows)
+
+    def view(self, schema: TableSchema) -> TargetView:
+        ItemMapping(self._items, schema)
+        return DynamoDbView(self._data, self._control, self._table, shared=self._shared)
+
+    def read(self) -> Iterator[pa.RecordBatch]:
+        """Items rather than the table's columns: `item_key`, `item`, position, `_id_range`."""
+        yield from DynamoDbView(self._data, self._control, self._table, shared=self._shared).read()
+
+    def repair(
+        self,
+        id_range: str,
+        schema: TableSchema,
+        rows: pa.Table,
+        gone: pa.Table,
+        checkpoint: RangeCheckpoint,
+        *,
+        refuse: Refuse = refuse_loudly,
+    ) -> None:
+        before, reached = self._require_checkpoint(id_range, checkpoint.baseline)
+        repair.require_unmoved(self._where(id_range), reached, checkpoint)
+        mapping = ItemMapping(self._items, schema)
+        conversion = self._conversion(mapping, id_range)
+        writer = RangeWriter(self._data, conversion)
+        mended = repair.mend(writer, conversion, rows, gone, reached.position, refuse)
+        self.counts += writer.counts
+        count = count_rows(self._data, conversion.origin) if mended.repeated else reached.rows + mended.rows
+        canaries = survivors(before.canaries, mended.writes, self._data.expiry)
+        self._record(before, mapping, replace(reached, rows=count), canaries)
+
+    def reset(self, schema: TableSchema) -> None:
+        """Delete every item that the projection wrote of the source table, and its checkpoints."""
+        ItemMapping(self._items, schema)
+        if self._data.describe() is not None:
+            upkeep.delete_items(self._data, self._table)
+        self._control.forget(self._table)
+
+    def vacuum(self, older_than: dt.timedelta) -> int:
+        """Delete tombstones, parts and objects that nothing has needed for so long."""
+        if self._data.describe() is None:
+            return 0
+        seconds = self._settings.tombstone_hours * 3600
+        return upkeep.vacuum(self._data, self._table, self._items, older_than, seconds)
+
+    # --- steps ---
+
+    def _where(self, id_range: str) -> str:
+        return f"{self._table} range {id_range} in {self._data.where}"
+
+    def _conversion(self, mapping: ItemMapping, id_range: str, *, expiry: str | None = None) -> Conversion:
+        fitting = Fitting(self._items, origin(self._table, id_range), self._table.folder)
+        attribute = self._data.expiry if expiry is None else expiry
+        return Conversion(mapping, fitting, attribute, self._settings.tombstone_hours * 3600)
+
+    def _filled(self, id_range: str) -> RangeRecord | None:
+        """The record of a range whose items are what its checkpoint speaks of."""
+        record = self._control.read(self._table, id_range)
+        if record is None or record.checkpoint is None:
+            return None
+        description = self._data.describe()
+        reason = None
+        if description is None or description.instance != record.instance:
+            reason = "the table was dropped, or made again"
+        elif record.mapping != self._fingerprint:
+            reason = "another declaration of its items is in force"
+        elif all_gone(self._data, record.canaries):
+            reason = "the table was emptied"
+        if reason is not None:
+            _log.warning("%s: %s since it was filled: it must be filled anew", self._where(id_range), reason)
+            return None
+        self._follows_key = record.follows_key
+        return record
+
+    def _require_checkpoint(self, id_range: str, baseline: int) -> tuple[RangeRecord, RangeCheckpoint]:
+        record = self._filled(id_range)
+        if record is None or record.checkpoint is None:
+            raise TargetError(
+                "the range was never filled, or was emptied or declared differently since",
+                where=self._where(id_range),
+                fix="replace the range",
+            )
+        if record.checkpoint.baseline != baseline:
+            raise TargetError(
+                "the rows of the range start from other loads than the changes do",
+                where=self._where(id_range),
+                fix="replace the range",
+            )
+        return record, record.checkpoint
+
+    def _require_whole(
+        self, id_range: str, schema: TableSchema, changes: RangeChanges, position: Position
+    ) -> None:
+        require_changes(self._where(id_range), schema, changes, position)
+        marks = changes.upserts[UNCHANGED]
+        if marks.null_count < len(marks):
+            raise TargetError(
+                f"{len(marks) - marks.null_count} rows lack values that the source did not send",
+                where=self._where(id_range),
+                fix="pass whole rows, as `needs` asks for",
+            )
+
+    def _checked(
+        self, id_range: str, schema: TableSchema, rows: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        wanted = row_schema(schema).names
+        for batch in rows:
+            require_columns(self._where(id_range), batch.schema.names, wanted)
+            yield batch
+
+    def _is_known(self, instance: str) -> bool:
+        """Whether the control table knows of all that this projection ever wrote to the table."""
+        if self._control.remembers(instance):
+            return True
+        if not self._data.is_empty():
+            return False
+        self._control.remember(instance)
+        return True
+
+    def _record(
+        self,
+        before: RangeRecord,
+        mapping: ItemMapping,
+        checkpoint: RangeCheckpoint,
+        canaries: tuple[Canary, ...],
+    ) -> None:
+        written = replace(
+            before,
+            state="filled",
+            mapping=self._fingerprint,
+            follows_key=mapping.follows_key,
+            checkpoint=checkpoint,
+            canaries=canaries,
+        )
+        self._control.write(written, expecting=before)
