@@ -9,6 +9,7 @@ import typer
 
 from replication_assets.cli.capture import capture
 from replication_assets.cli.check import check
+from replication_assets.cli.cutover import group as cutover_group
 from replication_assets.cli.lifecycle import compact, recover, setup, teardown
 from replication_assets.cli.load import load
 from replication_assets.cli.project import project
@@ -36,3 +37,4 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
 def add_to(app: typer.Typer) -> None:
     for function, example in _COMMANDS:
         app.command(epilog=f"Example: replication-assets {example}")(function)
+    app.add_typer(cutover_group(), name="cutover")

@@ -6,6 +6,7 @@ import dagster as dg
 
 from replication_assets.catalog import Catalog
 from replication_assets.defs.capture import capture_job
+from replication_assets.defs.cutover import cutover_jobs
 from replication_assets.defs.event_store_assets import event_store_asset
 from replication_assets.defs.lifecycle import lifecycle_jobs, setup_job_name, upkeep
 from replication_assets.defs.projection_assets import projection_asset
@@ -44,6 +45,7 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
         setup = next(job for job in lifecycle if job.name == setup_job_name(source.name))
         jobs += [capture, *lifecycle]
         sensors.append(offset_sensor(source, [capture, setup]))
+    jobs += cutover_jobs(catalog)
     tidy, schedule = upkeep(catalog)
     follow = dg.AutomationConditionSensorDefinition(
         name="projections_follow",

@@ -19,6 +19,7 @@ from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.capture import ACTIVE, capture_job_name, run_age
 from replication_assets.defs.lifecycle import setup_job_name
 from replication_assets.errors import CatalogError, ReplicationError, SlotLost
+from replication_assets.flows.cutover_retire import retired_by
 from replication_assets.flows.health import lag_seconds
 from replication_assets.flows.prepare import ReplicatedTable, open_table
 from replication_assets.ports import ChangeSource, EventStore, SourceStatus
@@ -87,6 +88,8 @@ def _tick(
         return _set_up(context, config.name)
     status = source.status()
     if status.state in ("missing", "lost"):
+        if (cutover := retired_by(replication, config.name)) is not None:
+            return dg.SkipReason(f"retired by cutover {cutover}: turn this sensor off")
         raise SlotLost(
             f"the replication slot is {status.state}",
             where=config.name,

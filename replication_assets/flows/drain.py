@@ -22,6 +22,7 @@ from replication_assets.flows.capture import FlushPolicy, capture
 from replication_assets.flows.handover import Handover
 from replication_assets.flows.project import project_range
 from replication_assets.flows.read import ranges_of
+from replication_assets.flows.refusals import handling_of
 from replication_assets.ports import CaptureMark, LogSnapshot, ProjectionTarget
 
 PAUSE_SECONDS = 0.2
@@ -108,11 +109,12 @@ def project_tables(handover: Handover, seconds: float) -> Mapping[str, str]:
 def _project_table(handover: Handover, table: TableId, deadline: float, behind: dict[str, str]) -> None:
     snapshot = handover.store.log(table).snapshot()
     target = handover.target(table)
+    handling = handling_of(handover.store, handover.projection, table)
     for id_range in ranges_of(snapshot):
         name = f"{table} {id_range.key}"
         while True:
             try:
-                project_range(snapshot, table, target, id_range)
+                project_range(snapshot, table, target, id_range, handling=handling)
             except CommitConflict:
                 # Another run moves the same range; what it leaves is looked at again.
                 if time.monotonic() < deadline:
