@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from replication_assets.catalog import Catalog, DeltaProjection, Projection
+from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import Channel, CloudWatch, Hook, MetricExport, PythonHook, Sns, Webhook
 from replication_assets.event_store import DeltaEventStore
@@ -25,6 +25,9 @@ from replication_assets.secret_references import SecretReference, resolve
 from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 from replication_assets.targets.delta import DeltaTarget
+from replication_assets.targets.dynamodb import DynamoDbSettings, DynamoDbTarget
+from replication_assets.targets.dynamodb.credentials import Credentials
+from replication_assets.targets.dynamodb.wire import WireSettings
 
 
 class Replication:
@@ -59,10 +62,24 @@ class Replication:
         return DeltaEventStore(config.root, _revealed(config.storage_options))
 
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget:
-        """Raises SecretError for a storage option that cannot be read."""
-        if not isinstance(projection, DeltaProjection):
-            raise NotImplementedError
-        return DeltaTarget(projection.root, table, _revealed(projection.storage_options))
+        """Raises SecretError for a credential that cannot be read."""
+        if isinstance(projection, DeltaProjection):
+            return DeltaTarget(projection.root, table, _revealed(projection.storage_options))
+        (items,) = (each for each in projection.items if each.table == str(table))
+        beside = [
+            each
+            for other in self.catalog.projections
+            if isinstance(other, DynamoDbProjection)
+            for each in other.items
+            if each.into == items.into
+        ]
+        return DynamoDbTarget(
+            _dynamodb_settings(projection),
+            items,
+            table,
+            expiry=next((each.ttl.name for each in beside if each.ttl is not None), None),
+            shared=len(beside) > 1,
+        )
 
     def notifier(self, channel: Channel) -> Notifier:
         """A channel of `Watch.notify`."""
@@ -90,6 +107,27 @@ class Replication:
     def hook(self, hook: Hook) -> SwitchHook:
         """What points readers elsewhere, ready to be called."""
         return FunctionHook(hook.function) if isinstance(hook, PythonHook) else HttpHook(hook.url)
+
+
+def _dynamodb_settings(projection: DynamoDbProjection) -> DynamoDbSettings:
+    capacity = projection.load_capacity
+    access, secret = projection.access_key_id, projection.secret_access_key
+    credentials = None
+    if access is not None and secret is not None:
+        credentials = Credentials(resolve(access).reveal(), resolve(secret).reveal())
+    return DynamoDbSettings(
+        projection.name,
+        WireSettings(
+            region=projection.region,
+            endpoint_url=projection.endpoint_url,
+            credentials=credentials,
+            connections=projection.connections,
+        ),
+        control_table=projection.control_table,
+        tombstone_hours=projection.tombstone_hours,
+        on_demand_loads=capacity is not None and capacity.mode == "on-demand",
+        warm_units=capacity.write_units if capacity is not None else None,
+    )
 
 
 def _revealed(options: Mapping[str, str | SecretReference]) -> dict[str, str]:
