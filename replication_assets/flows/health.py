@@ -26,8 +26,6 @@ from replication_assets.ports import CaptureMark, ChangeSource, EventStore, Proj
 CATCH_UP_BYTES = 16 * 2**20
 """A backlog that a running capture reads in less than a second."""
 
-_HOUR = 3600.0
-
 
 @dataclass(frozen=True, slots=True)
 class SourceHealth:
@@ -143,8 +141,8 @@ def _source(
     else:
         readings.note(f"retained/{name}", at, status.retained_bytes)
         growth = readings.growth(f"retained/{name}")
-    if growth is not None and status.headroom_bytes is not None:
-        hours = max(0.0, status.headroom_bytes / growth / _HOUR)
+        if status.headroom_bytes is not None:
+            hours = _hours(readings.runs_out(f"retained/{name}", status.headroom_bytes))
     lag = lag_seconds(status, mark, now, caught_up)
     return SourceHealth(name, mark is not None, status, lag, growth, hours)
 
@@ -179,6 +177,8 @@ def _disk(root: str, readings: Readings, now: dt.datetime) -> DiskHealth | None:
         folder = folder.parent
     usage = shutil.disk_usage(folder)
     readings.note("disk", now.timestamp(), usage.used)
-    growth = readings.growth("disk")
-    hours = usage.free / growth / _HOUR if growth else None
-    return DiskHealth(str(folder), usage.total, usage.free, hours)
+    return DiskHealth(str(folder), usage.total, usage.free, _hours(readings.runs_out("disk", usage.free)))
+
+
+def _hours(seconds: float | None) -> float | None:
+    return seconds / 3600 if seconds is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,8 +27,9 @@ from replication_assets.ports import EventStore, LogSnapshot, ProjectionTarget, 
 @dataclass(frozen=True, slots=True)
 class ProjectionHealth:
     """`freshness_seconds` is how far the rows are behind the source: since the oldest event that
-    `waiting` counts was committed, at least as far as the event store is. `filled` ranges hold
-    rows that their checkpoint speaks of; a range that is loaded but not filled waits whole."""
+    `waiting` counts was committed, at least as far as the event store is; None while some range
+    was never loaded. `filled` ranges hold rows that their checkpoint speaks of; a range that is
+    loaded but not filled waits whole."""
 
     projection: str
     table: TableId
@@ -48,11 +50,15 @@ class ProjectionHealth:
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    reached: Position | None
-    filled: bool
-    rows: int
-    waiting: int
-    since: dt.datetime | None
+    """`known` is false for one without load and without rows: nothing can be said of it."""
+
+    known: bool
+    stored: int
+    reached: Position | None = None
+    filled: bool = False
+    rows: int = 0
+    waiting: int = 0
+    since: dt.datetime | None = None
 
 
 def read_projection(
@@ -76,13 +82,14 @@ def read_projection(
         return ProjectionHealth(projection.name, table.table, sla, error=str(error))
     waiting = sum(each.waiting for each in ranges)
     since = min((each.since for each in ranges if each.since is not None), default=None)
-    applied = max(0, table.load_rows + table.changes - waiting)
+    applied = max(0, sum(each.stored for each in ranges if each.known) - waiting)
+    known = table.loaded and all(each.known for each in ranges)
     name = f"applied/{projection.name}/{table.table}"
     return ProjectionHealth(
         projection.name,
         table.table,
         sla,
-        _freshness(table, since, now),
+        _freshness(table, since, now) if known else None,
         waiting,
         since,
         len(ranges),
@@ -115,16 +122,19 @@ def _dead_letters(store: EventStore, projection: str, table: TableId) -> tuple[i
 
 def _read_ranges(snapshot: LogSnapshot, target: ProjectionTarget, table: TableId) -> list[_Range]:
     controls = snapshot.controls()
-    found = []
-    for id_range in ranges_of(snapshot):
-        baseline = _baseline(controls, id_range, table)
-        checkpoint = target.checkpoint(id_range.key)
-        if baseline is not None:
-            found.append(_range(snapshot, id_range, baseline, checkpoint))
-        elif checkpoint is not None:
-            # Not to be brought forward before a load: the rows are those of before.
-            found.append(_Range(checkpoint.position, True, checkpoint.rows, 0, None))
-    return found
+    stored: Counter[str] = Counter()
+    for cell in snapshot.counts():
+        stored[cell.id_range] += cell.rows
+    return [
+        _range(
+            snapshot,
+            id_range,
+            _baseline(controls, id_range, table),
+            target.checkpoint(id_range.key),
+            stored[id_range.key],
+        )
+        for id_range in ranges_of(snapshot)
+    ]
 
 
 def _baseline(controls: Controls, id_range: IdRange, table: TableId) -> Baseline | None:
@@ -135,23 +145,33 @@ def _baseline(controls: Controls, id_range: IdRange, table: TableId) -> Baseline
 
 
 def _range(
-    snapshot: LogSnapshot, id_range: IdRange, baseline: Baseline, checkpoint: RangeCheckpoint | None
+    snapshot: LogSnapshot,
+    id_range: IdRange,
+    baseline: Baseline | None,
+    checkpoint: RangeCheckpoint | None,
+    stored: int,
 ) -> _Range:
-    filled = checkpoint is not None and checkpoint.baseline == baseline.fingerprint
-    rows = checkpoint.rows if checkpoint is not None else 0
-    if checkpoint is not None and filled:
-        end = max(snapshot.captured or baseline.oldest, baseline.oldest)
-        if checkpoint.position >= end:
-            return _Range(checkpoint.position, True, rows, 0, None)
-        waiting, since = _events_after(snapshot, id_range, checkpoint.position)
-    else:
-        # Sequence 0 is a load's own rows: from just before them.
+    if checkpoint is None:
+        if baseline is None:
+            return _Range(False, stored)
         waiting, since = _events_after(snapshot, id_range, _before(baseline.oldest))
-    reached = checkpoint.position if checkpoint is not None else None
-    return _Range(reached, filled, rows, waiting, since)
+        return _Range(True, stored, None, False, 0, waiting, since)
+    # Without a baseline the rows are those of before, and what came since waits for a load.
+    filled = baseline is None or checkpoint.baseline == baseline.fingerprint
+    start = checkpoint.position if filled or baseline is None else _before(baseline.oldest)
+    if filled and baseline is not None and checkpoint.position >= _end(snapshot, baseline):
+        waiting, since = 0, None
+    else:
+        waiting, since = _events_after(snapshot, id_range, start)
+    return _Range(True, stored, checkpoint.position, filled, checkpoint.rows, waiting, since)
+
+
+def _end(snapshot: LogSnapshot, baseline: Baseline) -> Position:
+    return max(snapshot.captured or baseline.oldest, baseline.oldest)
 
 
 def _before(position: Position) -> Position:
+    """Just before the rows of a load, which carry sequence 0."""
     commit = max(0, position.commit - 1)
     return Position(position.epoch, commit).end_of_commit()
 

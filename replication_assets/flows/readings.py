@@ -18,6 +18,10 @@ SPARSE_SECONDS = 300.0
 LEAST_SPAN_SECONDS = 120.0
 """A growth over less time is the swing of a healthy system: a capture lets the log go in steps."""
 
+FURTHEST = 50
+"""A growth is carried on for so many times as long as it was seen: what two busy minutes grow says
+nothing of tomorrow, and half an hour of it does."""
+
 Reading = tuple[float, float]
 """Epoch seconds, and the figure."""
 
@@ -57,15 +61,26 @@ class Readings:
     def growth(self, name: str) -> float | None:
         """Change per second since the figure was last at its lowest. None if that is too short
         ago to tell, or if it does not grow."""
+        span, risen = self._risen(name)
+        return risen / span if span >= LEAST_SPAN_SECONDS and risen > 0 else None
+
+    def runs_out(self, name: str, left: float) -> float | None:
+        """Seconds until a figure that grows has grown by `left`; None if it does not, or if that
+        is further away than so short a growth can tell."""
+        growth = self.growth(name)
+        if growth is None:
+            return None
+        seconds = max(0.0, left) / growth
+        return seconds if seconds <= FURTHEST * self._risen(name)[0] else None
+
+    def _risen(self, name: str) -> tuple[float, float]:
+        """Seconds since the figure was last at its lowest, and how far it rose since."""
         kept = self.series.get(name, [])
         if not kept:
-            return None
+            return 0.0, 0.0
         lowest = min(value for _, value in kept)
         since = max(at for at, value in kept if value == lowest)
-        at, value = kept[-1]
-        if at - since < LEAST_SPAN_SECONDS or value <= lowest:
-            return None
-        return (value - lowest) / (at - since)
+        return kept[-1][0] - since, kept[-1][1] - lowest
 
     def last_at_or_below(self, name: str, value: float) -> float | None:
         """When a figure that rises was last read at or below `value`."""

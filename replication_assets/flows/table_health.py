@@ -21,11 +21,13 @@ from replication_assets.ports import ChangeSource, EventStore, LogSnapshot
 @dataclass(frozen=True, slots=True)
 class TableHealth:
     """`lag_seconds` is from the source's commit to the store, None for a table that is not
-    captured. Of the `ranges` that hold events, `waiting` have no load and `stale` need a new
-    one. `load_rows` and `changes` count all events of the newest chapter."""
+    captured. `loaded`: some load or TRUNCATE tells what rows there were. Of the `ranges` that
+    hold events, `waiting` have no load and `stale` need a new one. `load_rows` and `changes`
+    count all events of the newest chapter."""
 
     table: TableId
     exists: bool = False
+    loaded: bool = False
     captured: Position | None = None
     lag_seconds: float | None = None
     sla_seconds: float = 0.0
@@ -80,6 +82,7 @@ def _read(
     return TableHealth(
         table,
         True,
+        bool(controls.loads or controls.truncates),
         snapshot.captured,
         source_lag,
         sla,

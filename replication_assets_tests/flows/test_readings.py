@@ -46,6 +46,16 @@ def test_a_growth_too_short_to_tell_is_not_told() -> None:
     assert Readings().growth("x") is None
 
 
+def test_a_growth_is_carried_on_for_fifty_times_as_long_as_it_was_seen() -> None:
+    minutes = read([(0, 0), (60, 60), (120, 120)])
+    assert minutes.runs_out("x", 5000) == 5000
+    assert minutes.runs_out("x", 7000) is None
+    assert minutes.runs_out("x", -1) == 0
+    half_an_hour = read([(60 * n, 60 * n) for n in range(31)])
+    assert half_an_hour.runs_out("x", 24 * 3600) == 24 * 3600
+    assert Readings().runs_out("x", 1) is None
+
+
 def test_growth_goes_on_through_a_restart_and_a_pause() -> None:
     before = read([(0, 0), (30, 30), (60, 60)])
     after = Readings.of(json.loads(json.dumps(before.series)), {})

@@ -169,6 +169,8 @@ def test_a_change_that_needs_a_new_load_stands_until_it_is_loaded(system: System
     seen = look(system.replication, memory)
     assert told(seen) == [("schema-change", "started", "app.public.t")]
     assert seen.health.table(T).stale == ("r000000", "r000001", "r000002")
+    lake = next(each for each in seen.health.of_projection("lake") if each.table == T)
+    assert (lake.filled, lake.rows, lake.waiting) == (3, 120, 1)
     system.load_all()
     look(system.replication, memory, now=later(10))
     assert told(look(system.replication, memory, now=later(200))) == [
@@ -184,6 +186,36 @@ def test_a_slot_that_is_gone_is_told(system: System) -> None:
     assert told(seen) == [("slot", "started", SOURCE)]
     assert "missing" in seen.notifications[0].what
     assert "load every id range again" in seen.notifications[0].fix
+
+
+def test_of_a_projection_that_was_never_loaded_no_freshness_is_claimed(
+    database: FreshDatabase, tmp_path: Path
+) -> None:
+    system = system_of(database, tmp_path, [Table("app.public.t")])
+    system.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    system.prepare()
+    readings = Readings()
+    for _ in range(2):
+        (lake,) = read_health(system.replication, readings).projections
+        assert (lake.freshness_seconds, lake.waiting, lake.filled) == (None, 0, 0)
+        system.execute("INSERT INTO t SELECT 1 + count(*) FROM t")
+        system.capture()
+    (lake,) = read_health(system.replication, readings).projections
+    assert lake.freshness_seconds is None
+    assert lake.rows_per_second == 0
+    system.load_all()
+    (lake,) = read_health(system.replication, readings).projections
+    assert lake.waiting >= 2
+    assert lake.freshness_seconds is not None
+
+
+def test_an_empty_table_that_was_loaded_is_fresh(database: FreshDatabase, tmp_path: Path) -> None:
+    system = system_of(database, tmp_path, [Table("app.public.t")])
+    system.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    system.prepare()
+    system.load_range(system.table("t"), system.table("t").id_ranges.at(0).open_above())
+    (lake,) = read_health(system.replication, Readings()).projections
+    assert lake.freshness_seconds is not None
 
 
 def test_a_view_is_never_late(database: FreshDatabase, tmp_path: Path) -> None:
