@@ -7,6 +7,7 @@ import dagster as dg
 from replication_assets.catalog import Catalog
 from replication_assets.defs.capture import capture_job
 from replication_assets.defs.cutover import cutover_jobs
+from replication_assets.defs.dead_letters import dead_letters_assets
 from replication_assets.defs.event_store_assets import event_store_asset
 from replication_assets.defs.lifecycle import lifecycle_jobs, setup_job_name, upkeep
 from replication_assets.defs.projection_assets import projection_asset
@@ -56,7 +57,13 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
     stored = [event_store_asset(table) for table in tables]
     sensors += watch_sensors(catalog, [*jobs, tidy], [each.key for each in (*stored, *projected)])
     return dg.Definitions(
-        assets=[*source_assets(tables), *watch_assets(catalog), *stored, *projected],
+        assets=[
+            *source_assets(tables),
+            *watch_assets(catalog),
+            *stored,
+            *projected,
+            *dead_letters_assets(catalog),
+        ],
         asset_checks=watch_checks(catalog),
         jobs=[*jobs, tidy],
         sensors=[*sensors, follow],

@@ -11,11 +11,13 @@ from replication_assets.core.baseline import is_covered
 from replication_assets.core.events import ALL_RANGES
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.defs import metadata, naming, partitions
-from replication_assets.errors import ReplicationError
+from replication_assets.defs.dead_letters import report_open
+from replication_assets.errors import ReplicationError, TableSuspended
 from replication_assets.flows.capture import FlushReceipt
 from replication_assets.flows.prepare import ReplicatedTable
 from replication_assets.flows.project import ProjectReceipt, project_range
 from replication_assets.flows.read import ranges_of
+from replication_assets.flows.refusals import Handling, handling_of
 from replication_assets.ports import CellCount, EventStore
 from replication_assets.replication import Replication
 
@@ -95,13 +97,15 @@ class InlineFollower:
     """Brings projections that follow inline forward at every flush, range by touched range.
 
     A projection that fails is left to its own run, which automation asks for because nothing
-    is reported here: it fails there, in view, and capture goes on.
+    is reported here: it fails there, in view, and capture goes on. A suspended table is let be.
     """
 
     context: dg.OpExecutionContext
     replication: Replication
     done: dict[tuple[dg.AssetKey, str], tuple[ProjectReceipt, TableSchema]] = field(default_factory=dict)
     controls: dict[TableId, int] = field(default_factory=dict)
+    handlings: dict[dg.AssetKey, tuple[Projection, TableId, Handling | None]] = field(default_factory=dict)
+    """Kept from flush to flush: each remembers what it has read of the dead letters."""
 
     def follow(self, receipt: FlushReceipt) -> None:
         for projection in self.replication.catalog.projections:
@@ -112,24 +116,31 @@ class InlineFollower:
                         self._project(projection, table.id, touched)
 
     def _project(self, projection: Projection, table: TableId, touched: set[str]) -> None:
-        snapshot = self.replication.store().log(table).snapshot()
-        target = self.replication.target(projection, table)
+        store = self.replication.store()
+        snapshot, target = store.log(table).snapshot(), self.replication.target(projection, table)
         # A control event speaks of every range: a load that ended meanwhile is one.
         loads = len(snapshot.controls().loads)
         everything = ALL_RANGES in touched or loads != self.controls.get(table)
         self.controls[table] = loads
         asset = naming.projection_key(projection.name, table)
+        if asset not in self.handlings:
+            self.handlings[asset] = (projection, table, handling_of(store, projection, table))
+        handling = self.handlings[asset][2]
         for id_range in ranges_of(snapshot):
             if everything or id_range.key in touched:
                 try:
-                    receipt = project_range(snapshot, table, target, id_range)
+                    receipt = project_range(snapshot, table, target, id_range, handling=handling)
                     self.done[(asset, id_range.key)] = (receipt, snapshot.schema)
+                except TableSuspended:
+                    return
                 except ReplicationError as error:
                     self.done.pop((asset, id_range.key), None)
                     self.context.log.warning(f"left to a run of its own: {error}")
 
     def report(self) -> None:
-        """One materialization per projected range since the last report."""
+        """One materialization per projected range since the last report, and dead letters."""
+        for projection, table, handling in self.handlings.values():
+            report_open(self.context.instance, projection, table, handling)
         for (asset, id_range), done in self.done.items():
             facts = metadata.projected(*done)
             self.context.log_event(dg.AssetMaterialization(asset, partition=id_range, metadata=facts))

@@ -12,6 +12,7 @@ import dagster as dg
 from replication_assets.core.schema import TableId
 
 EVENT_STORE = "event_store"
+DEAD_LETTERS = "dead_letters"
 
 
 def plain(name: str) -> str:
@@ -37,6 +38,10 @@ def event_store_key(table: TableId) -> dg.AssetKey:
 
 def projection_key(projection: str, table: TableId) -> dg.AssetKey:
     return dg.AssetKey([plain(projection), *table_path(table)])
+
+
+def dead_letters_key(projection: str, table: TableId) -> dg.AssetKey:
+    return dg.AssetKey([DEAD_LETTERS, plain(projection), *table_path(table)])
 
 
 def id_range_partitions(table: TableId) -> str:

@@ -4,18 +4,20 @@ They follow the event store by declarative automation, each on its own: whenever
 a load marks partitions of a range, that range of each projection is brought forward.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from replication_assets.catalog import Projection, Table
+from replication_assets.catalog import DeltaProjection, Projection, Table
 from replication_assets.defs import metadata, naming, partitions
+from replication_assets.defs.dead_letters import report_open
 from replication_assets.defs.failures import explained
-from replication_assets.errors import NotLoaded
+from replication_assets.errors import NotLoaded, ReplicationError, TableSuspended
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.project import ProjectReceipt, project_range
+from replication_assets.flows.refusals import handling_of
 from replication_assets.replication import Replication
 
 
@@ -70,7 +72,7 @@ def projection_asset(projection: Projection, table: Table) -> dg.AssetsDefinitio
         output_required=False,
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL),
         group_name=table.group or naming.plain(projection.name),
-        kinds={"deltalake"},
+        kinds={"deltalake" if isinstance(projection, DeltaProjection) else "dynamodb"},
         owners=list(table.owners),
         tags=dict(table.tags),
         description=f"Current rows of `{table.id}`, folded from its events. `rebuild` replays from nothing.",
@@ -85,12 +87,20 @@ def projection_asset(projection: Projection, table: Table) -> dg.AssetsDefinitio
         if not waiting:
             yield dg.MaterializeResult()
         elif context.run.tags.get(AUTOMATED) != "true":
-            raise dg.Failure(
-                f"{', '.join(waiting)}: not loaded yet. Fix: load them into {naming.EVENT_STORE} first.",
-                allow_retries=False,
-            )
+            _fail(waiting)
 
     return projected
+
+
+def _fail(waiting: Mapping[str, ReplicationError]) -> None:
+    with explained():
+        for error in waiting.values():
+            if isinstance(error, TableSuspended):
+                raise error
+    raise dg.Failure(
+        f"{', '.join(waiting)}: not loaded yet. Fix: load them into {naming.EVENT_STORE} first.",
+        allow_retries=False,
+    )
 
 
 def _reset(
@@ -110,25 +120,33 @@ def _project(
     keys: Sequence[str],
     *,
     rebuild: bool,
-) -> list[str]:
-    """Bring the ranges forward; returns those that no load covers yet."""
+) -> dict[str, ReplicationError]:
+    """Bring the ranges forward; returns those that no load covers yet, or whose table is suspended."""
     with explained():
-        snapshot = replication.store().log(table.id).snapshot()
+        store = replication.store()
+        snapshot, handling = store.log(table.id).snapshot(), handling_of(store, projection, table.id)
         target = replication.target(projection, table.id)
-    waiting = []
+    waiting: dict[str, ReplicationError] = {}
     done: dict[str, ProjectReceipt] = {}
-    for key in keys:
+    try:
+        for key in keys:
+            with explained():
+                id_range = snapshot.id_ranges.by_key(key)
+                try:
+                    receipt = project_range(
+                        snapshot, table.id, target, id_range, rebuild=rebuild, handling=handling
+                    )
+                except (NotLoaded, TableSuspended) as error:
+                    context.log.warning(str(error))
+                    waiting[key] = error
+                    continue
+            done[key] = receipt
+            context.log.info(
+                f"{table.id} {key}: {receipt.how}, {receipt.rows:,} rows, {receipt.seconds:.2f} s"
+            )
+    finally:
         with explained():
-            try:
-                done[key] = project_range(
-                    snapshot, table.id, target, snapshot.id_ranges.by_key(key), rebuild=rebuild
-                )
-            except NotLoaded as error:
-                context.log.warning(str(error))
-                waiting.append(key)
-                continue
-        receipt = done[key]
-        context.log.info(f"{table.id} {key}: {receipt.how}, {receipt.rows:,} rows, {receipt.seconds:.2f} s")
+            report_open(context.instance, projection, table.id, handling)
     for key, receipt in done.items():
         if waiting:
             context.log_event(

@@ -64,12 +64,14 @@ _OPEN = (
 
 
 class DeltaDeadLetters:
-    """See `ports.DeadLetters`. Remembers the count of the version it last read."""
+    """See `ports.DeadLetters`. Remembers what it read of the newest version, so that asking again
+    costs a look at the log."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._table: DeltaTable | None = None
         self._counted: tuple[int, int] | None = None
+        self._suspension: tuple[int, Suspension | None] | None = None
 
     def __repr__(self) -> str:
         return f"DeltaDeadLetters({self._place.uri!r})"
@@ -162,6 +164,14 @@ class DeltaDeadLetters:
         self._append("suspended", pa.table({"detail": pa.array([reason], pa.string())}), at)
 
     def suspended(self) -> Suspension | None:
+        table = self._open()
+        if table is None:
+            return None
+        if self._suspension is None or self._suspension[0] != table.version():
+            self._suspension = (table.version(), self._read_suspension())
+        return self._suspension[1]
+
+    def _read_suspension(self) -> Suspension | None:
         found = self._query(
             "SELECT detail, told_at FROM fact WHERE fact = 'suspended' AND turn >= "
             "(SELECT coalesce(max(turn), 0) FROM fact WHERE fact = 'resumed') ORDER BY turn, told_at LIMIT 1",

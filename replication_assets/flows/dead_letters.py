@@ -92,9 +92,14 @@ def retry(
     return receipt
 
 
-def discard(handling: Handling, letters: Sequence[DeadLetter]) -> None:
-    """Give letters up: the target stays without what they speak of."""
-    handling.letters.close(letters, "discarded", dt.datetime.now(dt.UTC))
+def discard(handling: Handling, letters: Sequence[DeadLetter] | None = None) -> int:
+    """Give letters up (default: all that are open): the target stays without what they speak of.
+    Returns how many."""
+    rows = handling.letters.open_rows()
+    if letters is not None:
+        rows = rows.filter(_among(rows, letters))
+    handling.letters.close_rows(rows, "discarded", dt.datetime.now(dt.UTC))
+    return int(rows.num_rows)
 
 
 def resume(handling: Handling) -> bool:
@@ -112,10 +117,12 @@ def _ranges(handling: Handling, letters: Sequence[DeadLetter] | None) -> list[st
 
 def _chosen(handling: Handling, id_range: str, letters: Sequence[DeadLetter] | None) -> pa.Table:
     rows = handling.letters.open_rows(id_range)
-    if letters is None:
-        return rows
+    return rows if letters is None else rows.filter(_among(rows, letters))
+
+
+def _among(rows: pa.Table, letters: Sequence[DeadLetter]) -> pa.Array:
     wanted = {(one.refusal.key, one.refusal.position, one.refusal.column) for one in letters}
-    return rows.filter(pa.array([identity in wanted for identity in _identities(rows)], pa.bool_()))
+    return pa.array([identity in wanted for identity in _identities(rows)], pa.bool_())
 
 
 def _identities(rows: pa.Table) -> Iterator[tuple[str, Position, str | None]]:
