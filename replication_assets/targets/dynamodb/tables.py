@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from replication_assets.errors import TargetError, TargetUnavailable
 from replication_assets.targets.dynamodb.replies import advice, is_passing
@@ -99,12 +100,13 @@ def service_errors(where: str) -> Iterator[None]:
         if fix and code != "ResourceNotFoundException":
             raise TargetError(what, where=where, fix=fix) from None
         raise
-    except HTTPClientError as error:
-        name = type(error).__name__
-        raise TargetUnavailable(
-            f"no answer ({name})", where=where, fix="check the network and the endpoint, and run it again"
-        ) from None
     except BotoCoreError as error:
+        if isinstance(error, HTTPClientError | NoConnection) and not isinstance(error, SSLError):
+            raise TargetUnavailable(
+                f"no answer ({type(error).__name__})",
+                where=where,
+                fix="check the network and the endpoint, and run it again",
+            ) from None
         raise TargetError(
             f"boto3 cannot send the request ({type(error).__name__})",
             where=where,
@@ -125,7 +127,7 @@ def describe(client: Any, name: str) -> TableDescription | None:
     return TableDescription(
         name=name,
         arn=table["TableArn"],
-        instance=table.get("TableId") or created.isoformat(),
+        instance=table.get("TableId") or created.astimezone(dt.UTC).isoformat(),
         created_at=created,
         status=table["TableStatus"],
         key=tuple(KeyAttribute(each["AttributeName"], kinds[each["AttributeName"]]) for each in ordered),

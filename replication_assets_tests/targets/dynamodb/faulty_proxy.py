@@ -21,7 +21,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +58,8 @@ class Faults:
     slow_seconds: float = 0.02
     operations: frozenset[str] | None = None
     """Only these operations are hit (`PutItem`); None: all."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Error codes by operation: every request of it is refused so, nothing done."""
 
     def draw(self, operation: str, chance: float) -> str:
         """The fault of one request, empty for none."""
@@ -154,6 +156,10 @@ class FaultyProxy:
         found = _OPERATION.search(whole[0])
         operation = found.group(1).decode() if found else ""
         self.requests[operation] += 1
+        if operation in self.faults.refused:
+            self.injected["refused"] += 1
+            link.client.sendall(_answer(400, {"__type": f"x#{self.faults.refused[operation]}"}))
+            return
         link.fault = self.faults.draw(operation, self._random.random())
         if link.fault == "unprocessed":
             whole = self._split(link, whole)
