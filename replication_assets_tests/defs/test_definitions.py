@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from replication_assets.catalog import DeltaProjection
 from replication_assets.defs.build import build_definitions
 from replication_assets.demo.catalog import sample_catalog
 from replication_assets.errors import CatalogError
@@ -53,11 +54,15 @@ def test_loading_uses_nothing_that_dagster_deprecates() -> None:
 
 
 def test_each_table_is_a_source_an_event_store_and_a_projection() -> None:
-    found = build_definitions(sample_catalog()).resolve_all_asset_keys()
+    catalog = sample_catalog()
+    found = build_definitions(catalog).resolve_all_asset_keys()
     keys = {key.to_user_string() for key in found if key.path[0] != "watch"}
     orders = {"shop/public/orders", "event_store/shop/public/orders", "lake/shop/public/orders"}
     assert orders <= keys
-    assert len(keys) == 3 * len(sample_catalog().tables)
+    projected = [p for p in catalog.projections for _ in catalog.projected(p)]
+    # Those that can refuse rows have dead letters.
+    refusing = [p for p in projected if not isinstance(p, DeltaProjection)]
+    assert len(keys) == 2 * len(catalog.tables) + len(projected) + len(refusing)
 
 
 def test_a_catalog_that_does_not_exist_is_named_with_the_fix() -> None:
