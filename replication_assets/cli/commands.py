@@ -10,8 +10,10 @@ import typer
 from replication_assets.cli.capture import capture
 from replication_assets.cli.check import check
 from replication_assets.cli.cutover import group as cutover_group
+from replication_assets.cli.dead_letters import group as dead_letters_group
 from replication_assets.cli.lifecycle import compact, recover, setup, teardown
 from replication_assets.cli.load import load
+from replication_assets.cli.metrics import metrics
 from replication_assets.cli.project import project
 from replication_assets.cli.query import query
 from replication_assets.cli.sample import demo, dev
@@ -27,6 +29,7 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (project, "project lake orders"),
     (status, "status --watch 5"),
     (query, 'query "SELECT status, count(*) FROM now.orders GROUP BY 1" --as-of 2026-06-01T00:00Z'),
+    (metrics, "metrics --serve 9187"),
     (compact, "compact orders"),
     (recover, "recover shop"),
     (teardown, "teardown shop"),
@@ -37,4 +40,5 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
 def add_to(app: typer.Typer) -> None:
     for function, example in _COMMANDS:
         app.command(epilog=f"Example: replication-assets {example}")(function)
+    app.add_typer(dead_letters_group(), name="dead-letters")
     app.add_typer(cutover_group(), name="cutover")

@@ -55,10 +55,7 @@ def load(
     with working() as work:
         work.begin("loading", len(jobs), "id ranges")
         try:
-            for receipt in in_parallel(
-                [_Job(replication, table, id_range, work) for table, id_range in jobs], limit
-            ):
-                receipts.append(receipt)
+            in_parallel([_Job(replication, *each, work, receipts) for each in jobs], limit)
         except KeyboardInterrupt:
             kept = f"{len(receipts)} of {len(jobs)} id ranges are loaded and kept, of the others nothing is."
             raise Interrupted(f"{kept} Run it again to go on.") from None
@@ -93,14 +90,20 @@ class _Job:
     """One id range to be loaded, in a thread of its own."""
 
     def __init__(
-        self, replication: Replication, table: ReplicatedTable, id_range: IdRange, work: Work
+        self,
+        replication: Replication,
+        table: ReplicatedTable,
+        id_range: IdRange,
+        work: Work,
+        receipts: list[LoadReceipt],
     ) -> None:
         self._replication = replication
         self._table = table
         self._id_range = id_range
         self._work = work
+        self._receipts = receipts
 
-    def __call__(self, stopped: StopAsked) -> LoadReceipt:
+    def __call__(self, stopped: StopAsked) -> None:
         from replication_assets.flows.load import load_range
 
         name = f"{self._table.id} {self._id_range.key}"
@@ -118,7 +121,7 @@ class _Job:
             progress=progress,
             progress_seconds=0.2,
         )
+        self._receipts.append(receipt)
         self._work.rows(name, receipt.rows)
         rate = receipt.rows / max(receipt.seconds, 0.001)
         self._work.done(f"{name}: {receipt.rows:,} rows in {receipt.seconds:.1f} s, {rate:,.0f} rows/s")
-        return receipt

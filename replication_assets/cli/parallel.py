@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import TypeVar
 
 from replication_assets.cli.exits import INTERRUPTED
-
-Result = TypeVar("Result")
 
 
 class Stopped(Exception):
@@ -33,22 +30,24 @@ class StopAsked:
             raise Stopped
 
 
-Job = Callable[[StopAsked], Result]
+Job = Callable[[StopAsked], None]
 
 
-def in_parallel(jobs: Sequence[Job[Result]], limit: int) -> Iterator[Result]:
-    """Results as they come. The first failure, or an interrupt, stops the others and is raised.
+def in_parallel(jobs: Sequence[Job], limit: int) -> None:
+    """All jobs, `limit` at a time. The first failure, or an interrupt, stops the others; it is raised
+    when they have ended.
 
     A second interrupt ends the process at once: a job may wait for a lock of the source.
     """
     stop = StopAsked()
     pool = ThreadPoolExecutor(min(limit, len(jobs)), "job")
-    pending: set[Future[Result]] = {pool.submit(job, stop) for job in jobs}
+    pending: set[Future[None]] = {pool.submit(job, stop) for job in jobs}
     try:
         while pending:
+            # With a timeout, so that an interrupt is noticed meanwhile.
             finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in finished:
-                yield future.result()
+                future.result()
     except BaseException:
         stop.now()
         for future in pending:
@@ -59,7 +58,7 @@ def in_parallel(jobs: Sequence[Job[Result]], limit: int) -> Iterator[Result]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _wait_or_leave(pending: set[Future[Result]]) -> None:
+def _wait_or_leave(pending: set[Future[None]]) -> None:
     try:
         wait(pending)
     except KeyboardInterrupt:

@@ -60,6 +60,10 @@ class Project:
         declared = ", ".join(f"{name}={value!r}" for name, value in self.source.items())
         (self.folder / "shop.py").write_text(CATALOG.replace("{source}", declared))
 
+    def edit_catalog(self, old: str, new: str) -> None:
+        module = self.folder / "shop.py"
+        module.write_text(module.read_text().replace(old, new, 1))
+
     def sql(self, *statements: str) -> None:
         with psycopg.connect(self.database.dsn, autocommit=True) as session:
             for statement in statements:
