@@ -76,7 +76,7 @@ class Fill:
                 self._refuse(prepared.refusals)
                 writes = prepared.writes
                 bounds = at_least(writes["register"], covered) if self._alone else writes["register"]
-                _, not_taken = self._writer.put(prepared, writes, bounds, NOT_NEWER, count=False)
+                _, not_taken = self._writer.put(prepared, writes, bounds, NOT_NEWER)
                 self._refuse(not_taken)
                 refused += len(not_taken)
                 standing.wrote(writes["key"])
@@ -109,4 +109,4 @@ class Fill:
             registers = pc.replace_with_mask(registers, ahead, pa.array(before, pa.large_string()))
         bounds = pc.if_else(ahead, seen, registers)
         graves = tombstones(extras["key"], registers, self._conversion.burial(self._position))
-        self._writer.put(NOTHING, graves, bounds, NOT_NEWER, count=False)
+        self._writer.put(NOTHING, graves, bounds, NOT_NEWER)

@@ -18,8 +18,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from replication_assets.core.items.registers import DELETED, ORIGIN, PARTS, POSITION
+from replication_assets.core.items.registers import DELETED, ORIGIN, PARTS, POSITION, position_text
 from replication_assets.core.items.spec import Split
+from replication_assets.core.positions import Position
 from replication_assets.core.refusals import Refusal
 from replication_assets.targets.dynamodb.conditional_writes import (
     Condition,
@@ -43,12 +44,12 @@ NOT_NEWER = Condition("attribute_not_exists(#p) OR #p <= :p", {"#p": POSITION})
 
 @dataclass(slots=True)
 class Effect:
-    """What some conditional writes did. `rows`: items of the range more than before. Where a write
-    found itself done already, by a run that was killed or is beside this one, `repeated` says
-    that `rows` is not to be relied on."""
+    """What some conditional writes did. `rows`: items of the range more than before. `uncounted`
+    says not to rely on that: items were found that a run had written which recorded no
+    checkpoint, because it was killed, or is beside this one."""
 
     rows: int = 0
-    repeated: bool = False
+    uncounted: bool = False
     not_taken: list[tuple[int, str, str]] = field(default_factory=list)
     left_over: list[str] = field(default_factory=list)
 
@@ -87,10 +88,13 @@ class RangeWriter:
         bounds: pa.Array | pa.ChunkedArray,
         condition: Condition,
         *,
-        count: bool,
+        since: Position | None = None,
     ) -> tuple[Effect, tuple[Refusal, ...]]:
         """Write each item of `writes` (`bodies.WRITES`) where `condition` holds of its bound.
-        With `count`, the effect tells how many rows there are more."""
+
+        `since` is the checkpoint from which the range is brought forward: the effect then tells
+        how many rows there are more than there were.
+        """
         self._table.upload(prepared.objects)
         if prepared.parts:
             bodies, positions = (
@@ -99,13 +103,14 @@ class RangeWriter:
             rows = ConditionalRows(bodies, position_values(positions))
             self.counts += self._conditional.put([rows], NOT_NEWER, lambda _: None)
         effect = Effect()
-        settle = _Settling(effect, writes, self._conversion.origin, self._table.key_names)
+        counted = position_text(since) if since is not None else ""
+        settle = _Settling(effect, writes, self._conversion.origin, self._table.key_names, counted)
         flat = _flat(bounds)
         self.counts += self._conditional.put(
             [ConditionalRows(_flat(writes["body"]), position_values(flat))],
             condition,
             settle,
-            return_old=count or self._may_have_parts,
+            return_old=since is not None or self._may_have_parts,
         )
         if effect.left_over:
             self.counts += self._unconditional.batch_delete(
@@ -124,45 +129,45 @@ class RangeWriter:
 
 
 class _Settling:
-    """Takes the outcome of each write, told in any order."""
+    """Takes the outcome of each write, told in any order. `counted` is the position up to which
+    the items of the range were counted."""
 
-    def __init__(self, effect: Effect, writes: pa.Table, origin: str, key_names: tuple[str, ...]) -> None:
+    def __init__(
+        self, effect: Effect, writes: pa.Table, origin: str, key_names: tuple[str, ...], counted: str
+    ) -> None:
         self._effect = effect
         self._rows = writes["row"].to_pylist()
         self._registers = writes["register"]
         self._origin = origin
         self._key_names = key_names
+        self._counted = counted
 
     def __call__(self, settled: Settled) -> None:
-        row = self._rows[settled.index]
+        row, old = self._rows[settled.index], settled.old
         if settled.outcome is Outcome.REFUSED:
             # A tombstone has nothing but a key that was taken before.
             if row is not None:
                 self._effect.not_taken.append((row, settled.code, settled.reason))
             return
-        old = settled.old
+        if old is not None:
+            self._effect.uncounted |= self._is_uncounted(old, row)
         if settled.outcome is Outcome.STALE:
-            self._effect.repeated |= old is not None and self._is_own(old, settled.index, row)
             return
         self._effect.rows += row is not None
         if old is None:
             return
-        if settled.uncertain and old.get(POSITION) == {"S": self._registers[settled.index].as_py()}:
-            self._effect.repeated = True
-        self._effect.rows -= self._is_live(old)
+        self._effect.rows -= DELETED not in old and old.get(ORIGIN) == {"S": self._origin}
         if PARTS in old and old[POSITION] != {"S": self._registers[settled.index].as_py()}:
             keys = part_keys(old, self._key_names)
             self._effect.left_over += [orjson.dumps(key).decode() for key in keys]
 
-    def _is_live(self, item: dict[str, Any]) -> bool:
-        return DELETED not in item and item.get(ORIGIN) == {"S": self._origin}
-
-    def _is_own(self, old: dict[str, Any], index: int, row: int | None) -> bool:
-        """Whether the write was stale because it, or what makes it needless, is done already. A row
-        that another range took over is no row of this range any more, whoever wrote first."""
-        if old.get(POSITION) == {"S": self._registers[index].as_py()}:
-            return True
-        return row is None and old.get(ORIGIN) != {"S": self._origin}
+    def _is_uncounted(self, old: dict[str, Any], row: int | None) -> bool:
+        if old.get(ORIGIN) != {"S": self._origin}:
+            # A row that another range took over is none of this range any more, whoever wrote
+            # first: how many rows this range lost, the items no longer tell.
+            return row is None
+        known = old.get(DELETED) or old.get(POSITION) or {"S": ""}
+        return bool(known["S"] > self._counted)
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:

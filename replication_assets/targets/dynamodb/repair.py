@@ -6,8 +6,6 @@ mending by the findings of a checkpoint that the range has left.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pyarrow as pa
 
 from replication_assets.core.positions import Position
@@ -17,15 +15,6 @@ from replication_assets.targets.dynamodb.bodies import gone_up_to, tombstones
 from replication_assets.targets.dynamodb.conversion import Conversion, together
 from replication_assets.targets.dynamodb.image import IDENTITY
 from replication_assets.targets.dynamodb.range_writer import NOT_NEWER, RangeWriter, at_least
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """What was written, and how many rows there are more; see `range_writer.Effect`."""
-
-    writes: pa.Table
-    rows: int
-    repeated: bool
 
 
 def require_unmoved(where: str, reached: RangeCheckpoint, found_at: RangeCheckpoint) -> None:
@@ -44,8 +33,9 @@ def mend(
     gone: pa.Table,
     reached: Position,
     refuse: Refuse,
-) -> Mended:
-    """Write `rows`, and bury the items whose keys (`image.IDENTITY`) are in `gone`."""
+) -> pa.Table:
+    """Write `rows`, and bury the items whose keys (`image.IDENTITY`) are in `gone`. Returns what
+    was written."""
     prepared = conversion.rows(rows)
     refuse(prepared.refusals)
     covered = gone_up_to(reached)
@@ -56,6 +46,6 @@ def mend(
     buried = graves.filter(pa.compute.invert(pa.compute.is_in(graves["key"], prepared.writes["key"])))
     writes = together(prepared, buried, distinct=True)
     bounds = at_least(writes["register"], covered)
-    effect, not_taken = writer.put(prepared, writes, bounds, NOT_NEWER, count=True)
+    _, not_taken = writer.put(prepared, writes, bounds, NOT_NEWER)
     refuse(not_taken)
-    return Mended(writes, effect.rows, effect.repeated)
+    return writes

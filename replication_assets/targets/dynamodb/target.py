@@ -163,11 +163,12 @@ class DynamoDbTarget:
         distinct = mapping.covers_key and mapping.follows_key
         writes = together(prepared, graves, distinct=distinct)
         writer = RangeWriter(self._data, conversion)
-        effect, not_taken = writer.put(prepared, writes, writes["register"], OLDER, count=True)
+        since = reached.position
+        effect, not_taken = writer.put(prepared, writes, writes["register"], OLDER, since=since)
         refuse(not_taken)
         self.counts += writer.counts
         rows = reached.rows + effect.rows
-        if effect.repeated:
+        if effect.uncounted:
             rows = count_rows(self._data, conversion.origin)
         checkpoint = RangeCheckpoint(baseline, position, rows)
         self._record(before, mapping, checkpoint, survivors(before.canaries, writes, self._data.expiry))
@@ -211,10 +212,10 @@ class DynamoDbTarget:
         mapping = ItemMapping(self._items, schema)
         conversion = self._conversion(mapping, id_range)
         writer = RangeWriter(self._data, conversion)
-        mended = repair.mend(writer, conversion, rows, gone, reached.position, refuse)
+        written = repair.mend(writer, conversion, rows, gone, reached.position, refuse)
         self.counts += writer.counts
-        count = count_rows(self._data, conversion.origin) if mended.repeated else reached.rows + mended.rows
-        canaries = survivors(before.canaries, mended.writes, self._data.expiry)
+        count = count_rows(self._data, conversion.origin)
+        canaries = survivors(before.canaries, written, self._data.expiry)
         self._record(before, mapping, replace(reached, rows=count), canaries)
 
     def reset(self, schema: TableSchema) -> None:
