@@ -11,6 +11,8 @@ import pyarrow.dataset as ds
 from replication_assets.core.baseline import Baseline
 from replication_assets.core.events import BEFORE, OP, UNCHANGED
 from replication_assets.core.fold import (
+    AT,
+    NET,
     PARTIAL_MARKS,
     counted_events,
     find_winners,
@@ -51,13 +53,15 @@ class Past:
     """All events of the range, for a target that wants more than net changes.
 
     Read are those of the keys in question alone: of every touched key for `former_rows`, and
-    of rows that came without some of their values for `whole_rows`.
+    of rows that came without some of their values for `whole_rows`. With `since`, former rows go
+    back to there: the target refused rows since then, and holds older ones in their place.
     """
 
     events: ds.Dataset
     history_of: HistoryOf
     whole_rows: bool = False
     former_rows: bool = False
+    since: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,8 @@ def _keyed_changes(window: _Window, insert_only: bool, past: Past | None) -> Ran
     find_winners(connection, schema, "TRUE", order)
     columns = ", ".join(f"e.{quoted(name)}" for name in wide.names)
     last = (
-        f"SELECT {columns} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} AND {order} = w.p "
-        f"WHERE e.{OP} "
+        f"SELECT {columns} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} "
+        f"AND {order} = w.{AT} WHERE e.{OP} "
     )
     # A key-only delete has no date to hold against a load; the target compares positions.
     written = f"{last} <> 'D' AND NOT {superseded(window.baseline)} AND e.{UNCHANGED} IS"
@@ -155,7 +159,10 @@ def _completed_and_former(
     rows = pa.Table.from_batches(completed, wide)
     if past is None or not past.former_rows:
         return rows, None
-    found = _former_rows(window, past.history_of) if former_rows else wide.empty_table()
+    found = wide.empty_table()
+    if former_rows:
+        since = min(window.start, past.since or window.start)
+        found = _former_rows(replace(window, start=since), past.history_of)
     return rows, found.select(row_schema(window.schema).names)
 
 
@@ -201,9 +208,9 @@ def _former_rows(window: _Window, history_of: HistoryOf) -> pa.Table:
     find_winners(connection, schema, counted_events(baseline, window.start), order)
     columns = ", ".join(f"e.{quoted(name)}" for name in wide.names)
     final = f"final f ON {same_key(schema.key, 'e', 'f')} AND {order}"
-    before = f"SELECT e.* FROM ({winning_rows(schema, baseline, order, wide)}) e ANTI JOIN {final} = f.p"
+    before = f"SELECT e.* FROM ({winning_rows(schema, baseline, order, wide)}) e ANTI JOIN {final} = f.{AT}"
     within = (
-        f"SELECT {columns} FROM event e JOIN {final} < f.p WHERE e.{OP} IN ('I', 'U') "
+        f"SELECT {columns} FROM event e JOIN {final} < f.{AT} WHERE e.{OP} IN ('I', 'U') "
         f"AND {newer(window.start)} AND NOT {superseded(baseline)}"
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE former AS {before} UNION ALL {within}")
@@ -219,10 +226,10 @@ def _multiset_changes(window: _Window, insert_only: bool) -> RangeChanges:
     source = f"event e WHERE NOT {superseded(window.baseline)}"
     wanted = row_schema(schema)
     added = pa.Table.from_batches(
-        stream(connection, net_multiset(schema, source, copies="n"), wanted), wanted
+        stream(connection, net_multiset(schema, source, copies=NET), wanted), wanted
     )
     removed = pa.Table.from_batches(
-        stream(connection, net_multiset(schema, source, copies="-n"), wanted), wanted
+        stream(connection, net_multiset(schema, source, copies=f"-{NET}"), wanted), wanted
     )
     unchanged = PARTIAL_MARKS.field(UNCHANGED)
     return RangeChanges(

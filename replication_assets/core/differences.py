@@ -70,11 +70,17 @@ def in_range(batch: pa.RecordBatch, id_range: str) -> pa.RecordBatch:
 
 class Differences:
     """Fill both sides, then `find`. `columns` are those compared, `identity` some of them, or
-    none for rows that nothing but their content tells apart."""
+    none for rows that nothing but their content tells apart. Of `documents`, columns of JSON
+    objects, the members that differ are told."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, columns: pa.Schema, identity: Sequence[str]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        columns: pa.Schema,
+        identity: Sequence[str],
+        documents: Sequence[str] = (),
     ) -> None:
+        self._documents = frozenset(documents)
         self._connection = connection
         self._columns = columns
         self._names = [f"c{i}" for i in range(len(columns))]
@@ -125,8 +131,20 @@ class Differences:
                 f"UPDATE actual a SET range = {literal(id_range)} WHERE a.range = '' AND EXISTS ({expected})"
             )
 
-    def find(self) -> Iterator[Found]:
-        """Everything that is not as it should be, streamed."""
+    def clear(self) -> None:
+        """Forget the rows of all ranges, but keep those that no range wrote."""
+        self._connection.execute("DELETE FROM expected")
+        self._connection.execute("DELETE FROM actual WHERE range <> ''")
+        self._connection.execute("DELETE FROM lettered")
+
+    def forget(self, id_range: str) -> None:
+        """Forget the rows of a range that turns out not to be comparable."""
+        for side in ("expected", "actual"):
+            self._connection.execute(f"DELETE FROM {side} WHERE range = {literal(id_range)}")
+
+    def find(self, *, last: bool = True) -> Iterator[Found]:
+        """Everything that is not as it should be, streamed; rows that no range wrote only where
+        no other ranges follow that may expect them."""
         self._keep_newest()
         self._connection.execute(
             "CREATE OR REPLACE TEMP TABLE copies AS "
@@ -142,6 +160,8 @@ class Differences:
             )
         query, shown = self._keyed() if self._identity else self._unkeyed()
         fields = [pa.field(f"i{i}", self._shape.field(i).type) for i in shown]
+        if not last:
+            query = f"SELECT * FROM ({query}) WHERE id_range <> ''"
         for batch in stream(self._connection, query, pa.schema([*FINDING, *fields])):
             yield self._found(batch, shown)
 
@@ -185,9 +205,9 @@ class Differences:
     def _keyed(self) -> tuple[str, list[int]]:
         ids = ", ".join(f"c{i}" for i in self._identity)
         one = f"QUALIFY row_number() OVER (PARTITION BY range, {ids} ORDER BY late DESC) = 1"
-        differing = ", ".join(
-            f"CASE WHEN e.c{i} IS DISTINCT FROM a.c{i} THEN {literal(field.name)} END"
-            for i, field in enumerate(self._columns)
+        differing = " || ".join(
+            f"CASE WHEN e.c{i} IS DISTINCT FROM a.c{i} THEN {self._told(i)} ELSE [] END"
+            for i in range(len(self._columns))
             if i not in self._identity
         )
         shown = ", ".join(f"coalesce(e.c{i}, a.c{i}) AS i{i}" for i in self._identity)
@@ -200,7 +220,7 @@ class Differences:
         )
         columns = (
             "CASE WHEN e.range IS NULL OR a.range IS NULL THEN NULL "
-            f"ELSE list_filter([{differing or 'NULL'}]::VARCHAR[], lambda x: x IS NOT NULL) END"
+            f"ELSE ({differing or '[]'})::VARCHAR[] END"
         )
         query = (
             f"SELECT {kind} AS kind, coalesce(e.range, a.range) AS id_range, {columns} AS columns, {shown} "
@@ -208,6 +228,16 @@ class Differences:
             f"ON e.range = a.range AND {self._same('e', 'a')}"
         )
         return query, self._identity
+
+    def _told(self, column: int) -> str:
+        """SQL for the names to tell of a column that differs."""
+        name = literal(self._columns.field(column).name)
+        if self._columns.field(column).name not in self._documents:
+            return f"[{name}]"
+        e, a = (f"TRY_CAST(TRY_CAST({side}.c{column} AS JSON) AS MAP(VARCHAR, JSON))" for side in "ea")
+        both = f"list_sort(list_distinct(map_keys({e}) || map_keys({a})))"
+        members = f"list_filter({both}, lambda m: {e}[m] IS DISTINCT FROM {a}[m])"
+        return f"coalesce(nullif({members}, []), [{name}])"
 
     def _unkeyed(self) -> tuple[str, list[int]]:
         shown = list(range(len(self._columns)))

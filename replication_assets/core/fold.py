@@ -44,6 +44,10 @@ ROW_ENVELOPE = pa.schema(
 )
 """Columns that follow the table's own in a folded row: the event that made the row what it is."""
 
+AT, NET = '"~at"', '"~net"'
+"""Position of a key's last event, and how often a row is there. Names with a `~` are ours within
+a query: a table may well have a column `n`."""
+
 PARTIAL_MARKS = pa.schema([pa.field(UNCHANGED, pa.list_(pa.string())), pa.field(BEFORE, pa.string())])
 
 
@@ -141,10 +145,10 @@ def order_value(connection: duckdb.DuckDBPyConnection) -> str:
 def find_winners(
     connection: duckdb.DuckDBPyConnection, schema: TableSchema, counted: str, order: str
 ) -> None:
-    """Leave in temporary table `winner` each key with the `order` of its last event `p`."""
+    """Leave in temporary table `winner` each key with the `order` of its last event `AT`."""
     key = ", ".join(f"e.{quoted(name)}" for name in schema.key)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE winner AS SELECT {key}, max({order}) AS p "
+        f"CREATE OR REPLACE TEMP TABLE winner AS SELECT {key}, max({order}) AS {AT} "
         f"FROM event e WHERE {counted} GROUP BY {key}"
     )
 
@@ -153,8 +157,9 @@ def winning_rows(schema: TableSchema, baseline: Baseline, order: str, columns: p
     """SQL for the rows that the events of table `winner` made; ends in a condition on `e`."""
     listed = ", ".join(f"e.{quoted(name)}" for name in columns.names)
     return (
-        f"SELECT {listed} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} AND {order} = w.p "
-        f"WHERE e.{OP} IN ('R', 'I', 'U') AND {_chosen_load(baseline)} AND NOT {superseded(baseline)}"
+        f"SELECT {listed} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} "
+        f"AND {order} = w.{AT} WHERE e.{OP} IN ('R', 'I', 'U') "
+        f"AND {_chosen_load(baseline)} AND NOT {superseded(baseline)}"
     )
 
 
@@ -178,22 +183,23 @@ def _fold_multiset(
         columns = ", ".join(f"e.{quoted(name)}" for name in row_schema(schema).names)
         query = f"SELECT {columns} FROM event e WHERE {alive}"
     else:
-        query = net_multiset(schema, f"event e WHERE {alive}", copies="n")
+        query = net_multiset(schema, f"event e WHERE {alive}", copies=NET)
     yield from stream(connection, query, row_schema(schema))
 
 
 def net_multiset(schema: TableSchema, source: str, *, copies: str) -> str:
-    """SQL: equal rows of `source` counted as `n` (a delete counts -1), each `copies` times
+    """SQL: equal rows of `source` counted as `NET` (a delete counts -1), each `copies` times
     (none where that is not positive), with the newest position among them."""
     content = [quoted(name) for name in (*schema.names, OVERFLOW)]
     listed = ", ".join(f"e.{name}" for name in content)
     counted = (
-        f"SELECT {listed}, sum(CASE WHEN e.{OP} = 'D' THEN -1 ELSE 1 END)::BIGINT AS n, "
-        f"max({position_of()}) AS p, max(e.{COMMITTED_AT}) AS {COMMITTED_AT} FROM {source} GROUP BY {listed}"
+        f"SELECT {listed}, sum(CASE WHEN e.{OP} = 'D' THEN -1 ELSE 1 END)::BIGINT AS {NET}, "
+        f"max({position_of()}) AS {AT}, max(e.{COMMITTED_AT}) AS {COMMITTED_AT} "
+        f"FROM {source} GROUP BY {listed}"
     )
     columns = ", ".join(quoted(name) for name in schema.names)
-    copied = f"SELECT *, unnest(range({copies})) AS copy FROM ({counted}) WHERE {copies} > 0"
+    copied = f'SELECT *, unnest(range({copies})) AS "~copy" FROM ({counted}) WHERE {copies} > 0'
     return (
-        f"SELECT {columns}, p.e AS {EPOCH}, p.c AS {COMMIT_POSITION}, p.s AS {SEQUENCE}, "
+        f"SELECT {columns}, {AT}.e AS {EPOCH}, {AT}.c AS {COMMIT_POSITION}, {AT}.s AS {SEQUENCE}, "
         f"{COMMITTED_AT}, {OVERFLOW} FROM ({copied})"
     )

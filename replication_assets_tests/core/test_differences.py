@@ -125,6 +125,19 @@ def test_of_rows_that_are_one_to_the_target_the_newest_counts() -> None:
     assert found(differences) == []
 
 
+def test_of_a_document_the_members_that_differ_are_told() -> None:
+    differences = Differences(ENGINE, COLUMNS, ["id"], ["name"])
+    left = '{"a":{"S":"1"},"b":{"N":"1"},"c c":{"L":[{"S":"x"}]}}'
+    differences.expect(side((1, left, None), (2, left, None), (3, left, 1.0)))
+    right = '{"a":{"S":"1"},"b":{"N":"2"},"d":{"S":""}}'
+    differences.add(side((1, right, None), (2, "no document", None), (3, left, 2.0)))
+    assert found(differences) == [
+        ("differing", "r1", 1, ["b", "c c", "d"]),
+        ("differing", "r1", 2, ["name"]),
+        ("differing", "r1", 3, ["ratio"]),
+    ]
+
+
 @settings(max_examples=40)
 @given(*[st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["a", None]), st.none()), max_size=8)] * 2)
 def test_without_identity_every_row_counts(left: list[Row], right: list[Row]) -> None:

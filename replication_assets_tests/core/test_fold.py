@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -55,6 +56,19 @@ def test_a_fold_is_what_the_table_held_whatever_order_events_were_written_in(his
 def test_without_a_key_the_fold_is_the_exact_multiset(history_steps) -> None:
     history = History(KEYLESS).run([("load",), *history_steps])
     assert folded(history.table(), history.controls, KEYLESS) == Counter(history.rows.values())
+
+
+@given(steps)
+def test_columns_may_have_the_names_that_queries_like_to_use(history_steps) -> None:
+    names = {"k": "p", "a": "n", "big": "copy", "born": "began"}
+    whole = [step for step in history_steps if step[0] not in ("update", "move") or not step[-1]]
+    for schema in (KEYED, KEYLESS):
+        columns = tuple(replace(column, name=names[column.name]) for column in schema.columns)
+        renamed = TableSchema(columns, tuple(names[name] for name in schema.key))
+        history = History(schema).run([("load",), *whole])
+        rows = history.table()
+        rows = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+        assert folded(rows, history.controls, renamed) == Counter(history.rows.values())
 
 
 @given(steps, st.data())
