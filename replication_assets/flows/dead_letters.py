@@ -73,8 +73,9 @@ def retry(
 ) -> RetryReceipt:
     """Reprocess open letters (default: all): write the current rows of their keys.
 
-    Works on a suspended table too; it stays suspended. A range whose rows start anew (emptied,
-    loaded again, or a table without key) is projected as a whole, with the handling's policy.
+    Works on a suspended table too; it stays suspended. A range is projected from nothing, with the
+    handling's policy, where single rows cannot be written: it was emptied, its table has no key,
+    or whole rows were refused of which the target may hold former ones under other keys.
 
     Raises:
         CommitConflict: a range kept moving on.
@@ -148,7 +149,9 @@ def _retry_range(
     checkpoint = target.checkpoint(key)
     baseline = baseline_at(snapshot.controls(), id_range, checkpoint, str(table)) if checkpoint else None
     _, readable = typed_keys(chosen["key"].to_pylist(), snapshot.schema, snapshot.schema.key)
-    if checkpoint is None or baseline is None or not pc.all(readable).as_py():
+    # Where a row was refused as a whole, the target may hold an older one elsewhere.
+    moved = target.needs.former_rows and chosen["column"].null_count
+    if checkpoint is None or baseline is None or moved or not pc.all(readable).as_py():
         project_range(snapshot, table, target, id_range, rebuild=True, spill=spill, handling=handling)
         left = _still_open(handling, key, chosen).num_rows
         return RetryReceipt(applied=chosen.num_rows - left, refused=left)

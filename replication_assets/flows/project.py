@@ -24,7 +24,6 @@ from replication_assets.ports import (
     ProjectionTarget,
     RangeCheckpoint,
     Refuse,
-    TargetNeeds,
     refuse_loudly,
 )
 
@@ -137,7 +136,7 @@ def _apply(work: _Work, start: Position) -> tuple[RangeCheckpoint, int] | None:
             end=work.end,
             most=MOST_CHANGES,
             where=f"{work.table} range {key}",
-            past=_past(snapshot, key, work.target.needs),
+            past=_past(work, start),
         )
     if changes is None:
         return None
@@ -147,10 +146,18 @@ def _apply(work: _Work, start: Position) -> tuple[RangeCheckpoint, int] | None:
     return done, changes.upserts.num_rows + changes.deletes.num_rows
 
 
-def _past(snapshot: LogSnapshot, id_range: str, needs: TargetNeeds) -> Past | None:
+def _past(work: _Work, start: Position) -> Past | None:
+    needs, snapshot = work.target.needs, work.snapshot
     if not needs.whole_rows and not needs.former_rows:
         return None
-    return Past(snapshot.events(id_range), history_reader(snapshot), needs.whole_rows, needs.former_rows)
+    since = work.attempt.refused_since(start) if work.attempt is not None and needs.former_rows else None
+    return Past(
+        snapshot.events(work.id_range.key),
+        history_reader(snapshot),
+        needs.whole_rows,
+        needs.former_rows,
+        since,
+    )
 
 
 def _receipt(

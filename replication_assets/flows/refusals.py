@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -108,6 +108,17 @@ class Attempt:
         """Close the letters of the range, replaced as of a position, that were not refused again."""
         if self.handling.letters.count():
             self.close(ended_by_replacement(self._open(), position, self.at))
+
+    def refused_since(self, start: Position) -> Position | None:
+        """A position before every open letter of a whole row of the range, if there is one before
+        `start`: the target may hold rows from before it."""
+        if not self.handling.letters.count():
+            return None
+        rows = self._open()
+        rows = rows.filter(rows["column"].is_null())
+        places = zip(*(rows[name].to_pylist() for name in POSITION), strict=True)
+        first = min((Position(*place) for place in places), default=start)
+        return replace(first, sequence=max(first.sequence - 1, 0)) if first <= start else None
 
     def close(self, ended: Ended) -> None:
         self.handling.letters.close_rows(ended.applied, "applied", self.at)

@@ -28,7 +28,13 @@ from replication_assets_tests.core.test_fold import WHOLE
 
 
 def changes_between(
-    history: History, schema: TableSchema, start: Position, end: Position, *, past: bool = False
+    history: History,
+    schema: TableSchema,
+    start: Position,
+    end: Position,
+    *,
+    past: bool = False,
+    since: Position | None = None,
 ) -> RangeChanges | None:
     """`past`: with whole rows and former rows."""
     events = history.table()
@@ -46,7 +52,7 @@ def changes_between(
             end=end,
             most=1000,
             where="t",
-            past=Past(ds.dataset(events), history_of, whole_rows=True, former_rows=True) if past else None,
+            past=Past(ds.dataset(events), history_of, True, True, since) if past else None,
         )
 
 
@@ -148,14 +154,15 @@ def test_whole_rows_lack_no_value_and_former_rows_are_all_that_the_keys_were(his
     history = History(KEYED).run([("load",), *plain])
     start, _ = data.draw(st.sampled_from(history.states))
     end, _ = data.draw(st.sampled_from([state for state in history.states if state[0] >= start]))
-    changes = changes_between(history, KEYED, start, end, past=True)
+    since, _ = data.draw(st.sampled_from([state for state in history.states if state[0] <= start]))
+    changes = changes_between(history, KEYED, start, end, past=True, since=since)
     assert changes is not None
     assert changes.former is not None
     told = images(history)
-    window = [(k, image) for position, k, image in told if start < position <= end]
-    first, last = held(told, start), held(told, end)
-    touched = {k for k, _ in window}
-    ever = {image for _, image in window} | {first.get(k) for k in touched}
+    touched = {k for position, k, _ in told if start < position <= end}
+    first, last = held(told, since), held(told, end)
+    ever = {image for position, k, image in told if since < position <= end and k in touched}
+    ever |= {first.get(k) for k in touched}
     assert changes.upserts["_unchanged"].null_count == changes.upserts.num_rows
     assert positioned(changes.upserts) == sorted((last[k] for k in touched if last[k] is not None), key=repr)
     assert {row["k"] for row in changes.deletes.to_pylist()} == {k for k in touched if last[k] is None}
