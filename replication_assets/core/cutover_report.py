@@ -36,7 +36,7 @@ def text(report: Report) -> str:
     for window in report.windows:
         lines.append(f"{window.source}: looked at from {window.first} to {window.last}")
     for each in report.tables:
-        lines.append(f"{each.table}: {_rows(each.rows)} rows")
+        lines.append(f"{each.table}, rows: {_rows(each.rows)}")
     if report.stop_writes:
         lines += ["", "To stop writes, as an owner of the tables or an administrator:"]
         lines += [f"  {statement}" for statement in report.stop_writes]

@@ -1,6 +1,6 @@
 """The dry run of a cutover: what would hold it up if it began now.
 
-Reads only: nothing is captured, projected, waited for or recorded. So a lag is estimated where a
+Reads only: nothing is captured, projected or recorded. So a lag is estimated where a
 run would drain it, and rows are compared as far as they have arrived.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from replication_assets.core.cutover import Figure, Gate, Report, SourceWindow
+from replication_assets.core.cutover import Figure, Gate, Report, SourceWindow, not_reached
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
-from replication_assets.errors import ReplicationError
 from replication_assets.flows import cutover_gates as gates
 from replication_assets.flows.cutover_agreement import VALIDATED, agreement_so_far
 from replication_assets.flows.cutover_attempt import Attempt, report_of
@@ -20,6 +19,9 @@ from replication_assets.flows.drain import changes_since
 from replication_assets.flows.handover import Handover
 from replication_assets.flows.health import CATCH_UP_BYTES, lag_seconds
 from replication_assets.ports import SourceStatus
+
+ARRIVAL_SECONDS = 2.0
+"""Captures that run elsewhere are waited for so long, before rows are called not compared."""
 
 RATE_SECONDS = 60
 """The rate of changes is that of so many last seconds, as far as they are captured."""
@@ -41,7 +43,7 @@ def plan(handover: Handover) -> Report:
     if prepared.passed:
         attempt = replace(attempt.add(*_moving(handover)), windows=_windows(handover))
         attempt = attempt.add(gates.loaded(handover), _projected(handover), gates.dead_letters(handover))
-        attempt = attempt.add(*_agreement(handover, attempt))
+        attempt = attempt.add(*_agreement(handover))
     attempt = attempt.add(*gates.hooks(handover))
     return report_of(handover, attempt, "dry run")
 
@@ -140,9 +142,8 @@ def _windows(handover: Handover) -> tuple[SourceWindow, ...]:
     return tuple(found)
 
 
-def _agreement(handover: Handover, attempt: Attempt) -> tuple[Gate, ...]:
-    try:
-        return agreement_so_far(handover)
-    except ReplicationError as error:
-        # What is not loaded or never projected cannot be compared either.
-        return (Gate(VALIDATED, False, error.what, error.fix or f"see {attempt.held}"),)
+def _agreement(handover: Handover) -> tuple[Gate, ...]:
+    if gates.open_writers(handover):
+        # A consistent read of the source waits for transactions that write.
+        return (not_reached(VALIDATED, gates.WRITES_STOPPED),)
+    return agreement_so_far(handover, ARRIVAL_SECONDS)

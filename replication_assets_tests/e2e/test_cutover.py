@@ -197,20 +197,33 @@ def test_a_capture_that_does_not_get_on_is_no_go(system: System) -> None:
 
 
 def test_a_row_planted_in_the_target_is_no_go(system: System, tmp_path: Path) -> None:
-    table = system.catalog.tables[0].id
+    work = handover(system)
+    attempt = drained(work, writes_stopped(work, begin(work)))
+    assert attempt.held == ""
     lake = next(DeltaTable(str(log.parent)) for log in (tmp_path / "lakehouse").rglob("_delta_log"))
-    before = lake.version()
     lake.update(updates={"owner": "'planted'"}, predicate="id = 12")
-    assert DeltaTable(lake.table_uri).version() > before
-    report = plan(handover(system))
-    assert "projected" in verdict(report)[1] or "validated" in verdict(report)[1]
+    report = decide(work, validated(work, attempt))[1]
+    assert verdict(report) == ("NO-GO", {"validated against the event store"})
+    dry = plan(work)
+    assert {"projected", "validated against the event store"} <= verdict(dry)[1]
     assert verdict(evaluated(system)) == ("GO", set()), "an edited range is filled anew"
-    owners = {
-        row["owner"]
-        for batch in system.target(table).read()
-        for row in batch.select(["id", "owner"]).to_pylist()
-    }
+    table = system.catalog.tables[0].id
+    owners = {owner for batch in system.target(table).read() for owner in batch["owner"].to_pylist()}
     assert "planted" not in owners
+
+
+def test_a_row_that_changed_while_its_table_was_not_published_is_no_go(system: System) -> None:
+    publication = system.catalog.source("app").publication_name
+    system.execute(
+        f'ALTER PUBLICATION "{publication}" DROP TABLE ONLY accounts',
+        "UPDATE accounts SET owner = 'unseen' WHERE id = 600",
+        f'ALTER PUBLICATION "{publication}" ADD TABLE ONLY accounts',
+    )
+    report = evaluated(system)
+    assert verdict(report) == ("NO-GO", {"validated against the source"})
+    (gate,) = report.holding_up
+    assert [name for name, _ in gate.facts] == [f"{ACCOUNTS} r000001"]
+    assert "1 differing" in str(gate.facts[0][1])
 
 
 def test_an_open_dead_letter_and_a_suspended_table_are_no_go(system: System) -> None:
