@@ -66,6 +66,7 @@ def projected(receipt: ProjectReceipt, schema: TableSchema) -> Metadata:
         "how": receipt.how,
         "seconds": round(receipt.seconds, 3),
         "rows_per_second": round(receipt.changed / receipt.seconds) if receipt.seconds else 0,
+        **receipt.figures,
         **bounds(receipt.id_range),
     }
 

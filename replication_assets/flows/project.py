@@ -7,7 +7,8 @@ it is not: a new load, a TRUNCATE, an emptied target, or more changes than a reb
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from replication_assets.core.baseline import Baseline, baseline_of
@@ -33,7 +34,8 @@ MOST_CHANGES = 250_000
 
 @dataclass(frozen=True, slots=True)
 class ProjectReceipt:
-    """What was done to one range: `unchanged`, `applied` changes, or `replaced` whole."""
+    """What was done to one range: `unchanged`, `applied` changes, or `replaced` whole. `figures`
+    are the target's own."""
 
     id_range: IdRange
     how: Literal["unchanged", "applied", "replaced"]
@@ -41,6 +43,7 @@ class ProjectReceipt:
     rows: int
     changed: int
     seconds: float
+    figures: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def project_range(
     attempt = handling.attempt(id_range.key) if handling is not None else None
     work = _Work(snapshot, table, target, id_range, baseline, end, spill, attempt)
     try:
-        return _bring_up(work, rebuild, started)
+        return replace(_bring_up(work, rebuild, started), figures=target.figures())
     except CommitConflict:
         # A range that a capture keeps current inline is moved several times a second: whoever
         # did so from a snapshot as new as ours did our work.

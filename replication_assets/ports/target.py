@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -125,6 +125,11 @@ class ProjectionTarget(Protocol):
         ones. Repeatable."""
         ...
 
+    def figures(self) -> Mapping[str, float]:
+        """What writing cost since this was asked last, by name (`requests_retried`); empty where
+        there is nothing to tell."""
+        ...
+
     def identity(self, schema: TableSchema) -> tuple[str, ...]:
         """Columns of the image that tell its rows apart; empty where only their content does."""
         ...
@@ -178,6 +183,6 @@ class ProjectionTarget(Protocol):
         ...
 
     def read(self) -> Iterable[pa.RecordBatch]:
-        """Everything the target holds at one moment, with at least the table's columns and
-        `_overflow`."""
+        """Everything the target holds at one moment: of one that holds rows, at least the table's
+        columns and `_overflow`; of one that maps them, what its `view` shows."""
         ...

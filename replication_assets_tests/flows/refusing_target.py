@@ -96,6 +96,9 @@ class RefusingTarget:
         for row in taken:
             self.rows[row["id"]] = row
 
+    def figures(self) -> Mapping[str, float]:
+        return {}
+
     def identity(self, schema: TableSchema) -> tuple[str, ...]:
         return schema.key
 

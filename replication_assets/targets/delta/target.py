@@ -157,6 +157,10 @@ class DeltaTarget:
             to = RangeCheckpoint(baseline, position, 0)
             return self._commit(table, id_range, before, registers, to, writer, removed)
 
+    def figures(self) -> Mapping[str, float]:
+        """Nothing: a commit is one write."""
+        return {}
+
     def identity(self, schema: TableSchema) -> tuple[str, ...]:
         return schema.key
 

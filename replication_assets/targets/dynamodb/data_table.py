@@ -7,12 +7,20 @@ client of boto3 costs a quarter of a second. Refused: a table with another key t
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any
 
 from replication_assets.core.items.spec import Items
 from replication_assets.errors import TargetUnavailable
+from replication_assets.targets.dynamodb.capacity import (
+    RaisedCapacity,
+    capacity_for_load,
+    restore_capacity,
+)
+from replication_assets.targets.dynamodb.capacity_record import CapacityRecord
 from replication_assets.targets.dynamodb.oversize import StoredObject
 from replication_assets.targets.dynamodb.reads import TableReader
 from replication_assets.targets.dynamodb.tables import (
@@ -99,6 +107,20 @@ class DataTable:
         request = {"TableName": self.name, "Limit": 1, "ConsistentRead": True}
         page = self.wire.call("Scan", request, where=self.where)
         return not page["Items"] and "LastEvaluatedKey" not in page
+
+    @contextmanager
+    def capacity(self, control_table: str, wanted: RaisedCapacity) -> Iterator[None]:
+        """Hold the capacity up for the block. What a killed load left raised is put back first."""
+        if wanted == RaisedCapacity():
+            yield
+            return
+        client = self.wire.client
+        # One record for all projections: they raise the capacity of one and the same table.
+        key = {"projection": {"S": "(capacity)"}, "subject": {"S": self.name}}
+        record = CapacityRecord(client, control_table, key)
+        restore_capacity(client, self.name, record)
+        with capacity_for_load(client, self.name, wanted, record):
+            yield
 
     def _unready(self, found: TableDescription) -> TableDescription:
         if found.status in ("UPDATING",):

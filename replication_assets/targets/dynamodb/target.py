@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -29,6 +30,7 @@ from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, Targe
 from replication_assets.targets.dynamodb import repair, upkeep
 from replication_assets.targets.dynamodb.bodies import origin
 from replication_assets.targets.dynamodb.canaries import all_gone, survivors
+from replication_assets.targets.dynamodb.capacity import RaisedCapacity
 from replication_assets.targets.dynamodb.contents import count_rows
 from replication_assets.targets.dynamodb.control import Canary, ControlTable, RangeRecord
 from replication_assets.targets.dynamodb.conversion import Conversion, together
@@ -36,7 +38,7 @@ from replication_assets.targets.dynamodb.counts import Counts
 from replication_assets.targets.dynamodb.data_table import DataTable
 from replication_assets.targets.dynamodb.filling import Fill
 from replication_assets.targets.dynamodb.image import IDENTITY, image_of, keys_of
-from replication_assets.targets.dynamodb.lease import filling
+from replication_assets.targets.dynamodb.lease import MARGIN, filling
 from replication_assets.targets.dynamodb.oversize import Fitting
 from replication_assets.targets.dynamodb.range_writer import OLDER, RangeWriter
 from replication_assets.targets.dynamodb.settings import DynamoDbSettings, fingerprint
@@ -71,9 +73,10 @@ class DynamoDbTarget:
         self._shared = shared
         self._fingerprint = fingerprint(items)
         self._data = DataTable(settings.wire, items, expiry=expiry, s3_endpoint_url=settings.s3_endpoint_url)
+        self._wanted = RaisedCapacity(settings.on_demand_loads, settings.warm_units)
         self._follows_key = False
         self.counts = Counts()
-        """What all replaces and applies of this target cost so far."""
+        """What writing cost since `figures` was asked last."""
 
     def __repr__(self) -> str:
         return f"DynamoDbTarget({self._table} in {self._data.name!r})"
@@ -111,10 +114,11 @@ class DynamoDbTarget:
         written row by row, and costs a scan of the whole table to find what must go.
         """
         mapping = ItemMapping(self._items, schema)
-        description = self._data.ensure()
-        with filling(
-            self._control, self._table, id_range, description.instance, seconds=self._settings.lease_seconds
-        ) as held:
+        description, seconds = self._data.ensure(), self._settings.lease_seconds
+        with (
+            self._data.capacity(self._settings.control_table, self._wanted),
+            filling(self._control, self._table, id_range, description.instance, seconds=seconds) as held,
+        ):
             known = self._is_known(description.instance)
             anew = held.former is None or held.former.instance != description.instance
             writer = RangeWriter(self._data, self._conversion(mapping, id_range), held.check)
@@ -125,8 +129,11 @@ class DynamoDbTarget:
             else:
                 written, canaries = fill.over(checked, self._settings.spill)
             self.counts += writer.counts
-            checkpoint = RangeCheckpoint(baseline, position, written)
+            if writer.counts.unanswered:
+                # A request without an answer may be done later than the retry that had one.
+                time.sleep(seconds * MARGIN)
             held.check()
+            checkpoint = RangeCheckpoint(baseline, position, written)
             self._record(held.record, mapping, checkpoint, canaries)
         return checkpoint
 
@@ -173,6 +180,18 @@ class DynamoDbTarget:
         checkpoint = RangeCheckpoint(baseline, position, rows)
         self._record(before, mapping, checkpoint, survivors(before.canaries, writes, self._data.expiry))
         return checkpoint
+
+    def figures(self) -> Mapping[str, float]:
+        """As the port says."""
+        counts, self.counts = self.counts, Counts()
+        return {
+            "items_written": counts.items,
+            "items_stale": counts.stale,
+            "requests_retried": counts.retried,
+            "requests_throttled": counts.throttled,
+            "items_unprocessed": counts.unprocessed,
+            "write_units": round(counts.write_units, 1),
+        }
 
     # --- the port: reading and mending ---
 
