@@ -31,10 +31,8 @@ from replication_assets.targets.dynamodb.exchange import Call
 from replication_assets.targets.dynamodb.replies import Reply, Verdict
 from replication_assets.targets.dynamodb.throttle import Pace
 from replication_assets.targets.dynamodb.wire import Wire
-from replication_assets.targets.dynamodb.writes import as_binary
+from replication_assets.targets.dynamodb.writes import as_binary, rows_per_step
 
-# Bodies are made for so many rows at once: enough for Arrow, little for the memory.
-_ROWS_PER_STEP = 256
 # What a position is made of, so that it needs no escaping in JSON.
 _PLAIN = r"^[0-9A-Za-z.:+_-]*$"
 
@@ -181,8 +179,9 @@ class _Form:
             values = as_binary(each.values).cast(items.type) if each.values is not None else None
             if values is not None and len(values) != len(items):
                 raise ValueError("every item needs the values of its condition")
-            for start in range(0, len(items), _ROWS_PER_STEP):
-                bodies = self._bodies(items.slice(start, _ROWS_PER_STEP), values, start)
+            per_step = rows_per_step(items, len(items))
+            for start in range(0, len(items), per_step):
+                bodies = self._bodies(items.slice(start, per_step), values, start)
                 for index, body in enumerate(bodies.to_pylist(), first + start):
                     yield Call(self.operation, body, index)
             first += len(items)

@@ -15,6 +15,9 @@ class Counts:
     """Written, deleted or read."""
     retried: int = 0
     """Requests that were sent again: throttled, failed, or without an answer."""
+    unanswered: int = 0
+    """Requests that ended without an answer, or with the server's failure: they may have been
+    done, and for a moment longer may still be, after the retry that was answered."""
     throttled: int = 0
     """Answers that refused a request for its rate."""
     unprocessed: int = 0
@@ -39,6 +42,7 @@ class Tally:
     requests: int = 0
     items: int = 0
     retried: int = 0
+    unanswered: int = 0
     throttled: int = 0
     unprocessed: int = 0
     stale: int = 0

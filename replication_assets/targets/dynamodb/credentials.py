@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
-from replication_assets.errors import TargetError
+from botocore.exceptions import BotoCoreError
+
+from replication_assets.errors import TargetError, TargetUnavailable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,7 +45,14 @@ def from_session(session: Any) -> CredentialSource:
         )
 
     def read() -> Credentials:
-        frozen = found.get_frozen_credentials()
+        try:
+            frozen = found.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise TargetUnavailable(
+                f"the AWS credentials could not be renewed ({type(error).__name__})",
+                where="DynamoDB",
+                fix="check the role or profile that they come from, and run it again",
+            ) from None
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     return read

@@ -137,8 +137,6 @@ class Exchange(Generic[Subject]):
         if self._before_request is not None:
             self._before_request()
         call.sent_at = now
-        self._tally.requests += 1
-        self._tally.bytes_sent += len(call.body)
         try:
             connection = self._idle.pop() if self._idle else self._registered(self._pool.take())
         except ssl.SSLCertVerificationError as untrusted:
@@ -151,6 +149,8 @@ class Exchange(Generic[Subject]):
             self._again(call, type(broken).__name__)
             return
         self._busy[connection] = call
+        self._tally.requests += 1
+        self._tally.bytes_sent += len(call.body)
         try:
             if not connection.start(self._signer.request(call.operation, call.body)):
                 self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
@@ -195,7 +195,7 @@ class Exchange(Generic[Subject]):
             self._pace.answered()
             return call, reply
         if reply.verdict is Verdict.FAILED:
-            call.uncertain = True
+            self._unanswered(call)
         self._again(call, reply.code)
         return None
 
@@ -205,9 +205,13 @@ class Exchange(Generic[Subject]):
         call = self._busy.pop(connection)
         closed_meanwhile = connection.requests > 1 and not connection.answering and call.attempts == 0
         self._discard(connection)
-        call.uncertain = True
+        self._unanswered(call)
         name = "the answer broke off" if isinstance(broken, BrokenResponse) else type(broken).__name__
         self._again(call, name, at_once=closed_meanwhile and not isinstance(broken, TimeoutError))
+
+    def _unanswered(self, call: Call[Subject]) -> None:
+        call.uncertain = True
+        self._tally.unanswered += 1
 
     def _again(self, call: Call[Subject], why: str, *, at_once: bool = False) -> None:
         now = time.monotonic()

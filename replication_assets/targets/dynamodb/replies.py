@@ -85,8 +85,9 @@ _FIXES = {
 # Parts of messages, lower case, and what they mean. The first that fits counts.
 _REASONS = (
     ("item size", "the item is larger than DynamoDB's 400 KB"),
-    ("cannot be converted to a num", "a number is none that DynamoDB stores"),
+    ("cannot be converted", "a number is none that DynamoDB stores"),
     ("significant digits", "a number has more than 38 significant digits"),
+    ("precision up to 38", "a number has more than 38 significant digits"),
     ("number overflow", "a number is greater than DynamoDB stores"),
     ("number underflow", "a number is nearer to zero than DynamoDB stores"),
     ("contains duplicates", "a set holds a value twice"),
@@ -99,6 +100,8 @@ _REASONS = (
     ("does not match the schema", "the key attributes are not those of the table"),
     ("missing the key", "a key attribute is missing"),
     ("missing a key", "a key attribute is missing"),
+    ("keys was not given", "a key attribute is missing"),
+    ("must be under 2048 bytes", "the partition key exceeds 2048 bytes, or the sort key 1024"),
     ("size of hashkey", "the partition key is longer than 2048 bytes"),
     ("size of all range keys", "the sort key is longer than 1024 bytes"),
     ("nesting levels", "a document is nested deeper than 32 levels"),

@@ -30,6 +30,7 @@ from replication_assets.targets.dynamodb.credentials import Credentials, Credent
 from replication_assets.targets.dynamodb.exchange import Call, Exchange, Patience
 from replication_assets.targets.dynamodb.replies import Verdict
 from replication_assets.targets.dynamodb.signing import Signer
+from replication_assets.targets.dynamodb.tables import service_errors
 from replication_assets.targets.dynamodb.throttle import Pace
 
 Subject = TypeVar("Subject")
@@ -75,11 +76,12 @@ class Wire:
     @classmethod
     def open(cls, settings: WireSettings) -> Wire:
         """Connects to nothing yet."""
-        session = settings.session()
-        if session.region_name is None:
-            raise TargetError("no AWS region was given", where="DynamoDB", fix="set AWS_DEFAULT_REGION")
-        source = from_session(session)
-        client = session.client("dynamodb", endpoint_url=settings.endpoint_url)
+        with service_errors("DynamoDB"):
+            session = settings.session()
+            if session.region_name is None:
+                raise TargetError("no AWS region was given", where="DynamoDB", fix="set AWS_DEFAULT_REGION")
+            source = from_session(session)
+            client = session.client("dynamodb", endpoint_url=settings.endpoint_url)
         return cls(client, session.region_name, Endpoint.of(client.meta.endpoint_url), source, settings)
 
     def pace(self, requests: int | None = None) -> Pace:

@@ -9,6 +9,10 @@ as DynamoDB writes it: `{"pk":{"S":"a"},"n":{"N":"1"}}`. They are joined into re
 without a look inside. The arrays are taken one by one as connections come free, so an iterator
 of them is back-pressure enough.
 
+Mind that a request without an answer (`Counts.unanswered`) is sent again, and that the lost one
+may yet be done by the server, after the other: what it wrote then stands over a newer item
+that was written in between. It is seconds at most, but no condition guards against it.
+
 What comes back as unprocessed is sent again, slower; a request that DynamoDB refuses is cut in
 halves until the items at fault are alone, and those are handed to `refused`; all others are
 written. An item is named by its place in the whole sequence, from 0.
@@ -38,7 +42,8 @@ from replication_assets.targets.dynamodb.wire import Wire
 ITEMS_PER_REQUEST = 25
 # DynamoDB takes 16 MB; but as many requests are in memory as there are connections.
 BYTES_PER_REQUEST = 2_000_000
-_REQUESTS_PER_STEP = 64
+# So much is joined at once: enough for Arrow, little for the memory.
+BYTES_PER_STEP = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +179,9 @@ class _Form:
         for array in arrays:
             items = as_binary(array)
             starts = _starts(items)
-            for step in range(0, len(starts) - 1, _REQUESTS_PER_STEP):
-                bounds = starts[step : step + _REQUESTS_PER_STEP + 1]
+            per_step = rows_per_step(items, len(starts))
+            for step in range(0, len(starts) - 1, per_step):
+                bounds = starts[step : step + per_step + 1]
                 for body, start, stop in zip(self._bodies(items, bounds), bounds, bounds[1:], strict=False):
                     places = range(place + start, place + stop)
                     yield Call("BatchWriteItem", body, _Batch(items.slice(start, stop - start), places))
@@ -211,6 +217,11 @@ def as_binary(array: pa.Array) -> pa.Array:
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         return array
     return array.cast(pa.large_binary())
+
+
+def rows_per_step(items: pa.Array, parts: int) -> int:
+    """How many of the equal `parts` of an array are joined at once."""
+    return max(1, BYTES_PER_STEP * parts // max(1, int(items.nbytes)))
 
 
 def _starts(items: pa.Array) -> list[int]:

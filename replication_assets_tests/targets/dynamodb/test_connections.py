@@ -192,6 +192,22 @@ def test_an_answer_that_is_not_its_checksum_is_asked_for_again() -> None:
     assert len(server.heads) == 3
 
 
+def test_credentials_that_expired_are_read_again() -> None:
+    expired = json.dumps({"__type": "x#ExpiredTokenException"}).encode()
+    answers = iter([b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n%s" % (len(expired), expired)])
+    tokens = iter(["first", "second"])
+    settings = WireSettings(connections=1, backoff_base=0.002)
+    with serving(answer=lambda body: next(answers, echo(body))) as server:
+        endpoint = Endpoint.of(server.endpoint_url)
+        source = lambda: Credentials("AKIATESTS", "secret", next(tokens))  # noqa: E731
+        with Wire(None, "eu-central-1", endpoint, source, settings) as wire:
+            assert wire.call("Echo", {"n": 1}) == {"n": 1}
+    assert [
+        b"x-amz-security-token: %s\r" % each in head
+        for each, head in zip((b"first", b"second"), server.heads, strict=True)
+    ] == [True, True]
+
+
 def test_no_answer_is_asked_to_be_compressed() -> None:
     with serving() as server, wire_to(server.endpoint_url) as wire:
         wire.call("Echo", {})

@@ -63,6 +63,8 @@ def test_a_batch_write_loses_nothing_to_any_fault(
     assert counts.throttled == proxy.injected["throttled"]
     assert counts.unprocessed > proxy.injected["unprocessed"]
     assert counts.requests == sum(proxy.requests.values())
+    lost = ("failed", "failed_after", "reset_before", "reset_after")
+    assert counts.unanswered == sum(proxy.injected[each] for each in lost)
 
 
 def test_the_guilty_items_are_named_among_faults(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pytest
 
 from replication_assets.errors import TargetError
+from replication_assets.targets.dynamodb.throttle import Pace
 from replication_assets.targets.dynamodb.wire import Wire
 from replication_assets.targets.dynamodb.writes import Refusal, TableWriter
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
@@ -47,6 +50,36 @@ def test_the_guilty_items_of_a_batch_are_named_and_the_rest_is_written(
     assert counts.refused == 3
 
 
+def nested(levels: int) -> str:
+    return '{"L":[' * levels + '{"S":"4711"}' + "]}" * levels
+
+
+# moto stores most of these.
+@pytest.mark.parametrize("dynamodb", ["dynamodb_local"], indirect=True)
+def test_a_refusal_says_why_and_quotes_no_value(wire: Wire, table: str) -> None:
+    reasons = {
+        f'{{"pk":{{"S":"k"}},"x":{{"S":"{"4711" * 102_500}"}}}}': "400 KB",
+        '{"pk":{"S":"k"},"x":{"N":"471147114711471147114711471147114711471"}}': "38 significant digits",
+        '{"pk":{"S":"k"},"x":{"N":"4711e126"}}': "greater than DynamoDB stores",
+        '{"pk":{"S":"k"},"x":{"N":"4711e-140"}}': "nearer to zero",
+        '{"pk":{"S":"k"},"x":{"N":"4711x"}}': "none that DynamoDB stores",
+        '{"pk":{"S":"k"},"x":{"SS":["4711","4711"]}}': "a set holds a value twice",
+        '{"pk":{"S":"k"},"x":{"SS":[]}}': "a set is empty",
+        f'{{"pk":{{"S":"k"}},"x":{nested(33)}}}': "deeper than 32 levels",
+        '{"pk":{"S":"k"},"x":{"S":"4711","N":"1"}}': "no type of DynamoDB, or more than one",
+        '{"pk":{"S":""},"x":{"S":"4711"}}': "a key attribute is an empty string",
+        '{"pk":{"N":"4711"}}': "another type than the table's key",
+        '{"other":{"S":"4711"}}': "a key attribute is missing",
+        f'{{"pk":{{"S":"{"4711" * 513}"}}}}': "2048 bytes",
+    }
+    for item, reason in reasons.items():
+        refused: list[Refusal] = []
+        TableWriter(wire, table, ("pk",)).batch_put([pa.array([item])], refused.append)
+        assert [each.code for each in refused] == ["ValidationException"]
+        assert reason in refused[0].reason
+        assert "4711" not in repr(refused)
+
+
 def test_two_items_with_one_key_in_a_request_are_an_error_of_the_caller(wire: Wire, table: str) -> None:
     with pytest.raises(TargetError, match="items 0 to 1 hold two with the same key"):
         TableWriter(wire, table, ("pk",)).batch_put([pa.array([*numbered(1), *numbered(1)])], refuse)
@@ -73,6 +106,25 @@ def test_deleted_keys_are_gone_and_missing_ones_no_error(
 def test_a_missing_table_is_told_as_such(wire: Wire) -> None:
     with pytest.raises(TargetError, match=r"ResourceNotFoundException.*the table does not exist"):
         TableWriter(wire, fresh_table_name(), ("pk",)).batch_put([pa.array(numbered(1))], refuse)
+
+
+def test_arrays_are_taken_no_faster_than_they_are_written(
+    dynamodb: DynamoDbServer, wire: Wire, table: str
+) -> None:
+    taken: list[int] = []
+
+    def arrays() -> Iterator[pa.Array]:
+        for each in range(20):
+            taken.append(each)
+            yield pa.array(numbered(2_000, text="x" * 100)[each * 100 : each * 100 + 100])
+
+    begun: list[int] = []
+    one_at_a_time = Pace(1)
+    writer = TableWriter(
+        wire, table, ("pk",), pace=one_at_a_time, before_request=lambda: begun.append(len(taken))
+    )
+    assert writer.batch_put(arrays(), refuse).items == 2_000
+    assert begun == [1 + request // 4 for request in range(80)]
 
 
 def test_a_missing_element_is_refused_before_anything_is_sent(wire: Wire, table: str) -> None:
