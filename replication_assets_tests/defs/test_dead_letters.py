@@ -11,13 +11,17 @@ import dagster as dg
 import pytest
 
 from replication_assets.catalog import Catalog, EventStoreConfig, PostgresSourceConfig, Table
-from replication_assets.declarations import DynamoDbProjection, ItemKey, Items, Refusals
+from replication_assets.core.positions import Position
+from replication_assets.declarations import DynamoDbProjection, Follow, ItemKey, Items, Refusals
 from replication_assets.defs import naming
 from replication_assets.defs.build import build_definitions
 from replication_assets.defs.dead_letters import CHECK
+from replication_assets.defs.following import InlineFollower
 from replication_assets.event_store import DeltaEventStore
+from replication_assets.flows.capture import FlushReceipt
+from replication_assets.ports import CellCount
 from replication_assets.replication import Replication
-from replication_assets_tests.event_store.samples import ORDERS
+from replication_assets_tests.event_store.samples import NOON, ORDERS
 from replication_assets_tests.flows.refusing_target import R0, RefusingTarget, Shop
 
 PROJECTION = naming.projection_key("items", ORDERS)
@@ -26,6 +30,7 @@ LETTERS = naming.dead_letters_key("items", ORDERS)
 
 @dataclass
 class Graph:
+    catalog: Catalog
     shop: Shop
     instance: dg.DagsterInstance
     definitions: dg.Definitions
@@ -69,7 +74,12 @@ class Graph:
 
 
 def graph_of(
-    folder: Path, refusals: Refusals, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    refusals: Refusals,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    follow: Follow = "micro-batch",
 ) -> Graph:
     root = str(folder / "store")
     catalog = Catalog(
@@ -81,6 +91,7 @@ def graph_of(
                 "items",
                 items=(Items(str(ORDERS), into="orders", partition_key=ItemKey("pk", "order#${id}")),),
                 refusals=refusals,
+                follow=follow,
             ),
         ),
     )
@@ -92,7 +103,7 @@ def graph_of(
         return shop.target
 
     monkeypatch.setattr(Replication, "target", target)
-    return Graph(shop, instance, build_definitions(catalog))
+    return Graph(catalog, shop, instance, build_definitions(catalog))
 
 
 @pytest.fixture
@@ -198,3 +209,36 @@ def test_dead_letters_stand_downstream_of_their_projection(graph: Graph) -> None
     assets = graph.definitions.resolve_asset_graph()
     assert assets.get(LETTERS).parent_keys == {PROJECTION}
     assert {key.asset_key for key in assets.asset_check_keys} >= {LETTERS}
+
+
+def test_a_projection_that_follows_inline_keeps_the_check_current_and_lets_a_suspended_table_be(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_of(tmp_path, Refusals("suspend"), instance, monkeypatch, follow="inline")
+
+    @dg.op
+    def follow_flushes(context) -> None:
+        follower = InlineFollower(context, Replication(graph.catalog))
+        for commit, note in ((3, "bad"), (4, "four")):
+            graph.shop.happen(("I", commit, note))
+            follower.follow(flush_of(graph.shop))
+        follower.report()
+        assert graph.shop.target.notes() == {1: "one", 2: "two"}
+        assert graph.check()[:2] == (False, "ERROR")
+        graph.shop.letters.resume(NOON)
+        follower.follow(flush_of(graph.shop))
+        follower.report()
+
+    @dg.job
+    def capture() -> None:
+        follow_flushes()
+
+    assert capture.execute_in_process(instance=instance).success
+    assert graph.shop.target.notes() == {1: "one", 2: "two", 4: "four"}
+    assert graph.check() == (False, "WARN", "1 dead letter is open")
+
+
+def flush_of(shop: Shop) -> FlushReceipt:
+    """As a capture that wrote the newest transaction would tell of it."""
+    cells = (CellCount(R0, NOON.date(), 1),)
+    return FlushReceipt(Position(1, shop.commit), NOON, NOON, {ORDERS: cells})
