@@ -107,15 +107,20 @@ class ProjectionCheck:
             self.snapshot, self.table, at.id_range, as_of=at.as_of, baseline=at.baseline, spill=self.spill
         )
 
-    def find(self, ranges: Sequence[list[str]], reached: dict[str, Reached]) -> Iterator[Found]:
+    def find(
+        self, ranges: Sequence[list[str]], reached: dict[str, Reached], *, with_strays: bool
+    ) -> Iterator[Found]:
         """What differs in groups of ranges; where each was when it was read goes to `reached`."""
-        fill = self.filler(reached)
+        fill = self.filler(reached, with_strays=with_strays)
         return find_differences(self.columns, self.identity, ranges, fill, self.spill)
 
-    def filler(self, reached: dict[str, Reached]) -> Callable[[Differences, Sequence[str]], None]:
-        """Fills both sides with rows of some ranges, of one view of the target."""
+    def filler(
+        self, reached: dict[str, Reached], *, with_strays: bool
+    ) -> Callable[[Differences, Sequence[str]], None]:
+        """Fills both sides with rows of some ranges, of one view of the target; `with_strays`,
+        with rows of no range as well."""
         view = self.target.view(self.snapshot.schema)
-        strays: list[bool] = []
+        strays = [] if with_strays else [True]
 
         def fill(differences: Differences, group: Sequence[str]) -> None:
             for key in group:
@@ -209,7 +214,7 @@ def validate_projection(
             check.columns,
             check.identity,
             list(groups(differing, {key: d for key, d in actual.items() if key})) or [[]],
-            check.filler(at),
+            check.filler(at, with_strays=id_ranges is None),
             spill,
             check.documents,
         )
