@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from replication_assets.components.declared_values import choices, is_required, short_field, tag_of
+from replication_assets.secret_references import EnvVar
 
 _TEMPLATE = {"type": "string", "pattern": r"\{\{.*\}\}"}
 """Dagster renders templates before the values are read: they may stand for anything."""
@@ -31,7 +32,7 @@ def json_schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     `definitions`, since they may hold themselves."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return {"anyOf": _choice_schemas(hint, definitions)}
+        return _choice_schema(hint, definitions)
     if dataclasses.is_dataclass(hint):
         return _declaration_schema(hint, definitions)
     if origin is Literal:
@@ -43,23 +44,38 @@ def json_schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     return _SCALARS[hint]
 
 
-def _choice_schemas(hint: Any, definitions: dict[str, Any]) -> list[dict[str, Any]]:
+def _choice_schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     declared, others = choices(hint)
-    found = [json_schema(other, definitions) for other in others]
-    if NoneType in get_args(hint):
-        found.append({"type": "null"})
+    optional = [{"type": "null"}] if NoneType in get_args(hint) else []
     if len(declared) == 1 and not others:
-        found.append(json_schema(declared[0], definitions))
-    for each in declared if len(declared) + len(others) > 1 else ():
-        found.append(
-            {
-                "type": "object",
-                "properties": {tag_of(each): json_schema(each, definitions)},
-                "required": [tag_of(each)],
-                "additionalProperties": False,
-            }
+        return _if_mapping(
+            json_schema(declared[0], definitions), [*optional, _short(declared[0], definitions)]
         )
-    return found
+    rest = [json_schema(other, definitions) for other in others]
+    if not declared:
+        return {"anyOf": [*rest, *optional]}
+    one_of_them = {
+        "type": "object",
+        "properties": {tag_of(each): json_schema(each, definitions) for each in declared},
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+    }
+    # A validator quotes what it refuses, and text in the place of a reference is a password:
+    # it is refused when the file is loaded, unquoted.
+    return _if_mapping(one_of_them, [True] if EnvVar in declared else [*rest, *optional])
+
+
+def _if_mapping(then: Any, other: list[Any]) -> dict[str, Any]:
+    """Unlike `anyOf`, this lets a validator say what is wrong inside of a mapping."""
+    forms = [each for each in other if each is not None]
+    return {"if": {"type": "object"}, "then": then, "else": {"anyOf": forms} if forms else {"type": "object"}}
+
+
+def _short(declared: Any, definitions: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of a declaration's short form, if it has one."""
+    first = short_field(declared)
+    return None if first is None else json_schema(get_type_hints(declared)[first], definitions)
 
 
 def _declaration_schema(declared: Any, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -76,8 +92,7 @@ def _declaration_schema(declared: Any, definitions: dict[str, Any]) -> dict[str,
         "required": [each.name for each in fields if is_required(each)],
         "additionalProperties": False,
     }
-    first = short_field(declared)
     description = " ".join((declared.__doc__ or "").split())
-    forms = [whole] if first is None else [whole, json_schema(hints[first], definitions)]
-    definitions[name] = {"anyOf": forms, "description": description}
+    forms = _if_mapping(whole, [_short(declared, definitions)])
+    definitions[name] = {**forms, "description": description}
     return reference
