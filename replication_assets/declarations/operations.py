@@ -17,9 +17,10 @@ class Refusals(Declaration):
     """What happens to an event that the target, or a converter before it, refuses.
 
     `dead-letter` keeps it aside and goes on. `suspend` keeps it aside and then leaves its table
-    alone until somebody resumes it. `stop` fails the run before anything of the id range is
-    written, and so every later run until the cause is mended. With `escalate_after`, a table
-    that has this many open dead letters is treated by the policy `escalate_to` instead.
+    alone until somebody resumes it. `stop` keeps it too, so that it can be seen, and fails the run
+    with the checkpoint where it was, and so every later run until the cause is mended. With
+    `escalate_after`, a table that has this many open dead letters is treated by the policy
+    `escalate_to` instead.
     """
 
     policy: RefusalPolicy = "dead-letter"

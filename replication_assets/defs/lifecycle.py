@@ -8,7 +8,7 @@ from replication_assets.catalog import Catalog, PostgresSourceConfig, Table
 from replication_assets.defs import naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.flows.prepare import ReplicatedTable, prepare, recover
-from replication_assets.flows.upkeep import tidy_log, tidy_target
+from replication_assets.flows.upkeep import tidy_dead_letters, tidy_log, tidy_target
 from replication_assets.ports import ChangeSource
 from replication_assets.replication import Replication
 
@@ -119,4 +119,5 @@ def upkeep(catalog: Catalog) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
 def _tidy_targets(replication: Replication, table: Table) -> Iterator[str]:
     for projection in replication.catalog.projections:
         if table in replication.catalog.projected(projection):
+            yield from tidy_dead_letters(replication.store(), projection.name, table.id)
             yield from tidy_target(replication.target(projection, table.id), f"{projection.name} {table.id}")

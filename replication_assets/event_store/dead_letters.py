@@ -186,6 +186,15 @@ class DeltaDeadLetters:
     def compact(self) -> int:
         return compact(self._place) if self._place.exists() else 0
 
+    def vacuum(self, older_than: dt.timedelta) -> int:
+        table = self._open()
+        if table is None:
+            return 0
+        hours = -(-older_than // dt.timedelta(hours=1))
+        with self._place.errors():
+            gone = table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+        return len(gone)
+
     # --- steps ---
 
     def _open(self) -> DeltaTable | None:

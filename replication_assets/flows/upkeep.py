@@ -34,6 +34,17 @@ def tidy_log(store: EventStore, table: TableId) -> Iterator[str]:
             yield f"{table}: {deleted} replaced files deleted"
 
 
+def tidy_dead_letters(store: EventStore, projection: str, table: TableId) -> Iterator[str]:
+    """Compact the facts about a projection's dead letters and delete files replaced long enough ago;
+    yields what was done."""
+    letters = store.dead_letters(projection, table)
+    name = f"dead letters of {table} in {projection}"
+    if rewritten := letters.compact():
+        yield f"{name}: {rewritten} small files rewritten"
+    if deleted := letters.vacuum(KEEP_LOG_FILES):
+        yield f"{name}: {deleted} replaced files deleted"
+
+
 def tidy_target(target: ProjectionTarget, name: str) -> Iterator[str]:
     """Delete files of a target that were replaced long enough ago; yields what was done."""
     if deleted := target.vacuum(KEEP_TARGET_FILES):

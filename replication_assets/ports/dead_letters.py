@@ -102,3 +102,7 @@ class DeadLetters(Protocol):
         """Rewrite small files into large ones; returns files removed. `add` does so by itself
         now and then."""
         ...
+
+    def vacuum(self, older_than: dt.timedelta) -> int:
+        """Delete files that were replaced that long ago; returns how many."""
+        ...

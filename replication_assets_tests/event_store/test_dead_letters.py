@@ -163,6 +163,8 @@ def test_many_small_files_become_few_and_no_letter_is_lost(local_store: DeltaEve
     assert letters.count() == FILES_BEFORE_COMPACTION + 1
     assert len(active_files(DeltaTable(letters.uri))) < 10
     assert len(keys(letters_of(local_store))) == FILES_BEFORE_COMPACTION + 1
+    assert letters.vacuum(dt.timedelta(0)) > FILES_BEFORE_COMPACTION - 1
+    assert letters_of(local_store).count() == FILES_BEFORE_COMPACTION + 1
 
 
 CRASH = """
