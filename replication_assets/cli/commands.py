@@ -18,6 +18,7 @@ from replication_assets.cli.project import project
 from replication_assets.cli.query import query
 from replication_assets.cli.sample import demo, dev
 from replication_assets.cli.status import status
+from replication_assets.cli.validation import repair, validate
 
 _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (demo, "demo"),
@@ -27,6 +28,8 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (load, "load shop.public.orders --parallel 4"),
     (capture, "capture shop --continuous"),
     (project, "project lake orders"),
+    (validate, "validate lake orders"),
+    (repair, "repair lake orders"),
     (status, "status --watch 5"),
     (query, 'query "SELECT status, count(*) FROM now.orders GROUP BY 1" --as-of 2026-06-01T00:00Z'),
     (metrics, "metrics --serve 9187"),
