@@ -39,6 +39,7 @@ class DynamoDbPlace:
         control: str | None = None,
         source: TableId = ORDERS,
         shared: bool = False,
+        endpoint_url: str | None = None,
         **settings: Any,
     ) -> None:
         self.server = server
@@ -48,9 +49,9 @@ class DynamoDbPlace:
         self.source = source
         self.settings = DynamoDbSettings(
             "serving",
-            wire_settings(server),
+            wire_settings(server, endpoint_url),
             control_table=self.control,
-            **{"lease_seconds": 1.5, **settings},
+            **settings,
         )
         self.target = DynamoDbTarget(self.settings, self.items, source, shared=shared)
 

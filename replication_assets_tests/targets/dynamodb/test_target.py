@@ -572,12 +572,14 @@ def test_who_finds_a_range_being_filled_is_told_at_once(place: DynamoDbPlace) ->
     holds(place, [row(at(5), id=1), row(at(5), id=2)])
 
 
-def test_a_filler_that_lost_its_lease_writes_no_more(place: DynamoDbPlace) -> None:
+def test_a_filler_that_lost_its_lease_writes_no_more(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb, lease_seconds=4)
+
     def overtaken() -> Any:
         yield from table([row(at(5), id=1)]).to_batches()
         record = place.target._control.read(place.source, A)
         place.target._control.write(dataclasses.replace(record, state="unfinished"), expecting=record)
-        time.sleep(1.0)
+        time.sleep(3)
         yield from table([row(at(5), id=2)]).to_batches()
 
     with pytest.raises(CommitConflict, match="lease"):
@@ -625,7 +627,8 @@ def killed(work: Any, place: DynamoDbPlace) -> None:
     assert worker.exitcode == -signal.SIGKILL
 
 
-def test_a_killed_fill_is_taken_over_and_leaves_nothing_of_its_own(place: DynamoDbPlace) -> None:
+def test_a_killed_fill_is_taken_over_and_leaves_nothing_of_its_own(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb, lease_seconds=4)
     killed(die_while_filling, place)
     assert place.target.checkpoint(A) is None
     rows = [row(at(7), id=i, name="second") for i in range(5, 50)]
