@@ -106,6 +106,9 @@ class InlineFollower:
     controls: dict[TableId, int] = field(default_factory=dict)
     handlings: dict[dg.AssetKey, tuple[Projection, TableId, Handling | None]] = field(default_factory=dict)
     """Kept from flush to flush: each remembers what it has read of the dead letters."""
+    left: set[tuple[dg.AssetKey, str]] = field(default_factory=set)
+    """Ranges that failed in a way that trying again does not mend: not tried before the next report, since a
+    projection that stops at a refused row keeps a fact about each attempt."""
 
     def follow(self, receipt: FlushReceipt) -> None:
         for projection in self.replication.catalog.projections:
@@ -121,13 +124,12 @@ class InlineFollower:
         # A control event speaks of every range: a load that ended meanwhile is one.
         loads = len(snapshot.controls().loads)
         everything = ALL_RANGES in touched or loads != self.controls.get(table)
-        self.controls[table] = loads
         asset = naming.projection_key(projection.name, table)
         if asset not in self.handlings:
             self.handlings[asset] = (projection, table, handling_of(store, projection, table))
         handling = self.handlings[asset][2]
         for id_range in ranges_of(snapshot):
-            if everything or id_range.key in touched:
+            if (asset, id_range.key) not in self.left and (everything or id_range.key in touched):
                 try:
                     receipt = project_range(snapshot, table, target, id_range, handling=handling)
                     self.done[(asset, id_range.key)] = (receipt, snapshot.schema)
@@ -136,6 +138,9 @@ class InlineFollower:
                 except ReplicationError as error:
                     self.done.pop((asset, id_range.key), None)
                     self.context.log.warning(f"left to a run of its own: {error}")
+                    if not error.retryable:
+                        self.left.add((asset, id_range.key))
+        self.controls[table] = loads
 
     def report(self) -> None:
         """One materialization per projected range since the last report, and dead letters."""
@@ -144,4 +149,4 @@ class InlineFollower:
         for (asset, id_range), done in self.done.items():
             facts = metadata.projected(*done)
             self.context.log_event(dg.AssetMaterialization(asset, partition=id_range, metadata=facts))
-        self.done = {}
+        self.done, self.left = {}, set()

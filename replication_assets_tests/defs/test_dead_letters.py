@@ -238,6 +238,32 @@ def test_a_projection_that_follows_inline_keeps_the_check_current_and_lets_a_sus
     assert graph.check() == (False, "WARN", "1 dead letter is open")
 
 
+def test_a_projection_that_stops_is_tried_once_between_reports_of_an_inline_capture(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_of(tmp_path, Refusals("stop"), instance, monkeypatch, follow="inline")
+
+    @dg.op
+    def follow_flushes(context) -> None:
+        follower = InlineFollower(context, Replication(graph.catalog))
+        for commit, note in ((3, "bad"), (4, "four"), (5, "five")):
+            graph.shop.happen(("I", commit, note))
+            follower.follow(flush_of(graph.shop))
+        assert graph.shop.open() == [(3, 3, None, 1)]
+        follower.report()
+        graph.shop.happen(("U", 3, "three"))
+        follower.follow(flush_of(graph.shop))
+        follower.report()
+
+    @dg.job
+    def capture() -> None:
+        follow_flushes()
+
+    assert capture.execute_in_process(instance=instance).success
+    assert graph.shop.target.notes() == {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
+    assert graph.check() == (True, "WARN", "none is open")
+
+
 def flush_of(shop: Shop) -> FlushReceipt:
     """As a capture that wrote the newest transaction would tell of it."""
     cells = (CellCount(R0, NOON.date(), 1),)
