@@ -54,6 +54,8 @@ class Project:
     folder: Path
     database: FreshDatabase
     source: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, str] = field(default_factory=dict)
+    """Further variables of the program's environment."""
 
     def write_catalog(self, **changes: Any) -> None:
         self.source.update(changes)
@@ -84,7 +86,8 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return {**inherited, "REPLICATION_ASSETS_CATALOG": "shop:catalog", "SHOP_PASSWORD": CANARY}
+        ours = {"REPLICATION_ASSETS_CATALOG": "shop:catalog", "SHOP_PASSWORD": CANARY}
+        return {**inherited, **ours, **self.more}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "replication_assets", *arguments]
