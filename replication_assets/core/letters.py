@@ -1,7 +1,8 @@
 """Which dead letters of a range are over, now that the target has taken newer or the same events.
 
 Letters are tables of `ports.dead_letters.LETTERS`. Those whose last attempt is the one at hand
-(`at`) were refused in it, and stay open. An older event never ends a letter of a newer one.
+(`at`) or a later one were refused in it, and stay open: another run may have been at the same
+range meanwhile. An older event never ends a letter of a newer one.
 """
 
 from __future__ import annotations
@@ -76,12 +77,12 @@ def _attempt(at: dt.datetime) -> str:
 
 
 def _before(at: dt.datetime) -> str:
-    return f"l.last_at <> {_attempt(at)}"
+    return f"l.last_at < {_attempt(at)}"
 
 
 def _again(at: dt.datetime, condition: str) -> str:
     """SQL for letters `f` of the key of `l` that were refused in this attempt."""
-    return f"SELECT 1 FROM letters f WHERE f.last_at = {_attempt(at)} AND f.key = l.key AND {condition}"
+    return f"SELECT 1 FROM letters f WHERE f.last_at >= {_attempt(at)} AND f.key = l.key AND {condition}"
 
 
 def _ended(query: str, spill: Spill, letters: pa.Table, touched: pa.Table | None) -> Ended:

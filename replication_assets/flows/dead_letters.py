@@ -212,7 +212,7 @@ class _Repair:
     def _concerned(self, letters: pa.Table, attempt: Attempt) -> pa.Table:
         """The letters as they are now, and whatever else this attempt refused."""
         rows = self.handling.letters.open_rows(self.id_range.key)
-        fresh = pc.equal(rows["last_at"], pa.scalar(attempt.at, rows["last_at"].type))
+        fresh = pc.greater_equal(rows["last_at"], pa.scalar(attempt.at, rows["last_at"].type))
         return rows.filter(pc.or_(fresh, pc.is_in(rows["letter"], letters["letter"].combine_chunks())))
 
 

@@ -82,6 +82,20 @@ def test_letters_that_a_rebuild_does_not_refuse_again_are_closed(shop: Shop) -> 
     assert shop.closed() == {"applied": 2}
 
 
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_what_another_run_refuses_at_the_same_time_stays_open(shop: Shop, *, rebuild: bool) -> None:
+    shop.happen(("I", 3, "bad"), ("I", 4, "odd"))
+    rival = Shop(shop.store, RefusingTarget(checkpoints=dict(shop.target.checkpoints)))
+
+    def meanwhile() -> None:
+        rival.project()
+
+    shop.target.before_commit = meanwhile
+    shop.project(rebuild=rebuild)
+    assert shop.open() == [(3, 3, None, 2), (4, 3, "note", 2)]
+    assert shop.closed() == {}
+
+
 def test_a_suspended_table_is_left_alone_until_it_is_resumed(shop: Shop) -> None:
     shop = shop.with_rules(Refusals("suspend"))
     shop.happen(("I", 3, "bad"), ("I", 4, "four"))
