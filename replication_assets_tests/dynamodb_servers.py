@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,8 @@ class DynamoDbServer:
     secret_key: str = field(default="tests-secret", repr=False)
 
     def client(self) -> Any:
-        """A boto3 client: what the tests look at the stored items with."""
-        return boto3.client(
-            "dynamodb",
-            endpoint_url=self.endpoint_url,
-            region_name=self.region,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-        )
+        """A boto3 client: what the tests look at the stored items with. Shared, as making one is slow."""
+        return _client(self.endpoint_url, self.region, self.access_key, self.secret_key)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,6 +52,17 @@ class DynamoDbServer:
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
         }
+
+
+@cache
+def _client(endpoint_url: str, region: str, access_key: str, secret_key: str) -> Any:
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=endpoint_url,
+        region_name=region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
 
 
 def fresh_table_name() -> str:

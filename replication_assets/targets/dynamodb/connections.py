@@ -72,6 +72,11 @@ class Connection:
         """Whether a part of the response is here."""
         return self._reader.started
 
+    @property
+    def sent(self) -> bool:
+        """Whether all of the request is with the operating system."""
+        return not self._unsent
+
     def start(self, request: bytes) -> bool:
         """Begin to send; True when all of it is with the operating system."""
         self._unsent = memoryview(request)
@@ -111,6 +116,8 @@ class ConnectionPool:
     def __init__(self, endpoint: Endpoint, *, connect_timeout: float) -> None:
         self._endpoint = endpoint
         self._timeout = connect_timeout
+        self.reached = False
+        """Whether the endpoint was ever connected to."""
         self._idle: list[Connection] = []
         bundle = os.environ.get("AWS_CA_BUNDLE") or DEFAULT_CA_BUNDLE
         self._tls = ssl.create_default_context(cafile=bundle) if endpoint.tls else None
@@ -137,6 +144,7 @@ class ConnectionPool:
         except BaseException:
             connected.close()
             raise
+        self.reached = True
         return Connection(connected)
 
     def give_back(self, connection: Connection) -> None:

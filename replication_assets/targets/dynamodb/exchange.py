@@ -48,9 +48,11 @@ class Call(Generic[Subject]):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: for a connection to open, for an answer, and for a call from its first failure on."""
+    """Seconds: for a connection to open, for the endpoint to be reached at all, for an answer, and
+    for a call from its first failure on."""
 
     connect: float = 5.0
+    reach: float = 15.0
     answer: float = 30.0
     max_age: float = 300.0
 
@@ -181,7 +183,8 @@ class Exchange(Generic[Subject]):
         self, connection: Connection, call: Call[Subject], response: Response
     ) -> tuple[Call[Subject], Reply] | None:
         del self._busy[connection]
-        if response.keeps_open:
+        # An answer to half a request (too large, not allowed) leaves the rest of it on the way.
+        if response.keeps_open and connection.sent:
             self._idle.append(connection)
         else:
             self._discard(connection)
@@ -218,7 +221,9 @@ class Exchange(Generic[Subject]):
         if call.attempts == 0:
             call.failing_since = now
         age = now - call.failing_since
-        if age > self._patience.max_age:
+        # A name that is misspelt is told sooner than an outage.
+        longest = self._patience.max_age if self._pool.reached else self._patience.reach
+        if age > min(longest, self._patience.max_age):
             raise TargetUnavailable(
                 f"{call.operation} was not answered for {age:.0f} s, the last time for {why}",
                 where=self._where,

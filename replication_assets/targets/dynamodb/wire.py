@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import boto3
@@ -31,7 +32,7 @@ from replication_assets.targets.dynamodb.exchange import Call, Exchange, Patienc
 from replication_assets.targets.dynamodb.replies import Verdict
 from replication_assets.targets.dynamodb.signing import Signer
 from replication_assets.targets.dynamodb.tables import service_errors
-from replication_assets.targets.dynamodb.throttle import Pace
+from replication_assets.targets.dynamodb.throttle import BASE_SECONDS, LONGEST_SECONDS, Pace
 
 Subject = TypeVar("Subject")
 
@@ -47,8 +48,10 @@ class WireSettings:
     connections: int = 16
     """Requests in flight at most, per table that is written or read at a time."""
     patience: Patience = field(default_factory=Patience)
-    backoff_base: float = 0.05
-    """Seconds; the first retry waits up to this long, each further one up to twice as long."""
+    backoff_base: float = BASE_SECONDS
+    """The first retry waits up to this long, each further one up to twice as long ..."""
+    backoff_longest: float = LONGEST_SECONDS
+    """... until this."""
 
     def session(self) -> Any:
         given = self.credentials
@@ -65,11 +68,16 @@ class Wire:
     """Open connections to one endpoint. Several threads may use it, each with exchanges of its own."""
 
     def __init__(
-        self, client: Any, region: str, endpoint: Endpoint, source: CredentialSource, settings: WireSettings
+        self,
+        region: str,
+        endpoint: Endpoint,
+        source: CredentialSource,
+        settings: WireSettings,
+        make_client: Callable[[], Any],
     ) -> None:
-        self.client = client
         self.settings = settings
         self.endpoint = endpoint
+        self._make_client = make_client
         self._pool = ConnectionPool(endpoint, connect_timeout=settings.patience.connect)
         self._signer = Signer(region, endpoint.authority, source)
 
@@ -81,12 +89,21 @@ class Wire:
             if session.region_name is None:
                 raise TargetError("no AWS region was given", where="DynamoDB", fix="set AWS_DEFAULT_REGION")
             source = from_session(session)
-            client = session.client("dynamodb", endpoint_url=settings.endpoint_url)
-        return cls(client, session.region_name, Endpoint.of(client.meta.endpoint_url), source, settings)
+            make_client = partial(session.client, "dynamodb", endpoint_url=settings.endpoint_url)
+            url = settings.endpoint_url or make_client().meta.endpoint_url
+        return cls(session.region_name, Endpoint.of(url), source, settings, make_client)
+
+    @cached_property
+    def client(self) -> Any:
+        """boto3's, for what is asked for now and then. Made when it is needed: that takes a while."""
+        return self._make_client()
 
     def pace(self, requests: int | None = None) -> Pace:
         """A new pace, that starts with all connections (or so many requests) at once."""
-        return Pace(requests or self.settings.connections, base=self.settings.backoff_base)
+        settings = self.settings
+        return Pace(
+            requests or settings.connections, base=settings.backoff_base, longest=settings.backoff_longest
+        )
 
     def exchange(
         self,

@@ -21,8 +21,9 @@ def open_wire(
             endpoint_url=endpoint_url or server.endpoint_url,
             credentials=Credentials(server.access_key, server.secret_key),
             connections=connections,
-            patience=patience or Patience(max_age=20),
+            patience=patience or Patience(max_age=60),
             backoff_base=0.002,
+            backoff_longest=0.1,
         )
     )
 

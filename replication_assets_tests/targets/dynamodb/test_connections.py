@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from replication_assets.errors import TargetError
+from replication_assets.errors import TargetError, TargetUnavailable
 from replication_assets.targets.dynamodb.connections import Endpoint
 from replication_assets.targets.dynamodb.credentials import Credentials
 from replication_assets.targets.dynamodb.exchange import Patience
@@ -179,6 +179,46 @@ def test_a_kept_connection_that_the_server_closed_is_replaced_at_no_cost() -> No
     assert server.connections == 4
 
 
+def test_an_answer_to_half_a_request_is_heard_and_its_connection_left() -> None:
+    """As a server does that refuses a body for its size as soon as it has seen the head."""
+    refused = json.dumps({"__type": "x#SomethingNewException"}).encode()
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    accepted: list[socket.socket] = []
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            accepted.append(connection)
+            head = connection.recv(1_000)
+            large = b"x" * 100 in head
+            answer = b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n%s" % (len(refused), refused)
+            connection.sendall(answer if large else echo(b"{}"))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with wire_to(f"http://127.0.0.1:{listener.getsockname()[1]}") as wire:
+        with pytest.raises(TargetError, match="SomethingNewException"):
+            wire.call("Echo", {"text": "x" * 30_000_000})
+        assert wire.call("Echo", {}) == {}
+    thread.join()
+    assert len(accepted) == 2
+    for each in (*accepted, listener):
+        each.close()
+
+
+def test_an_endpoint_that_was_never_reached_is_told_soon() -> None:
+    settings = WireSettings(
+        region="eu-central-1",
+        endpoint_url="http://nobody.invalid",
+        credentials=Credentials("AKIATESTS", "secret"),
+        patience=Patience(reach=0.1),
+        backoff_base=0.002,
+    )
+    with Wire.open(settings) as wire, pytest.raises(TargetUnavailable, match="gaierror"):
+        wire.call("Echo", {})
+
+
 def test_an_answer_that_is_not_its_checksum_is_asked_for_again() -> None:
     spoilt = iter([True, True, False])
 
@@ -200,7 +240,7 @@ def test_credentials_that_expired_are_read_again() -> None:
     with serving(answer=lambda body: next(answers, echo(body))) as server:
         endpoint = Endpoint.of(server.endpoint_url)
         source = lambda: Credentials("AKIATESTS", "secret", next(tokens))  # noqa: E731
-        with Wire(None, "eu-central-1", endpoint, source, settings) as wire:
+        with Wire("eu-central-1", endpoint, source, settings, lambda: None) as wire:
             assert wire.call("Echo", {"n": 1}) == {"n": 1}
     assert [
         b"x-amz-security-token: %s\r" % each in head
