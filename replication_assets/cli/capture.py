@@ -37,6 +37,7 @@ def capture(
     One capture runs per source. A continuous one flushes twice a second and compacts beside itself;
     Ctrl-C ends it after a last flush.
     """
+    from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.opening import opened
     from replication_assets.cli.output import say, working
     from replication_assets.flows.capture import FlushPolicy
@@ -49,18 +50,20 @@ def capture(
     upto = None if continuous else adapter.status().head
     with working() as work, _Stop() as stop:
         compaction = RunningCompaction(store)
-        told = _Told(work)
+        told, view = _Told(work), DagsterView().capturing(tables)
         work.begin(f"capturing {source}", None, "flushes")
 
         def on_flush(receipt: FlushReceipt) -> None:
             compaction.count(receipt)
             told.flushed(receipt)
+            view.flushed(receipt)
 
         policy = FlushPolicy(seconds=0.5) if continuous else FlushPolicy()
         try:
             done = drain(adapter, store, tables, upto=upto, stop=stop, policy=policy, on_flush=on_flush)
         finally:
             compaction.close()
+            view.tell()
     rate = done.rows / max(done.seconds, 0.001)
     summary = (
         f"{done.rows:,} changes of {len(done.tables)} tables in {done.seconds:.1f} s, {rate:,.0f} changes/s"

@@ -24,16 +24,18 @@ def setup(source: SourceArgument, catalog: CatalogOption = "") -> None:
 
     Checks everything first, and creates nothing while something is missing.
     """
+    from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import say
     from replication_assets.flows.coverage import coverage
     from replication_assets.flows.prepare import prepare
 
     replication = open_replication(catalog)
     adapter, store = replication.source(chosen_source(replication, source)), replication.store()
-    lacking = 0
+    lacking, view = 0, DagsterView()
     for table in prepare(adapter, store, replication.catalog.tables_of(source)):
         found = coverage(adapter, store, table)
         lacking += len(found.lacking)
+        view.listed(table.id, [each.key for each in found.known])
         key = ", ".join(table.schema.key) or "none"
         say(f"{table.id}: key {key}, {found.loaded} of {len(found.known)} id ranges loaded")
         for column in table.schema.not_replicated:

@@ -12,6 +12,7 @@ from replication_assets.cli.options import CatalogOption, TablesArgument, chosen
 from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
+    from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import Work
     from replication_assets.cli.parallel import StopAsked
     from replication_assets.core.id_ranges import IdRange
@@ -40,6 +41,7 @@ def load(
     Each range is read in a snapshot of its own, beside running writers and captures. A load is a new
     generation: loading a range again never edits what is stored.
     """
+    from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import say, seconds, working
     from replication_assets.cli.parallel import in_parallel
 
@@ -55,7 +57,8 @@ def load(
     with working() as work:
         work.begin("loading", len(jobs), "id ranges")
         try:
-            in_parallel([_Job(replication, *each, work, receipts) for each in jobs], limit)
+            view = DagsterView()
+            in_parallel([_Job(replication, *each, work, receipts, view) for each in jobs], limit)
         except KeyboardInterrupt:
             kept = f"{len(receipts)} of {len(jobs)} id ranges are loaded and kept, of the others nothing is."
             raise Interrupted(f"{kept} Run it again to go on.") from None
@@ -96,12 +99,14 @@ class _Job:
         id_range: IdRange,
         work: Work,
         receipts: list[LoadReceipt],
+        view: DagsterView,
     ) -> None:
         self._replication = replication
         self._table = table
         self._id_range = id_range
         self._work = work
         self._receipts = receipts
+        self._view = view
 
     def __call__(self, stopped: StopAsked) -> None:
         from replication_assets.flows.load import load_range
@@ -122,6 +127,7 @@ class _Job:
             progress_seconds=0.2,
         )
         self._receipts.append(receipt)
+        self._view.loaded(self._table, receipt)
         self._work.rows(name, receipt.rows)
         rate = receipt.rows / max(receipt.seconds, 0.001)
         self._work.done(f"{name}: {receipt.rows:,} rows in {receipt.seconds:.1f} s, {rate:,.0f} rows/s")

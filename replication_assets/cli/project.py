@@ -10,6 +10,7 @@ from replication_assets.cli.exits import Interrupted
 from replication_assets.cli.options import CatalogOption, TablesArgument, chosen_projections, open_replication
 
 if TYPE_CHECKING:
+    from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import Work
     from replication_assets.declarations import Projection, Table
     from replication_assets.replication import Replication
@@ -25,16 +26,17 @@ def project(
 
     Ranges that have no load yet are passed over, and named.
     """
+    from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import say, working
 
     replication = open_replication(catalog)
     chosen = chosen_projections(replication, projection, tables)
-    total = _Total()
+    total, view = _Total(), DagsterView()
     with working() as work:
         try:
             for number, (each, table) in enumerate(chosen, start=1):
                 work.begin(f"{each.name} {table.id}", None, "id ranges")
-                _project(replication, each, table, rebuild, work, total)
+                _project(replication, each, table, rebuild, work, total, view)
                 work.note(f"{number} of {len(chosen)} tables")
         except KeyboardInterrupt:
             kept = f"{total.ranges} id ranges are projected and kept; the one in hand stays as it was."
@@ -56,7 +58,13 @@ class _Total:
 
 
 def _project(
-    replication: Replication, projection: Projection, table: Table, rebuild: bool, work: Work, total: _Total
+    replication: Replication,
+    projection: Projection,
+    table: Table,
+    rebuild: bool,
+    work: Work,
+    total: _Total,
+    view: DagsterView,
 ) -> None:
     from replication_assets.errors import NotLoaded
     from replication_assets.flows.project import project_range
@@ -78,6 +86,7 @@ def _project(
             continue
         total.ranges, total.rows = total.ranges + 1, total.rows + receipt.rows
         total.changed += receipt.changed
+        view.projected(projection, table.id, receipt, snapshot.schema)
         work.rows(name, receipt.changed)
         rate = receipt.changed / max(receipt.seconds, 0.001)
         work.done(
