@@ -24,16 +24,22 @@ from replication_assets.defs.watch_report import (
     WATCH,
     conditions_on,
     evaluation,
-    materializations,
+    figures,
+    notified,
     watched_keys,
 )
 from replication_assets.errors import ReplicationError
 from replication_assets.flows.alarms import Condition
+from replication_assets.flows.seen_checkpoints import SeenCheckpoints
 from replication_assets.flows.watch import Look, Memory, look
 from replication_assets.flows.watch_metrics import metrics_of
 from replication_assets.replication import Replication
 
 SENSOR = "watch"
+
+REPORT_SECONDS = 60.0
+"""Figures are put on the assets at most so often, but at once when a check changes: every one is an
+event in Dagster's database."""
 
 
 @dataclass
@@ -47,6 +53,7 @@ class Cursor:
     checks: dict[str, str] = field(default_factory=dict)
     """What each check said last."""
     ticked_at: float = 0.0
+    reported_at: float = 0.0
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
@@ -57,7 +64,7 @@ class Cursor:
             raw: dict[str, Any] = json.loads(text)
             failures = Failures(raw["seen_until"], raw["failures"])
             memory = Memory.parse(raw["memory"])
-            return cls(memory, failures, raw["sinks"], raw["checks"], raw["ticked_at"])
+            return cls(memory, failures, raw["sinks"], raw["checks"], raw["ticked_at"], raw["reported_at"])
         except (ValueError, KeyError, TypeError):
             return cls()
 
@@ -69,6 +76,7 @@ class Cursor:
             "sinks": self.sinks,
             "checks": self.checks,
             "ticked_at": self.ticked_at,
+            "reported_at": self.reported_at,
         }
         return json.dumps(parts)
 
@@ -81,7 +89,7 @@ def watch_assets(catalog: Catalog) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             key,
             group_name=WATCH,
-            description=f"How {' '.join(key.path[1:])} fares, as the watch last saw it.",
+            description=f"How {'/'.join(key.path[1:])} fares, as the watch last saw it.",
             freshness_policy=policy,
         )
         for key in watched_keys(catalog)
@@ -118,6 +126,9 @@ def watch_sensors(
 def _watch_sensor(
     watch: Watch, jobs: Collection[str], assets: Collection[dg.AssetKey]
 ) -> dg.SensorDefinition:
+    # Lives as long as the process that ticks.
+    seen = SeenCheckpoints()
+
     @dg.sensor(
         name=SENSOR,
         minimum_interval_seconds=max(1, round(watch.every_seconds)),
@@ -128,7 +139,7 @@ def _watch_sensor(
         context: dg.SensorEvaluationContext, replication: dg.ResourceParam[Replication]
     ) -> dg.SensorResult:
         try:
-            return _tick(context, replication, jobs, assets)
+            return _tick(context, replication, jobs, assets, seen)
         except ReplicationError as error:
             raise dg.DagsterError(str(error)) from error
 
@@ -140,18 +151,22 @@ def _tick(
     replication: Replication,
     jobs: Collection[str],
     assets: Collection[dg.AssetKey],
+    seen: SeenCheckpoints,
 ) -> dg.SensorResult:
     cursor, now = Cursor.parse(context.cursor), dt.datetime.now(dt.UTC)
     watch = replication.catalog.watch
     failed = cursor.failures.look(context.instance, jobs, assets, now, watch.repeat_seconds)
     failed += [_export_failed(where, why) for where, why in cursor.sinks.items()]
-    seen = look(replication, cursor.memory, failed, now=now)
-    cursor.sinks = _export(context, replication, seen, cursor.ticked_at)
+    found = look(replication, cursor.memory, failed, now=now, seen=seen)
+    cursor.sinks = _export(context, replication, found, cursor.ticked_at)
     cursor.ticked_at = now.timestamp()
+    changed = _changed_checks(replication.catalog, found, cursor)
     events: list[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation] = []
-    events += materializations(seen)
-    events += _changed_checks(replication.catalog, seen, cursor)
-    told = f"{len(seen.conditions)} over a limit, {len(seen.notifications)} told"
+    if changed or cursor.ticked_at - cursor.reported_at >= REPORT_SECONDS:
+        cursor.reported_at = cursor.ticked_at
+        events += figures(found)
+    events += [*notified(found), *changed]
+    told = f"{len(found.conditions)} over a limit, {len(found.notifications)} told"
     return dg.SensorResult(skip_reason=told, asset_events=events, cursor=str(cursor))
 
 

@@ -21,6 +21,9 @@ CHECK = "healthy"
 NOTIFICATIONS = dg.AssetKey([WATCH, "notifications"])
 DISK = dg.AssetKey([WATCH, "disk"])
 
+MOST_TABLES = 20
+"""In the table of an asset: the busiest ones of a source, the latest ones of a projection."""
+
 Metadata = dict[str, Any]
 
 
@@ -38,20 +41,23 @@ def watched_keys(catalog: Catalog) -> list[dg.AssetKey]:
     return [*sources, *(projection_key(projection.name) for projection in catalog.projections), DISK]
 
 
-def materializations(look: Look) -> Iterator[dg.AssetMaterialization]:
-    """One of each watched asset with its figures, and one of each notification."""
-    for key, facts in figures(look.health).items():
+def figures(look: Look) -> Iterator[dg.AssetMaterialization]:
+    """One of each watched asset. A figure that is not known is left out, since it cannot plot."""
+    for key, facts in _figures(look.health).items():
         known = {name: value for name, value in facts.items() if value is not None}
         alarms = len(conditions_on(key, look))
         yield dg.AssetMaterialization(key, metadata={**known, "alarms": alarms})
+
+
+def notified(look: Look) -> Iterator[dg.AssetMaterialization]:
+    """One of each notification, for the channels and for people who look back."""
     for notification in look.notifications:
         yield dg.AssetMaterialization(
             NOTIFICATIONS, description=str(notification), metadata=_as_metadata(notification)
         )
 
 
-def figures(health: Health) -> dict[dg.AssetKey, Metadata]:
-    """By asset; None where a figure is not known."""
+def _figures(health: Health) -> dict[dg.AssetKey, Metadata]:
     found = {source_key(source.name): _source(health, source.name) for source in health.sources}
     for name in dict.fromkeys(each.projection for each in health.projections):
         found[projection_key(name)] = _projection(health, name)
@@ -88,7 +94,7 @@ def _source(health: Health, name: str) -> Metadata:
                 "not_loaded": len(table.waiting),
                 "to_load_again": len(table.stale),
             }
-            for table in tables
+            for table in sorted(tables, key=lambda table: -(table.changes_per_second or 0))[:MOST_TABLES]
         ),
     }
 
@@ -114,7 +120,7 @@ def _projection(health: Health, name: str) -> Metadata:
                 "dead_letters": each.dead_letters,
                 "suspended": each.suspended,
             }
-            for each in tables
+            for each in sorted(tables, key=lambda each: -(each.freshness_seconds or 0))[:MOST_TABLES]
         ),
     }
 

@@ -20,6 +20,7 @@ from replication_assets.declarations import PostgresSourceConfig, Projection, Ta
 from replication_assets.errors import ReplicationError
 from replication_assets.flows.projection_health import ProjectionHealth, read_projection
 from replication_assets.flows.readings import Readings
+from replication_assets.flows.seen_checkpoints import SeenCheckpoints
 from replication_assets.flows.table_health import TableHealth, read_table_health
 from replication_assets.ports import CaptureMark, ChangeSource, EventStore, ProjectionTarget, SourceStatus
 
@@ -81,8 +82,18 @@ class Adapters(Protocol):
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget: ...
 
 
-def read_health(adapters: Adapters, readings: Readings, now: dt.datetime | None = None) -> Health:
-    """Look at everything once; `readings` remembers what the next look compares with."""
+def read_health(
+    adapters: Adapters,
+    readings: Readings,
+    now: dt.datetime | None = None,
+    seen: SeenCheckpoints | None = None,
+) -> Health:
+    """Look at everything once; `readings` remembers what the next look compares with, `seen` what
+    it need not read again."""
+    if seen is None:
+        seen = SeenCheckpoints()
+    else:
+        seen.begin()
     at = now or dt.datetime.now(dt.UTC)
     catalog, store = adapters.catalog, adapters.store()
     sources = tuple(_source(adapters, store, config, readings, at) for config in catalog.sources)
@@ -108,6 +119,7 @@ def read_health(adapters: Adapters, readings: Readings, now: dt.datetime | None 
             by_id[table.id],
             catalog.watch.lag_sla_seconds,
             readings,
+            seen,
             at,
         )
         for projection in catalog.projections

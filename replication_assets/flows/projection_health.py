@@ -6,12 +6,12 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from replication_assets.core.baseline import Baseline, baseline_of
-from replication_assets.core.controls import Controls
 from replication_assets.core.events import COMMIT_POSITION, COMMITTED_AT, EPOCH, SEQUENCE
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
@@ -20,6 +20,7 @@ from replication_assets.declarations import Projection
 from replication_assets.errors import NeedsReload, NotLoaded, ReplicationError
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.readings import Readings
+from replication_assets.flows.seen_checkpoints import SeenCheckpoints
 from replication_assets.flows.table_health import TableHealth
 from replication_assets.ports import EventStore, LogSnapshot, ProjectionTarget, RangeCheckpoint
 
@@ -45,7 +46,8 @@ class ProjectionHealth:
     suspended: str | None = None
     error: str | None = None
     reached: Position | None = None
-    """The checkpoint of the range that is furthest behind; None if one was never filled."""
+    """The checkpoint of the range that is furthest behind, as last read; None if one was never
+    filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def read_projection(
     table: TableHealth,
     default_sla: float,
     readings: Readings,
+    seen: SeenCheckpoints,
     now: dt.datetime,
 ) -> ProjectionHealth:
     """Read the checkpoints of one table; an error becomes the answer."""
@@ -76,7 +79,7 @@ def read_projection(
         return ProjectionHealth(projection.name, table.table, sla, error=table.error)
     try:
         snapshot = store.log(table.table).snapshot()
-        ranges = _read_ranges(snapshot, target(), table.table)
+        ranges = _Reader(snapshot, target, projection.name, table.table, seen).read()
         letters, suspended = _dead_letters(store, projection.name, table.table)
     except ReplicationError as error:
         return ProjectionHealth(projection.name, table.table, sla, error=str(error))
@@ -120,54 +123,70 @@ def _dead_letters(store: EventStore, projection: str, table: TableId) -> tuple[i
     return letters.count(), suspension.reason if suspension is not None else None
 
 
-def _read_ranges(snapshot: LogSnapshot, target: ProjectionTarget, table: TableId) -> list[_Range]:
-    controls = snapshot.controls()
-    stored: Counter[str] = Counter()
-    for cell in snapshot.counts():
-        stored[cell.id_range] += cell.rows
-    return [
-        _range(
-            snapshot,
-            id_range,
-            _baseline(controls, id_range, table),
-            target.checkpoint(id_range.key),
-            stored[id_range.key],
-        )
-        for id_range in ranges_of(snapshot)
-    ]
+class _Reader:
+    """The ranges of one table in one projection."""
 
+    def __init__(
+        self,
+        snapshot: LogSnapshot,
+        target: Callable[[], ProjectionTarget],
+        projection: str,
+        table: TableId,
+        seen: SeenCheckpoints,
+    ) -> None:
+        self._snapshot, self._controls, self._captured = snapshot, snapshot.controls(), snapshot.captured
+        self._open = target
+        self._projection, self._table, self._seen = projection, table, seen
 
-def _baseline(controls: Controls, id_range: IdRange, table: TableId) -> Baseline | None:
-    try:
-        return baseline_of(controls, id_range, where=str(table))
-    except (NotLoaded, NeedsReload):
-        return None
+    @cached_property
+    def _target(self) -> ProjectionTarget:
+        return self._open()
 
+    def read(self) -> list[_Range]:
+        stored: Counter[str] = Counter()
+        for cell in self._snapshot.counts():
+            stored[cell.id_range] += cell.rows
+        return [self._range(id_range, stored[id_range.key]) for id_range in ranges_of(self._snapshot)]
 
-def _range(
-    snapshot: LogSnapshot,
-    id_range: IdRange,
-    baseline: Baseline | None,
-    checkpoint: RangeCheckpoint | None,
-    stored: int,
-) -> _Range:
-    if checkpoint is None:
-        if baseline is None:
+    def _range(self, id_range: IdRange, stored: int) -> _Range:
+        baseline = self._baseline(id_range)
+        key = (self._projection, self._table, id_range.key)
+        before = self._seen.recent(key)
+        if before is not None:
+            found = self._judged(id_range, baseline, before, stored)
+            if found.filled and not found.waiting:
+                return found
+        if self._seen.is_spent:
             return _Range(False, stored)
-        waiting, since = _events_after(snapshot, id_range, _before(baseline.oldest))
-        return _Range(True, stored, None, False, 0, waiting, since)
-    # Without a baseline the rows are those of before, and what came since waits for a load.
-    filled = baseline is None or checkpoint.baseline == baseline.fingerprint
-    start = checkpoint.position if filled or baseline is None else _before(baseline.oldest)
-    if filled and baseline is not None and checkpoint.position >= _end(snapshot, baseline):
-        waiting, since = 0, None
-    else:
-        waiting, since = _events_after(snapshot, id_range, start)
-    return _Range(True, stored, checkpoint.position, filled, checkpoint.rows, waiting, since)
+        checkpoint = self._target.checkpoint(id_range.key)
+        self._seen.keep(key, checkpoint)
+        return self._judged(id_range, baseline, checkpoint, stored)
 
+    def _baseline(self, id_range: IdRange) -> Baseline | None:
+        try:
+            return baseline_of(self._controls, id_range, where=str(self._table))
+        except (NotLoaded, NeedsReload):
+            return None
 
-def _end(snapshot: LogSnapshot, baseline: Baseline) -> Position:
-    return max(snapshot.captured or baseline.oldest, baseline.oldest)
+    def _judged(
+        self, id_range: IdRange, baseline: Baseline | None, checkpoint: RangeCheckpoint | None, stored: int
+    ) -> _Range:
+        if checkpoint is None:
+            if baseline is None:
+                return _Range(False, stored)
+            waiting, since = _events_after(self._snapshot, id_range, _before(baseline.oldest))
+            return _Range(True, stored, None, False, 0, waiting, since)
+        # Without a baseline the rows are those of before, and what came since waits for a load.
+        filled = baseline is None or checkpoint.baseline == baseline.fingerprint
+        start = checkpoint.position if filled or baseline is None else _before(baseline.oldest)
+        if filled and baseline is not None and checkpoint.position >= self._end(baseline):
+            waiting, since = 0, None
+        else:
+            waiting, since = _events_after(self._snapshot, id_range, start)
+        return _Range(True, stored, checkpoint.position, filled, checkpoint.rows, waiting, since)
+
+    def _end(self, baseline: Baseline) -> Position:
+        return max(self._captured or baseline.oldest, baseline.oldest)
 
 
 def _before(position: Position) -> Position:

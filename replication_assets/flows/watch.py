@@ -18,6 +18,7 @@ from replication_assets.flows.alarms import Alarm, Condition, Key, follow, once
 from replication_assets.flows.health import Adapters, DiskHealth, Health, SourceHealth, read_health
 from replication_assets.flows.projection_health import ProjectionHealth
 from replication_assets.flows.readings import Readings
+from replication_assets.flows.seen_checkpoints import SeenCheckpoints
 from replication_assets.flows.table_health import TableHealth
 from replication_assets.ports.watch import Notification
 
@@ -87,10 +88,11 @@ def look(
     failures: Sequence[Condition] = (),
     *,
     now: dt.datetime | None = None,
+    seen: SeenCheckpoints | None = None,
 ) -> Look:
     """Look at everything, and change `memory` accordingly. `failures` are of runs, which only
     whoever runs them knows."""
-    health = read_health(adapters, memory.readings, now)
+    health = read_health(adapters, memory.readings, now, seen)
     watch = adapters.catalog.watch
     conditions = (*failures, *conditions_of(health, watch))
     memory.alarms, told = follow(memory.alarms, conditions, _unknown(health, memory.alarms), watch, health.at)

@@ -143,6 +143,8 @@ def test_a_full_slot_reaches_the_receiver(
                 break
             if graph.replication.source("shop").status().state == "unreserved":
                 graph.sql("CHECKPOINT")
+        shop.tick(SENSOR)
+        shop.tick(shop.channel())
         said = [each["what"] for each in receiver.told()]
         assert "left before it is lost" in said[0]
         assert "slot is lost" in said[-1]
@@ -263,6 +265,8 @@ def test_a_failed_partition_is_over_when_that_partition_succeeds(ready: Graph) -
 
 def test_figures_plot_on_assets_of_their_own_and_checks_follow(ready: Graph) -> None:
     shop = watched(ready, Watch(lag_sla_seconds=0.001))
+    month = f"{dt.datetime.now(dt.UTC):%Y-%m-01}"
+    ready.materialize(("event_store", "shop", "public", "items"), f"{month}|r000000")
     ready.run("shop_capture")
     shop.tick(SENSOR)
     ready.sql("UPDATE items SET name = 'changed'")

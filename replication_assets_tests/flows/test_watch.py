@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from replication_assets.catalog import ByWidth, Catalog, EnvVar, Table, Watch
+from replication_assets.catalog import ByWidth, Catalog, EnvVar, EventStoreConfig, Table, Watch
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
+from replication_assets.declarations import Projection
+from replication_assets.flows import seen_checkpoints
 from replication_assets.flows.health import SourceHealth, lag_seconds, read_health
 from replication_assets.flows.readings import Readings
+from replication_assets.flows.seen_checkpoints import SeenCheckpoints
 from replication_assets.flows.watch import Look, Memory, look, slot_danger
 from replication_assets.flows.watch_metrics import BY_NAME, FIGURES, LoadRate, metrics_of
-from replication_assets.ports import CaptureMark, Refusal, SourceIdentity, SourceStatus
+from replication_assets.ports import (
+    CaptureMark,
+    ProjectionTarget,
+    RangeCheckpoint,
+    Refusal,
+    SourceIdentity,
+    SourceStatus,
+)
 from replication_assets.replication import Replication
 from replication_assets_tests.conftest import PrivatePostgres
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
@@ -288,6 +299,7 @@ def test_a_full_slot_is_told_as_in_danger_and_then_as_lost(
             break
         if system.source.status().state == "unreserved":
             system.execute("CHECKPOINT")
+    said += look(system.replication, memory).notifications
     slot = [each for each in said if each.kind == "slot"]
     assert {each.phase for each in slot} == {"started"}
     assert 2 <= len(slot) <= 3
@@ -384,9 +396,78 @@ def test_every_figure_is_exported_under_its_name_or_left_out(system: System) -> 
 
 
 def test_health_is_read_from_a_catalog_without_anything(tmp_path: Path) -> None:
-    from replication_assets.catalog import EventStoreConfig
-
     catalog = Catalog(EventStoreConfig(str(tmp_path / "not" / "made" / "yet")))
     seen = look(Replication(catalog), Memory())
     assert (seen.health.sources, seen.health.tables, found(seen)) == ((), (), [])
     assert seen.health.disk is not None
+
+
+class Asked(Replication):
+    """Counts how often a target is asked for a checkpoint."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(catalog)
+        self.times = 0
+
+    def target(self, projection: Projection, table: TableId) -> ProjectionTarget:
+        target = super().target(projection, table)
+        asked = target.checkpoint
+
+        def checkpoint(id_range: str) -> RangeCheckpoint | None:
+            self.times += 1
+            return asked(id_range)
+
+        target.checkpoint = checkpoint  # type: ignore[method-assign]
+        return target
+
+
+def test_only_ranges_with_newer_events_are_asked_again_and_the_answer_is_the_same(system: System) -> None:
+    asked, seen = Asked(system.catalog), SeenCheckpoints()
+
+    def times() -> int:
+        before = asked.times
+        kept = read_health(asked, Readings(), NOW, seen).projections
+        spent = asked.times - before
+        # Of a range that nothing waits for, the checkpoint itself may have gone further.
+        anew = read_health(system.replication, Readings(), NOW).projections
+        assert [replace(each, reached=None) for each in kept] == [
+            replace(each, reached=None) for each in anew
+        ]
+        return spent
+
+    assert times() == 4
+    assert times() == 0
+    system.execute("UPDATE t SET v = 7 WHERE id = 60")
+    system.capture()
+    assert times() == 1
+    system.project()
+    assert times() == 1
+    assert times() == 0
+    system.load(system.table("t"))
+    assert times() == 3
+
+
+def test_an_emptied_target_is_noticed_again_after_a_while(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = SeenCheckpoints()
+    read_health(system.replication, Readings(), NOW, seen)
+    shutil.rmtree(system.catalog.projections[0].root)
+    monkeypatch.setattr(seen_checkpoints, "AGAIN_SECONDS", 0.0)
+    lake = read_health(system.replication, Readings(), NOW, seen).projections[0]
+    assert (lake.filled, lake.waiting) == (0, 120)
+
+
+def test_a_look_that_would_take_too_long_leaves_ranges_for_the_next(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = SeenCheckpoints()
+    monkeypatch.setattr(seen_checkpoints, "BUDGET_SECONDS", -1.0)
+    (t, _) = read_health(system.replication, Readings(), NOW, seen).projections
+    assert (t.freshness_seconds, t.filled, t.waiting) == (None, 0, 0)
+    monkeypatch.undo()
+    (t, _) = read_health(system.replication, Readings(), NOW, seen).projections
+    assert (t.filled, t.rows) == (3, 120)
+    monkeypatch.setattr(seen_checkpoints, "BUDGET_SECONDS", -1.0)
+    (t, _) = read_health(system.replication, Readings(), NOW, seen).projections
+    assert (t.filled, t.rows) == (3, 120)
