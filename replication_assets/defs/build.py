@@ -6,11 +6,13 @@ import dagster as dg
 
 from replication_assets.catalog import Catalog
 from replication_assets.defs.capture import capture_job
+from replication_assets.defs.checks import validation_checks, validation_job
 from replication_assets.defs.cutover import cutover_jobs
 from replication_assets.defs.dead_letters import dead_letters_assets
 from replication_assets.defs.event_store_assets import event_store_asset
 from replication_assets.defs.lifecycle import lifecycle_jobs, setup_job_name, upkeep
 from replication_assets.defs.projection_assets import projection_asset
+from replication_assets.defs.repair import repair_job
 from replication_assets.defs.sensors import offset_sensor
 from replication_assets.defs.source_assets import source_assets
 from replication_assets.defs.watch import watch_assets, watch_checks, watch_sensors
@@ -46,7 +48,9 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
         setup = next(job for job in lifecycle if job.name == setup_job_name(source.name))
         jobs += [capture, *lifecycle]
         sensors.append(offset_sensor(source, [capture, setup]))
-    jobs += cutover_jobs(catalog)
+    jobs += [*cutover_jobs(catalog), repair_job(catalog)]
+    checks = validation_checks(catalog)
+    validate, validations = validation_job(catalog, checks)
     tidy, schedule = upkeep(catalog)
     follow = dg.AutomationConditionSensorDefinition(
         name="projections_follow",
@@ -64,9 +68,9 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
             *projected,
             *dead_letters_assets(catalog),
         ],
-        asset_checks=watch_checks(catalog),
-        jobs=[*jobs, tidy],
+        asset_checks=[*watch_checks(catalog), *checks],
+        jobs=[*jobs, tidy, validate],
         sensors=[*sensors, follow],
-        schedules=[schedule],
+        schedules=[schedule, *validations],
         resources={"replication": Replication(catalog)},
     )

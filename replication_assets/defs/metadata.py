@@ -5,9 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from replication_assets.core.differences import Kind
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableSchema
 from replication_assets.flows.capture import FlushReceipt
+from replication_assets.flows.findings import Shown, Validation
 from replication_assets.flows.load import LoadReceipt
 from replication_assets.flows.project import ProjectReceipt
 from replication_assets.ports import SourceStatus
@@ -85,3 +87,45 @@ def source(status: SourceStatus, lag_seconds: float | None, max_key: int | str |
         "slot_state": status.state,
     }
     return {name: value for name, value in figures.items() if value is not None}
+
+
+def validated(found: Validation) -> Metadata:
+    """Figures of a validation, its first findings, and where all of them are listed."""
+    kinds: tuple[Kind, ...] = ("missing", "extra", "differing", "in-flight", "dead-lettered")
+    states = ("equal", "mended", "accounted", "late", "differs", "unknown")
+    counted = {state: sum(each.state == state for each in found.ranges) for state in states}
+    figures: dict[str, Any] = {
+        "rows": found.rows,
+        "ranges": len(found.ranges),
+        **{kind.replace("-", "_"): found.count(kind) for kind in kinds},
+        **{f"ranges_{state}": count for state, count in counted.items()},
+        "seconds": round(found.seconds, 3),
+        "rows_per_second": round(found.rows / found.seconds) if found.seconds else 0,
+    }
+    if found.position is not None:
+        figures["position"] = found.position.commit
+    if found.shown:
+        figures["findings"] = dg.MetadataValue.table([_finding(each) for each in found.shown])
+        more = found.total - len(found.shown)
+        figures["more_findings"] = more
+    if found.listed is not None:
+        figures["all_findings"] = dg.MetadataValue.path(found.listed)
+    reasons = [(each.id_range, each.state, each.reason) for each in found.ranges if each.reason]
+    if reasons:
+        figures["reasons"] = dg.MetadataValue.table(
+            [dg.TableRecord({"id_range": key, "state": state, "reason": why}) for key, state, why in reasons]
+        )
+    if found.notes:
+        figures["notes"] = "; ".join(found.notes)
+    return figures
+
+
+def _finding(shown: Shown) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "kind": shown.kind,
+            "id_range": shown.id_range,
+            "key": shown.key if shown.key is not None else "(no key)",
+            "columns": ", ".join(shown.columns),
+        }
+    )

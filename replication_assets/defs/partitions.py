@@ -135,3 +135,14 @@ def load_range_of(id_ranges: IdRanges, key: str, listed: Sequence[str]) -> IdRan
     """The range to load for a partition key: the last one listed reads all keys above it."""
     id_range = id_ranges.by_key(key)
     return id_range.open_above() if key == max(listed) else id_range
+
+
+def ranges_of_run(run: dg.DagsterRun) -> list[str] | None:
+    """Id ranges that a run of a projection produces; None for one that does not say."""
+    tags = run.tags
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if first is not None and last is not None:
+        low, high = int(first[1:]), int(last[1:])
+        return [f"r{index:06}" for index in range(low, high + 1)]
+    single = tags.get("dagster/partition")
+    return [single] if single is not None else None

@@ -142,6 +142,11 @@ class Validation:
         return tuple(each for each in self.ranges if each.state in ("differs", "unknown"))
 
     @property
+    def late(self) -> tuple[RangeValidation, ...]:
+        """Ranges whose changes had not arrived."""
+        return tuple(each for each in self.ranges if each.state == "late")
+
+    @property
     def waiting(self) -> tuple[RangeValidation, ...]:
         """Ranges that could not be compared, or not in full, though nothing is known to be wrong."""
         return tuple(each for each in self.ranges if each.state in ("late", "accounted"))
