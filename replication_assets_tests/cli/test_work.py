@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
 from replication_assets.cli import exits, main
+from replication_assets.core.schema import TableId
+from replication_assets.defs import naming
+from replication_assets.secret_references import Secret
 from replication_assets_tests.cli.conftest import CANARY, Project
 
 
@@ -162,6 +166,36 @@ def test_upkeep_says_what_it_did(loaded: Project) -> None:
     assert "shop.public.customers: nothing to do" in said
 
 
+def test_dagster_is_told_where_there_is_an_instance(project: Project) -> None:
+    home = project.folder / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    project.more["DAGSTER_HOME"] = str(home)
+    project.run("setup", "shop")
+    project.run("load", "orders")
+    project.sql("UPDATE orders SET status = 'sent' WHERE id = 1")
+    project.run("capture", "shop")
+    project.run("project", "lake", "orders")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        orders = TableId("shop", "public", "orders")
+        listed = instance.get_dynamic_partitions(naming.id_range_partitions(orders))
+        assert sorted(listed) == ["r000000", "r000001", "r000002"]
+        stored = instance.get_materialized_partitions(naming.event_store_key(orders))
+        assert {partition.partition("|")[2] for partition in stored} == set(listed)
+        assert instance.get_materialized_partitions(naming.projection_key("lake", orders)) == set(listed)
+        newest = instance.get_latest_materialization_event(naming.event_store_key(orders))
+        assert newest is not None
+        assert newest.asset_materialization is not None
+        assert newest.asset_materialization.metadata["rows"].value == 1
+
+
+def test_a_dagster_that_cannot_be_told_stops_no_work(loaded: Project) -> None:
+    loaded.more["DAGSTER_HOME"] = str(loaded.folder / "nowhere")
+    said = loaded.run("load", "orders", "--all").err
+    assert "Dagster is not told (DagsterInvariantViolationError). Fix: check DAGSTER_HOME" in said
+    assert "2,500 rows of 3 id ranges" in said
+
+
 def test_no_secret_is_shown_even_with_tracebacks(project: Project) -> None:
     project.write_catalog(port=1)
     shown = project.run("setup", "shop", "--debug", code=1)
@@ -203,3 +237,11 @@ def test_a_mismatch_is_found_named_and_repaired(loaded: Project) -> None:
         "query", "SELECT id, status FROM lake.orders WHERE id IN (5, 77, 78)", "--format", "csv"
     )
     assert sorted(held.lines[1:]) == ['"5","sent"', '"77","placed"', '"78","placed"']
+
+
+def test_a_secret_in_an_error_of_others_is_taken_out(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = Secret("s3cr3t-of-a-library").reveal()
+    assert exits.code_of(RuntimeError(f"cannot log in with {secret}"), debug=True) == 1
+    said = capsys.readouterr().err
+    assert "cannot log in with ***" in said
+    assert secret not in said
