@@ -29,13 +29,14 @@ def check(catalog: CatalogOption = "", as_json: JsonOption = False) -> None:
         work.begin("checking", 1 + len(replication.catalog.sources) + len(replication.catalog.projections))
         for examined in examine(replication):
             found.append(examined)
-            if not as_json:
-                _show(examined)
+            work.note(examined.subject)
             work.advance()
     problems = sum(each.problems for each in found)
     if as_json:
         show_json({"problems": problems, "examined": [asdict(each) for each in found]})
     else:
+        for examined in found:
+            _show(examined)
         _summarise(found, problems)
     raise typer.Exit(exits.FOUND if problems else exits.OK)
 

@@ -31,7 +31,7 @@ CatalogOption = Annotated[
 ]
 TablesArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TABLE]...", help="Tables, as shop.public.orders or orders; all unless named."),
+    typer.Argument(metavar="TABLE", help="Tables, as shop.public.orders or orders; all unless named."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON on standard output.")]
 
