@@ -47,13 +47,14 @@ def count_rows(table: DataTable, origin: str) -> int:
 
 
 class Standing:
-    """What a range held before it was written anew, and what was written: on disk where it is
-    too much for memory. Used to find what is there and should not be."""
+    """What a range held before it was written anew, what was written, and what stays because its
+    row is refused: on disk where it is too much for memory. Tells what should not be there."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         connection.execute("CREATE TEMP TABLE standing (key VARCHAR, register VARCHAR)")
         connection.execute("CREATE TEMP TABLE written (key VARCHAR)")
+        connection.execute("CREATE TEMP TABLE refused (key VARCHAR)")
 
     def look(self, table: DataTable, origin: str) -> None:
         only = live_items_of(origin, projected=(*table.key_names, POSITION))
@@ -65,15 +66,22 @@ class Standing:
         self._connection.register("page", pa.table({"key": keys}))
         self._connection.execute("INSERT INTO written SELECT key FROM page")
 
+    def refused(self, keys: pa.ChunkedArray) -> None:
+        self._connection.register("page", pa.table({"key": keys}))
+        self._connection.execute("INSERT INTO refused SELECT key FROM page")
+
     @property
-    def rows_written(self) -> int:
-        return int(figures(self._connection, "SELECT count(DISTINCT key) FROM written")[0])
+    def rows(self) -> int:
+        """How many the range holds now."""
+        refused = "SELECT key FROM refused SEMI JOIN standing USING (key)"
+        held = f"SELECT key FROM written UNION {refused}"
+        return int(figures(self._connection, f"SELECT count(*) FROM ({held})")[0])
 
     def not_written(self, newest: str) -> Iterator[pa.Table]:
-        """Keys and registers that stood there, were not written, and are not newer than that."""
+        """Keys and registers that stood there, have no row any more, and are not newer than that."""
         query = (
-            f"SELECT key, register FROM standing s ANTI JOIN written w USING (key) "
-            f"WHERE register <= {literal(newest)}"
+            f"SELECT key, register FROM standing ANTI JOIN written USING (key) "
+            f"ANTI JOIN refused USING (key) WHERE register <= {literal(newest)}"
         )
         for batch in self._connection.sql(query).to_arrow_reader(65_536):
             if batch.num_rows:

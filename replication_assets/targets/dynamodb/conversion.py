@@ -112,6 +112,11 @@ class Conversion:
             for at, (position, (_, reason, detail)) in enumerate(zip(positions, refused, strict=True))
         )
 
+    def keys_of_lost(self, prepared: Prepared) -> pa.ChunkedArray:
+        """Keys of the items of rows that were refused as a whole, of those that have a key."""
+        lost = prepared.rows.take(pa.array(prepared.lost, pa.int64()))
+        return self.mapping.keys(lost).keys["key"]
+
     def graves(self, changes: RangeChanges, prepared: Prepared, known: Position, where: str) -> pa.Table:
         """Tombstones for all that the changes took away: deleted rows, and former rows whose item
         had another key. Of a row that is refused now the last item stays, so nothing of it is

@@ -3,7 +3,7 @@
 `blank` is for a range of which the table holds nothing: nothing can be older or newer, so items
 are sent 25 at a time. `over` is for all others, after a new load, for a rebuild, or where a
 fill was broken off: each row is written over whatever is as old as the fill, and what stands
-there and was not written is buried.
+there and has no row any more is buried. Of a row that is refused the last item stays.
 """
 
 from __future__ import annotations
@@ -67,24 +67,26 @@ class Fill:
         """As `blank`."""
         covered = gone_up_to(self._position)
         newest = covered
-        refused = 0
         with engine(spill) as connection:
             standing = Standing(connection)
             standing.look(self._table, self._conversion.origin)
             for batch in batches:
                 prepared = self._conversion.rows(batch)
                 self._refuse(prepared.refusals)
+                standing.refused(self._conversion.keys_of_lost(prepared))
                 writes = prepared.writes
                 bounds = at_least(writes["register"], covered) if self._alone else writes["register"]
-                _, not_taken = self._writer.put(prepared, writes, bounds, NOT_NEWER)
+                effect, not_taken = self._writer.put(prepared, writes, bounds, NOT_NEWER)
                 self._refuse(not_taken)
-                refused += len(not_taken)
-                standing.wrote(writes["key"])
+                refused = pa.array([row for row, _, _ in effect.not_taken], pa.int64())
+                mask = pc.is_in(writes["row"], value_set=refused)
+                standing.refused(writes.filter(mask)["key"])
+                standing.wrote(writes.filter(pc.invert(mask))["key"])
                 newest = max(newest, newest_register([writes["register"]]))
                 self._watch(writes)
             for extras in standing.not_written(newest):
                 self._bury(extras, covered)
-            return standing.rows_written - refused, self._canaries
+            return standing.rows, self._canaries
 
     def _watch(self, writes: pa.Table) -> None:
         self._canaries = survivors(self._canaries, writes, self._conversion.expiry)

@@ -22,6 +22,7 @@ from replication_assets.core.items.registers import DELETED, ORIGIN, PARTS, POSI
 from replication_assets.core.items.spec import Split
 from replication_assets.core.positions import Position
 from replication_assets.core.refusals import Refusal
+from replication_assets.errors import TargetError
 from replication_assets.targets.dynamodb.conditional_writes import (
     Condition,
     ConditionalRows,
@@ -70,16 +71,11 @@ class RangeWriter:
     def fill(self, prepared: Prepared) -> tuple[Refusal, ...]:
         """Write all items, whatever stands there. Returns rows that DynamoDB did not take."""
         self._table.upload(prepared.objects)
+        self._put_parts(prepared)
         not_taken: list[NotTaken] = []
-        bodies = prepared.writes["body"].chunks
-        if prepared.parts:
-            bodies = [pa.array([body for body, _ in prepared.parts], pa.large_string()), *bodies]
-        self.counts += self._unconditional.batch_put(bodies, not_taken.append)
+        self.counts += self._unconditional.batch_put(prepared.writes["body"].chunks, not_taken.append)
         rows = prepared.writes["row"].to_pylist()
-        first = len(prepared.parts)
-        return self._refusals(
-            prepared, [(rows[each.index - first], each.code, each.reason) for each in not_taken]
-        )
+        return self._refusals(prepared, [(rows[each.index], each.code, each.reason) for each in not_taken])
 
     def put(
         self,
@@ -96,12 +92,7 @@ class RangeWriter:
         how many rows there are more than there were.
         """
         self._table.upload(prepared.objects)
-        if prepared.parts:
-            bodies, positions = (
-                pa.array(each, pa.large_string()) for each in zip(*prepared.parts, strict=True)
-            )
-            rows = ConditionalRows(bodies, position_values(positions))
-            self.counts += self._conditional.put([rows], NOT_NEWER, lambda _: None)
+        self._put_parts(prepared)
         effect = Effect()
         counted = position_text(since) if since is not None else ""
         settle = _Settling(effect, writes, self._conversion.origin, self._table.key_names, counted)
@@ -117,6 +108,23 @@ class RangeWriter:
                 [pa.array(effect.left_over, pa.large_string())], lambda _: None
             )
         return effect, self._refusals(prepared, effect.not_taken)
+
+    def _put_parts(self, prepared: Prepared) -> None:
+        """Parts carry the position of their item in their key, so none is ever in another's way."""
+        if prepared.parts:
+            bodies, positions = (
+                pa.array(each, pa.large_string()) for each in zip(*prepared.parts, strict=True)
+            )
+            rows = ConditionalRows(bodies, position_values(positions))
+            self.counts += self._conditional.put([rows], NOT_NEWER, self._require_taken)
+
+    def _require_taken(self, settled: Settled) -> None:
+        if settled.outcome is Outcome.REFUSED:
+            raise TargetError(
+                f"a part of a split item is refused: {settled.code}: {settled.reason}",
+                where=self._table.where,
+                fix="declare smaller parts",
+            )
 
     @property
     def _may_have_parts(self) -> bool:

@@ -524,6 +524,18 @@ def test_a_row_that_is_refused_leaves_what_stands_there(dynamodb: DynamoDbServer
     assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(6, 2), 2)
 
 
+def test_a_row_that_is_refused_when_its_range_is_filled_again_leaves_what_stands_there(
+    place: DynamoDbPlace,
+) -> None:
+    fill(place.target, [row(at(5), id=1, name="kept"), row(at(5), id=2)], at(5))
+    refused = Refused()
+    rows = table([row(at(6, 1), id=1, big="x" * 500_000), row(at(6, 2), id=3)])
+    checkpoint = place.target.replace(A, KEYED, rows.to_batches(), BASELINE, at(7), refuse=refused)
+    assert [each.reason for each in refused.all] == ["item-too-large"]
+    holds(place, [row(at(5), id=1, name="kept"), row(at(6, 2), id=3)])
+    assert checkpoint == place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(7), 2)
+
+
 def test_a_refusal_that_may_not_pass_leaves_the_checkpoint_where_it_was(place: DynamoDbPlace) -> None:
     fill(place.target, [row(at(5), id=1)], at(5))
     with pytest.raises(TargetError, match="out-of-range"):
