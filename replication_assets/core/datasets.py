@@ -5,14 +5,28 @@ lock. The scan's own threads then open files; where that is Python code (a `PyFi
 delta-rs's storage is), they wait for that lock with one of Arrow's mutexes in hand that
 `to_reader` waits for: a deadlock, seen with a dozen small files. `Scanner.to_batches` starts
 the scan without the lock and reads the same batches, so the reader is made from it.
+
+An engine turns an error of the scan into words of its own. Errors of the project are remembered,
+so that they can be told from those words (`met`).
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+
+from replication_assets.errors import ReplicationError
+
+_MET: deque[ReplicationError] = deque(maxlen=32)
+
+
+def met(words: str) -> ReplicationError | None:
+    """The error of a scan that an engine speaks of, if it is one of the project's."""
+    return next((error for error in reversed(_MET) if str(error) in words), None)
 
 
 class SafeDataset(ds.FileSystemDataset):  # type: ignore[misc]
@@ -39,4 +53,12 @@ class _Scanner:
 
     def to_reader(self) -> pa.RecordBatchReader:
         schema = self._scanner.projected_schema
-        return pa.RecordBatchReader.from_batches(schema, self._scanner.to_batches())
+        return pa.RecordBatchReader.from_batches(schema, _remembered(self._scanner.to_batches()))
+
+
+def _remembered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except ReplicationError as error:
+        _MET.append(error)
+        raise

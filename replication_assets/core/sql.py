@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from replication_assets.core.datasets import met
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, SEQUENCE
 from replication_assets.core.positions import Position
 
@@ -27,7 +28,10 @@ class Spill:
 
 @contextmanager
 def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A private DuckDB with the limits of `spill`; its temporary tables end with the block."""
+    """A private DuckDB with the limits of `spill`; its temporary tables end with the block.
+
+    An error of the project that it met while it read a log leaves the block as itself.
+    """
     connection = duckdb.connect(
         config={
             "memory_limit": f"{spill.memory_mib}MiB",
@@ -39,6 +43,11 @@ def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
+    except duckdb.Error as error:
+        known = met(str(error))
+        if known is None:
+            raise
+        raise known from None
     finally:
         connection.close()
 

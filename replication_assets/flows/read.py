@@ -44,13 +44,19 @@ def fold_range(
     with engine(spill) as connection:
         yield from fold_rows(
             connection,
-            snapshot.events(id_range.key),
+            # Files of older generations are not even opened.
+            snapshot.events(id_range.key, after=_before(start.oldest)),
             snapshot.schema,
             start,
             history_of=history_reader(snapshot),
             where=f"{table} range {id_range.key}",
             as_of=as_of,
         )
+
+
+def _before(position: Position) -> Position:
+    """Everything of a commit, the rows of a load included, is after this."""
+    return Position(position.epoch, max(0, position.commit - 1)).end_of_commit()
 
 
 def history_reader(snapshot: LogSnapshot) -> HistoryOf:
