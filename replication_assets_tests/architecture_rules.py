@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "defs": _INNER | {"flows", "composition", "defs"},
     "definitions": {"defs", "declarations", "errors"},
     "demo": _INNER | {"adapter", "flows", "composition", "defs", "definitions", "demo", "public names"},
-    "cli": _INNER | {"adapter", "flows", "composition", "defs", "definitions", "demo", "cli"},
+    "cli": _INNER | {"adapter", "flows", "composition", "defs", "definitions", "demo", "cli", "components"},
     "components": _INNER | {"composition", "defs", "components"},
     "package": set(),
     "public names": _INNER | {"flows", "composition", "defs"},

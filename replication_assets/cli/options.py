@@ -24,8 +24,8 @@ CatalogOption = Annotated[
     typer.Option(
         "--catalog",
         envvar=CATALOG_VARIABLE,
-        metavar="MODULE:ATTRIBUTE",
-        help="The Catalog to work with, or a function that returns it. Modules of this folder are found.",
+        metavar="MODULE:ATTRIBUTE|YAML",
+        help="The Catalog, or a function that returns it (modules of this folder are found); or a defs.yaml.",
         show_default=False,
     ),
 ]
@@ -47,14 +47,18 @@ def open_replication(catalog: str) -> Replication:
 
     if not catalog:
         problem = (
-            "no catalog is named. Fix: --catalog package.module:attribute, or set it as "
-            f"{CATALOG_VARIABLE}; to try the sample system that `replication-assets dev` runs, "
+            "no catalog is named. Fix: --catalog package.module:attribute or path/to/defs.yaml, or set "
+            f"it as {CATALOG_VARIABLE}; to try the sample system that `replication-assets dev` runs, "
             "replication_assets.demo.catalog:sample_catalog"
         )
         raise CatalogError([problem], where="command line")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    if catalog.endswith((".yaml", ".yml")):
+        from replication_assets.components.yaml_catalog import load_yaml_catalog
+
+        return Replication(load_yaml_catalog(Path(catalog)))
     return Replication(load_catalog(catalog).validate())
 
 

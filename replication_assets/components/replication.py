@@ -13,14 +13,10 @@ import dagster as dg
 from pydantic import RootModel
 
 from replication_assets.catalog import Catalog
-from replication_assets.components.declared_values import WRONG, ValueProblem, read
 from replication_assets.components.json_schema import json_schema
-from replication_assets.components.places import path_of, place_of
 from replication_assets.components.scaffolding import ReplicationScaffolder
+from replication_assets.components.yaml_catalog import catalog_of
 from replication_assets.defs.build import build_definitions
-from replication_assets.errors import CatalogError
-
-ATTRIBUTES = "attributes"
 
 
 class ReplicationAttributes(RootModel[dict[str, Any]]):
@@ -57,21 +53,8 @@ class ReplicationComponent(dg.Component):
     @classmethod
     def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> ReplicationComponent:
         """Raises CatalogError with every mistake of the file."""
-        resolution = context.resolution_context
         raw = attributes.root if attributes is not None else {}
-        values = resolution.at_path(ATTRIBUTES).resolve_value(raw)
-        problems: list[ValueProblem] = []
-        catalog = read(values, Catalog, problems)
-        tree = resolution.source_position_tree
-        positions = tree.children.get(ATTRIBUTES, tree) if tree is not None else None
-        if problems:
-            told = [f"{place_of(positions, problem.path)}{problem}" for problem in problems]
-        else:
-            assert catalog is not WRONG
-            told = [f"{place_of(positions, path_of(values, text))}{text}" for text in catalog.problems()]
-        if told:
-            raise CatalogError(told, where="defs.yaml")
-        return cls(catalog)
+        return cls(catalog_of(raw, context.resolution_context))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
         return build_definitions(self.catalog)

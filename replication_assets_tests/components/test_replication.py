@@ -14,7 +14,9 @@ from replication_assets.catalog import Catalog, EnvVar, EventStoreConfig, Postgr
 from replication_assets.components import ReplicationComponent
 from replication_assets.components.places import path_of
 from replication_assets.components.scaffolding import STARTING_POINT
+from replication_assets.components.yaml_catalog import load_yaml_catalog
 from replication_assets.defs.build import build_definitions
+from replication_assets.errors import CatalogError
 from replication_assets_tests.markdown import ROOT, code
 
 TYPE = "replication_assets.components.ReplicationComponent"
@@ -123,6 +125,36 @@ def test_a_mistake_is_told_with_its_file_and_line(old: str, new: str, told: str,
 def test_a_rule_about_no_declaration_of_the_file_names_the_file_alone() -> None:
     assert path_of({"tables": []}, "something new: is wrong") == ()
     assert path_of({"tables": ["a.b.c"]}, "tables: nothing that is named here") == ("tables",)
+
+
+def test_the_command_line_reads_the_same_file_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_HOST", "db.internal")
+    file = tmp_path / "defs.yaml"
+    file.write_text(f"type: other.Component\n---\n{YAML}".replace("host: db", 'host: "{{ env.SHOP_HOST }}"'))
+    assert load_yaml_catalog(file).sources[0].host == "db.internal"
+    file.write_text(YAML.replace("user:", "usr:"))
+    with pytest.raises(CatalogError, match=r"defs\.yaml:8: sources\[0\]\.usr: there is no such key"):
+        load_yaml_catalog(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("type: [", r"defs\.yaml:\d+: it is no YAML: .*Fix: "),
+        ("type: other.Component", "holds 0 documents of type ReplicationComponent"),
+        (f"{YAML}\n---\n{YAML}", "holds 2 documents of type ReplicationComponent"),
+        (None, "cannot be read: No such file or directory"),
+        ("type: x.ReplicationComponent", "event_store is missing. Fix: give event_store: ..."),
+    ],
+)
+def test_a_file_that_holds_no_catalog_is_refused(text: str | None, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "defs.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(CatalogError, match=told):
+        load_yaml_catalog(file)
 
 
 def test_a_component_in_python_needs_no_file() -> None:
