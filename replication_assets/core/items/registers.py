@@ -2,8 +2,9 @@
 
 `_position` is that of the event that made the item what it is: three decimal numbers of fixed
 width, so that texts compare as positions do, in DynamoDB's conditions too. `_origin` is the
-source table and id range that the item belongs to. `_deleted` marks a tombstone. `_part` and
-`_parts` belong to items that are split.
+source table and id range that the item belongs to. `_deleted` marks a tombstone, which is gone
+after `_expires` unless the table expires items by an attribute of its own. `_part` and `_parts`
+belong to items that are split.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ ORIGIN = "_origin"
 DELETED = "_deleted"
 PART = "_part"
 PARTS = "_parts"
-REGISTERS = frozenset({POSITION, ORIGIN, DELETED, PART, PARTS})
+EXPIRES = "_expires"
+REGISTERS = frozenset({POSITION, ORIGIN, DELETED, PART, PARTS, EXPIRES})
 
 _WIDTHS = {EPOCH: 10, COMMIT_POSITION: 20, SEQUENCE: 20}
 _POSITION = re.compile(r"(\d{10})-(\d{20})-(\d{20})", re.ASCII)

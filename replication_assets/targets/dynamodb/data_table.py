@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any
 
+from replication_assets.core.items.registers import EXPIRES
 from replication_assets.core.items.spec import Items
 from replication_assets.errors import TargetUnavailable
 from replication_assets.targets.dynamodb.capacity import (
@@ -34,9 +35,6 @@ from replication_assets.targets.dynamodb.tables import (
 )
 from replication_assets.targets.dynamodb.throttle import Pace
 from replication_assets.targets.dynamodb.wire import Wire, WireSettings
-
-EXPIRY = "_expires"
-"""Time-to-live attribute of tables for which neither the declaration nor the table names one."""
 
 _KINDS: dict[str, KeyType] = {"string": "S", "number": "N", "binary": "B"}
 _UPLOADS = 8
@@ -90,8 +88,8 @@ class DataTable:
             return self._declared_expiry
         with service_errors(self.where):
             told = self.wire.client.describe_time_to_live(TableName=self.name)["TimeToLiveDescription"]
-        named: str = told.get("AttributeName", EXPIRY)
-        return named if told["TimeToLiveStatus"] in ("ENABLED", "ENABLING") else EXPIRY
+        named: str = told.get("AttributeName", EXPIRES)
+        return named if told["TimeToLiveStatus"] in ("ENABLED", "ENABLING") else EXPIRES
 
     def describe(self) -> TableDescription | None:
         found = describe(self.wire.client, self.name)
