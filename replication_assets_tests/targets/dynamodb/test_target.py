@@ -669,3 +669,40 @@ def test_a_control_table_that_is_lost_costs_filling_anew_and_no_row(place: Dynam
 
 def test_credentials_are_in_no_repr(place: DynamoDbPlace) -> None:
     assert "tests-secret" not in repr(place.target) + repr(place.settings)
+
+
+# --- capacity ---
+
+
+@pytest.mark.parametrize("dynamodb", ["moto_dynamodb"], indirect=True)
+def test_a_table_is_on_demand_while_it_is_filled_and_provisioned_after(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb, on_demand_loads=True)
+    client = dynamodb.client()
+    client.create_table(
+        TableName=place.into,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 9},
+    )
+    seen = []
+
+    def rows() -> Any:
+        told = client.describe_table(TableName=place.into)["Table"]
+        seen.append(told.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"))
+        yield from table([row(at(5), id=1)]).to_batches()
+        raise RuntimeError("source failed")
+
+    with pytest.raises(RuntimeError, match="source failed"):
+        place.target.replace(A, KEYED, rows(), BASELINE, at(5))
+    told = client.describe_table(TableName=place.into)["Table"]
+    assert seen == ["PAY_PER_REQUEST"]
+    assert told["BillingModeSummary"]["BillingMode"] == "PROVISIONED"
+    assert told["ProvisionedThroughput"]["WriteCapacityUnits"] == 9
+
+
+def test_what_writing_cost_is_told_once(place: DynamoDbPlace) -> None:
+    fill(place.target, [row(at(5), id=i) for i in range(30)], at(5))
+    figures = place.target.figures()
+    assert figures["items_written"] == 30
+    assert figures["write_units"] > 0
+    assert place.target.figures()["items_written"] == 0
