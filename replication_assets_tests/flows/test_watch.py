@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from replication_assets.catalog import ByWidth, Catalog, EnvVar, EventStoreConfig, Table, Watch
+from replication_assets.catalog import (
+    ByWidth,
+    Catalog,
+    DynamoDbProjection,
+    EnvVar,
+    EventStoreConfig,
+    ItemKey,
+    Items,
+    Table,
+    Watch,
+)
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import Projection
@@ -30,6 +40,7 @@ from replication_assets.ports import (
 )
 from replication_assets.replication import Replication
 from replication_assets_tests.conftest import PrivatePostgres
+from replication_assets_tests.dynamodb_servers import DynamoDbServer
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.postgres_servers import FreshDatabase
 
@@ -471,3 +482,38 @@ def test_a_look_that_would_take_too_long_leaves_ranges_for_the_next(
     monkeypatch.setattr(seen_checkpoints, "BUDGET_SECONDS", -1.0)
     (t, _) = read_health(system.replication, Readings(), NOW, seen).projections
     assert (t.filled, t.rows) == (3, 120)
+
+
+def test_a_dynamodb_projection_is_watched_as_any_other(
+    database: FreshDatabase, tmp_path: Path, dynamodb: DynamoDbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in dynamodb.environment.items():
+        monkeypatch.setenv(name, value)
+    system = system_of(database, tmp_path, [Table("app.public.t")])
+    into = f"orders_{database.name}"
+    service = DynamoDbProjection(
+        "service",
+        items=[Items("app.public.t", into, partition_key=ItemKey("pk", "t#${id}"))],
+        region=dynamodb.region,
+        endpoint_url=dynamodb.endpoint_url,
+        control_table=f"control_{database.name}",
+    )
+    system = replace(system, catalog=replace(system.catalog, projections=(service,)).validate())
+    system.execute("CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1), (2, 2)")
+    system.prepare()
+    system.load_all()
+    (before,) = read_health(system.replication, Readings()).projections
+    assert (before.filled, before.waiting) == (0, 2)
+    system.project()
+    system.execute("UPDATE t SET v = 3 WHERE id = 1")
+    system.capture()
+    seen = look(system.replication, Memory(), now=later(400))
+    (late,) = seen.health.projections
+    assert (late.ranges, late.filled, late.waiting) == (1, 1, 1)
+    assert ("lag", "service app.public.t") in found(seen)
+    system.project()
+    (level,) = read_health(system.replication, Readings()).projections
+    assert (level.filled, level.waiting) == (1, 0)
+    dynamodb.client().delete_table(TableName=into)
+    (gone,) = read_health(system.replication, Readings()).projections
+    assert (gone.filled, gone.error) == (0, None)
