@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from replication_assets.cli import sample
+from replication_assets.cli.app import make_app
 from replication_assets.cli.exits import CODES
 from replication_assets.cli.reference import renewed
 from replication_assets.demo import __main__ as demonstration
 from replication_assets_tests.cli.conftest import Project
-from replication_assets_tests.markdown import ROOT
+from replication_assets_tests.markdown import DOCUMENTS, ROOT
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -104,14 +106,27 @@ COMMANDS = [
 
 
 def test_every_command_has_an_example_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    from replication_assets.cli.app import make_app
-
     app = make_app(plain=True)
     for name in COMMANDS:
         with pytest.raises(SystemExit) as ended:
             app([name, "--help"], prog_name="replication-assets")
         assert ended.value.code == 0
         assert f"Example: replication-assets {name}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_that_a_document_shows_exist_with_their_options(document: Path) -> None:
+    root = typer.main.get_command(make_app(plain=True))
+    for line in re.findall(r"replication-assets ((?:[a-z-]+)[^`\n#|]*)", document.read_text()):
+        command, words = root, [word.rstrip(".,;:") for word in line.split()]
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not hasattr(command, "commands"), f"{document.name}: {line}"
+        known = {
+            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        used = {word.partition("=")[0] for word in words if re.fullmatch(r"--[a-z][a-z-]*", word)}
+        assert used <= known | {"--help", "--debug"}, f"{document.name}: {line}"
 
 
 def test_the_document_shows_the_commands_as_they_are() -> None:
