@@ -263,6 +263,21 @@ def test_a_failed_partition_is_over_when_that_partition_succeeds(ready: Graph) -
     assert failures.look(ready.instance, jobs, assets, now, 3600) == []
 
 
+def test_a_capture_that_goes_on_for_a_while_got_past_what_failed_before(ready: Graph) -> None:
+    ready.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    fail(ready, "shop_capture")
+    failures, now = Failures(), dt.datetime.now(dt.UTC)
+    assert len(failures.look(ready.instance, {"shop_capture"}, set(), now, 3600)) == 1
+    job = ready.definitions.resolve_job_def("shop_capture")
+    run = ready.instance.create_run_for_job(job)
+    started = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, job.name)
+    ready.instance.report_dagster_event(started, run.run_id)
+    at = now + dt.timedelta(seconds=30)
+    assert len(failures.look(ready.instance, {"shop_capture"}, set(), at, 3600)) == 1
+    at = now + dt.timedelta(seconds=120)
+    assert failures.look(ready.instance, {"shop_capture"}, set(), at, 3600) == []
+
+
 def test_figures_plot_on_assets_of_their_own_and_checks_follow(ready: Graph) -> None:
     shop = watched(ready, Watch(lag_sla_seconds=0.001))
     month = f"{dt.datetime.now(dt.UTC):%Y-%m-01}"
