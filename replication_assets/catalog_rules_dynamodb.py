@@ -18,7 +18,7 @@ def dynamodb_problems(projection: DynamoDbProjection) -> Iterator[str]:
         name = projection.control_table[:60]
         yield f"control_table {name!r} is no DynamoDB table. Fix: 3 to 255 letters, digits, _ . -"
     for items in projection.items:
-        label = f"items of {items.table[:100] if isinstance(items.table, str) else '(unnamed)'}"
+        label = f"items of {str(items.table)[:100]}"
         problems = list(_form(items)) or list(spec_problems(items))
         sound += [] if problems else [items]
         yield from (f"{label}: {problem}" for problem in problems)

@@ -83,7 +83,11 @@ def test_loading_the_definitions_opens_no_connection_and_reads_no_secret() -> No
         ("core.fold", "import time", "core is pure"),
         ("core.fold", "from replication_assets import ports", "core may not import ports"),
         ("core.fold", "from replication_assets.ports import EventStore", "core may not import ports"),
-        ("core.fold", "def f():\n    import dagster", "only cli, components, definitions, defs, demo may import dagster"),
+        (
+            "core.fold",
+            "def f():\n    import dagster",
+            "only cli, components, definitions, defs, demo may import dagster",
+        ),
         ("core.fold", "from . import schema", "relative import"),
         ("ports", "from replication_assets.flows import load", "ports may not import flows"),
         ("ports", "from replication_assets.secret_references import resolve", "ports may not import secret"),
