@@ -14,7 +14,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test check demo dev format constraints clean
+.PHONY: help install test check demo dev docs format constraints clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ demo: install ## The whole job on a real system with live traffic, and what came
 
 dev: install ## The same system, left running with the Dagster UI open
 	$(BIN)/python -m replication_assets.demo dev
+
+docs: install ## Rewrite the parts of the documents that are made from the program itself
+	$(BIN)/python -m replication_assets.cli.reference docs/command-line.md
+	$(BIN)/python -m replication_assets.cli.configuration docs/configuration.md
 
 format: install ## Rewrite the code as the formatter wants it
 	$(BIN)/ruff check --fix .

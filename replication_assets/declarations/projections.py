@@ -18,9 +18,11 @@ Follow: TypeAlias = Literal["micro-batch", "inline"]
 class DeltaProjection(Declaration):
     """Current rows of some tables as Delta tables under `root` (a folder or `s3://...`).
 
-    `tables` are names as in `Table`, or `shop.*` for all of a source. `inline` projects in
-    the run that captured, `micro-batch` in a run of its own. `freshness_seconds` is how far it
-    may be behind the source, instead of `Watch.lag_sla_seconds`.
+    `tables` are names as in `Table`, or `shop.*` for all of a source. `follow` "inline" projects
+    in the run that captured, "micro-batch" in a run of its own. `storage_options` are as in
+    `EventStoreConfig`. `refusals` says what happens to rows that cannot be written, `validation`
+    how it is held against its source. `freshness_seconds` is how far it may be behind the source,
+    instead of `Watch.lag_sla_seconds`.
     """
 
     name: str
@@ -38,7 +40,9 @@ class DeltaProjection(Declaration):
 class DynamoDbProjection(Declaration):
     """Current rows of some tables as items of DynamoDB tables.
 
-    Credentials come from boto3's chain unless given by reference. Checkpoints stand in
+    `items` says what becomes of each table. Credentials come from boto3's chain unless given by
+    reference: `access_key_id`, `secret_access_key`. `follow`, `refusals`, `validation` and
+    `freshness_seconds` are as in `DeltaProjection`. Checkpoints stand in
     `control_table` of the same account and region. `connections` is how many writes are in
     flight at a time, per run. Tombstones keep deleted items deleted under late and repeated
     writes; they go after `tombstone_hours`. `load_capacity` changes a table's capacity for the

@@ -17,9 +17,11 @@ SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca
 class PostgresSourceConfig(Declaration):
     """A PostgreSQL database that is loaded and captured.
 
-    `slot` and `publication` are named after the source unless given. `micro-batch` captures
-    in runs that a sensor starts every `capture_interval_seconds`; `continuous` keeps one run
-    draining. A load waits `load_wait_seconds` for transactions that hold up its snapshot.
+    `password` and `sslrootcert` (a file) are libpq's; `sslmode` is too, and asks for TLS unless
+    told otherwise. `slot` and `publication` are named after the source unless given. With `mode`
+    "micro-batch" a sensor starts captures every `capture_interval_seconds`; "continuous" keeps
+    one run draining. At most `max_parallel_loads` id ranges are read at a time. A load waits
+    `load_wait_seconds` for transactions that hold up its snapshot.
     """
 
     name: str
@@ -49,7 +51,11 @@ class PostgresSourceConfig(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class EventStoreConfig(Declaration):
-    """Where the event store is: a folder or `s3://...`. Secret options are references."""
+    """Where the event store is: `root` is a folder or `s3://...`.
+
+    `storage_options` are delta-rs's own (`AWS_REGION`, `AWS_ENDPOINT_URL`); secret ones are
+    references.
+    """
 
     root: str
     storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)

@@ -17,8 +17,8 @@ class EventDate(Declaration):
     """The date dimension of a table's events.
 
     `column` must never change once a row is written; without one it is the commit date (of
-    a load: its own date). Dagster lists partitions from `start`; older rows keep their true
-    date in the store.
+    a load: its own date). `granularity` is how much one partition holds. Dagster lists partitions
+    from `start`; older rows keep their true date in the store.
     """
 
     column: str | None = None
@@ -33,10 +33,12 @@ class EventDate(Declaration):
 class Table(Declaration):
     """A table of a source: `Table("shop.public.orders")`, or by its three names.
 
-    An empty `key` means the source's primary key. Ranges are cut on `range_column`, by
-    default the first column of the key. `append_only` states that rows are never updated or
-    deleted. `group`, `owners` and `tags` are shown by Dagster. `lag_sla_seconds` is for this
-    table instead of `Watch.lag_sla_seconds`.
+    `path` is the three names joined by dots; where one has a dot itself, give `source`, `schema`
+    and `name`. `id_ranges` says how the table is cut for loads and projections. An empty `key`
+    means the source's primary key. Ranges are cut on `range_column`, by default the first column
+    of the key. `event_date` is the other dimension of its partitions. `append_only` states that
+    rows are never updated or deleted. `group`, `owners` and `tags` are shown by Dagster.
+    `lag_sla_seconds` is for this table instead of `Watch.lag_sla_seconds`.
     """
 
     path: str | None = None
