@@ -31,12 +31,19 @@ class Heading:
     figures: bool = False
 
 
+class _PlainSpoken(Console):
+    """A console that leaves to the program what happens when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def results() -> Console:
-    return Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+    return _PlainSpoken(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
 
 
 def messages() -> Console:
-    return Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
+    return _PlainSpoken(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
 
 
 def is_live(console: Console) -> bool:
