@@ -81,7 +81,7 @@ def _is_wrong(found: Status) -> bool:
 def _print(found: Status, as_json: bool) -> None:
     from replication_assets.cli.output import show, show_json, show_table
     from replication_assets.cli.status_json import document
-    from replication_assets.cli.status_tables import errors, projections, sources, tables
+    from replication_assets.cli.status_tables import projections, sources, tables, wrong
 
     if as_json:
         show_json(document(found))
@@ -100,5 +100,5 @@ def _print(found: Status, as_json: bool) -> None:
         from replication_assets.cli.output import size
 
         show(f"{size(disk.free_bytes)} of {size(disk.total_bytes)} are free on the disk of the event store")
-    for line in errors(found):
+    for line in wrong(found):
         show(line, "red")

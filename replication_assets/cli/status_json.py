@@ -25,6 +25,10 @@ def document(found: Status) -> Document:
         "tables": [_table(found, each) for each in health.tables],
         "projections": [_projection(each) for each in health.projections],
         "disk": _disk(health.disk),
+        "conditions": [
+            {"kind": each.kind, "subject": each.subject, "what": each.what, "fix": each.fix}
+            for each in found.conditions
+        ],
     }
 
 

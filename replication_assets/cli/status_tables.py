@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from replication_assets.cli.output import Heading, count, seconds, size
-from replication_assets.cli.status import health_errors
 from replication_assets.flows.status import Status
 
 Printed = tuple[list[Heading], list[list[str]]]
@@ -82,19 +81,11 @@ def projections(found: Status) -> Printed:
     )
 
 
-def errors(found: Status) -> Iterator[str]:
-    """What could not be read, and what has to be loaded, each once."""
-    health = found.health
-    yield from health_errors(health)
-    for table in health.tables:
-        if table.stale:
-            yield (
-                f"{table.table}: {len(table.stale)} id ranges must be loaded again: {table.stale_reason}. "
-                f"Fix: replication-assets load {table.table}"
-            )
-    for each in health.projections:
-        if each.suspended is not None:
-            yield (
-                f"{each.projection} {each.table} is suspended: {each.suspended}. "
-                f"Fix: replication-assets dead-letters show {each.projection} {each.table}"
-            )
+def wrong(found: Status) -> Iterator[str]:
+    """What is wrong now, a line each, with what mends it."""
+    told = []
+    for each in found.conditions:
+        words = each.what if each.subject in each.what else f"{each.subject}: {each.what}"
+        fix = each.fix.rstrip(".")
+        told.append(f"{words}. Fix: {fix}" if fix else words)
+    yield from dict.fromkeys(told)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import Table
 from replication_assets.errors import ReplicationError
+from replication_assets.flows.alarms import Condition
 from replication_assets.flows.coverage import Coverage, coverage
 from replication_assets.flows.health import Adapters, Health, read_health
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.readings import Readings
+from replication_assets.flows.watch import conditions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class Status:
 
     health: Health
     coverage: dict[TableId, Coverage] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    """What is wrong now, by the limits that the catalog declares."""
 
 
 def read_status(adapters: Adapters, readings: Readings) -> Status:
@@ -31,7 +35,7 @@ def read_status(adapters: Adapters, readings: Readings) -> Status:
             covered = _coverage(adapters, table)
             if covered is not None:
                 found[table.id] = covered
-    return Status(health, found)
+    return Status(health, found, tuple(conditions_of(health, adapters.catalog.watch)))
 
 
 def _coverage(adapters: Adapters, table: Table) -> Coverage | None:

@@ -120,6 +120,7 @@ def test_status_tells_every_documented_key_and_no_other(loaded: Project) -> None
         documented = [quoted(row[0])[0] for row in rows(DOCUMENT, "status", number)]
         assert list(document[name][part]) == documented
     assert list(document) == [quoted(row[0])[0] for row in rows(DOCUMENT, "status", 0)]
+    assert document["conditions"] == []
     (source,) = document["sources"]
     assert (source["set_up"], source["slot_state"], source["error"]) == (True, "reserved", None)
     orders, customers = document["tables"]
@@ -138,6 +139,7 @@ def test_status_of_a_source_that_does_not_answer_still_tells_the_rest(loaded: Pr
     assert "unreachable" in told.text
     assert re.search(r"shop\.public\.orders +3 of \? +2,500", told.text)
     assert "Fix: nothing listens there" in told.text
+    assert told.text.count("Connection refused") == 1
 
 
 def test_status_is_repeated_as_a_stream_of_lines(loaded: Project) -> None:
