@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypeAlias
 
-from replication_assets.declarations.base import Declaration
+from replication_assets.declarations.base import Declaration, LiteralSecret
+from replication_assets.declarations.watch import holds_token
 from replication_assets.secret_references import SecretReference
 
 RefusalPolicy: TypeAlias = Literal["dead-letter", "suspend", "stop"]
@@ -58,6 +59,11 @@ class WebhookHook(Declaration):
     token is given by reference."""
 
     url: str | SecretReference
+
+    def __post_init__(self) -> None:
+        if isinstance(self.url, str) and holds_token(self.url):
+            object.__setattr__(self, "url", LiteralSecret())
+        Declaration.__post_init__(self)
 
 
 Hook: TypeAlias = PythonHook | WebhookHook

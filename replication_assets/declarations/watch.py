@@ -36,7 +36,7 @@ class Webhook(Declaration):
     cafile: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.url, str) and _holds_token(self.url):
+        if isinstance(self.url, str) and holds_token(self.url):
             object.__setattr__(self, "url", LiteralSecret())
         if isinstance(self.headers, Mapping):
             safe = {name: _safe_header(str(name), value) for name, value in self.headers.items()}
@@ -44,7 +44,8 @@ class Webhook(Declaration):
         Declaration.__post_init__(self)
 
 
-def _holds_token(url: str) -> bool:
+def holds_token(url: str) -> bool:
+    """Whether a URL looks as if whoever knows it may use it."""
     parts = urlsplit(url)
     segments = parts.path.split("/")
     return bool(_SECRET_PARAMETER.search(parts.query)) or any(_TOKEN.fullmatch(each) for each in segments)
