@@ -84,12 +84,18 @@ class DataTable:
     @cached_property
     def expiry(self) -> str:
         """The time-to-live attribute. The table's own, if it has one and none is declared."""
-        if self._declared_expiry is not None:
-            return self._declared_expiry
+        return self._declared_expiry or self._time_to_live() or EXPIRES
+
+    def expires_items(self) -> bool:
+        """Whether DynamoDB deletes tombstones by itself."""
+        return self._time_to_live() == self.expiry
+
+    def _time_to_live(self) -> str | None:
+        """The attribute that the table's items expire by."""
         with service_errors(self.where):
             told = self.wire.client.describe_time_to_live(TableName=self.name)["TimeToLiveDescription"]
-        named: str = told.get("AttributeName", EXPIRES)
-        return named if told["TimeToLiveStatus"] in ("ENABLED", "ENABLING") else EXPIRES
+        enabled = told["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
+        return str(told["AttributeName"]) if enabled else None
 
     def describe(self) -> TableDescription | None:
         found = describe(self.wire.client, self.name)

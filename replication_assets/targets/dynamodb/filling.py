@@ -8,7 +8,7 @@ there and has no row any more is buried. Of a row that is refused the last item 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,8 @@ from replication_assets.targets.dynamodb.control import Canary
 from replication_assets.targets.dynamodb.conversion import NOTHING, Conversion, newest_register
 from replication_assets.targets.dynamodb.data_table import DataTable
 from replication_assets.targets.dynamodb.range_writer import NOT_NEWER, RangeWriter, at_least
+
+_PIECE_BYTES = 16 << 20
 
 
 class Fill:
@@ -54,7 +56,7 @@ class Fill:
     def blank(self, batches: Iterable[pa.RecordBatch]) -> tuple[int, tuple[Canary, ...]]:
         """How many rows were written, and which items tell that they are there."""
         count = 0
-        for batch in batches:
+        for batch in _small(batches):
             prepared = self._conversion.rows(batch)
             self._refuse(prepared.refusals)
             not_taken = self._writer.fill(prepared)
@@ -70,7 +72,7 @@ class Fill:
         with engine(spill) as connection:
             standing = Standing(connection)
             standing.look(self._table, self._conversion.origin)
-            for batch in batches:
+            for batch in _small(batches):
                 prepared = self._conversion.rows(batch)
                 self._refuse(prepared.refusals)
                 standing.refused(self._conversion.keys_of_lost(prepared))
@@ -112,3 +114,12 @@ class Fill:
         bounds = pc.if_else(ahead, seen, registers)
         graves = tombstones(extras["key"], registers, self._conversion.burial(self._position))
         self._writer.put(NOTHING, graves, bounds, NOT_NEWER)
+
+
+def _small(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pieces whose items, as text and several times over, fit in memory whatever a row's size."""
+    for batch in batches:
+        pieces = max(1, -(-batch.nbytes // _PIECE_BYTES))
+        rows = max(1, -(-batch.num_rows // pieces))
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)

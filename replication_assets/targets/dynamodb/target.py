@@ -124,7 +124,7 @@ class DynamoDbTarget:
             writer = RangeWriter(self._data, self._conversion(mapping, id_range), held.check)
             fill = Fill(self._data, writer, self._conversion(mapping, id_range), position, refuse)
             checked = self._checked(id_range, schema, rows)
-            if known and anew and mapping.covers_key:
+            if known and anew and (mapping.covers_key or not schema.key):
                 written, canaries = fill.blank(checked)
             else:
                 written, canaries = fill.over(checked, self._settings.spill)
@@ -210,11 +210,13 @@ class DynamoDbTarget:
 
     def view(self, schema: TableSchema) -> TargetView:
         ItemMapping(self._items, schema)
-        return DynamoDbView(self._data, self._control, self._table, shared=self._shared)
+        return DynamoDbView(self._data, self._control, self._table, self._items, shared=self._shared)
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """Items rather than the table's columns: `item_key`, `item`, position, `_id_range`."""
-        yield from DynamoDbView(self._data, self._control, self._table, shared=self._shared).read()
+        yield from DynamoDbView(
+            self._data, self._control, self._table, self._items, shared=self._shared
+        ).read()
 
     def repair(
         self,

@@ -45,7 +45,11 @@ def delete_items(data: DataTable, table: TableId) -> None:
 def vacuum(
     data: DataTable, table: TableId, items: Items, older_than: dt.timedelta, tombstone_seconds: float
 ) -> int:
-    """Returns how many tombstones, parts and objects were deleted."""
+    """Returns how many tombstones, parts and objects were deleted. Reads the whole table, unless
+    there is nothing to look for but tombstones, and those go by themselves."""
+    only_tombstones = isinstance(items.oversize, str)
+    if only_tombstones and older_than.total_seconds() >= tombstone_seconds and data.expires_items():
+        return 0
     expired = time.time() + tombstone_seconds - older_than.total_seconds()
     dead: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] = []

@@ -16,6 +16,7 @@ import pyarrow as pa
 from replication_assets.core.items.canonical import canonical
 from replication_assets.core.items.registers import DELETED, ORIGIN, PART, parse_position
 from replication_assets.core.items.registers import POSITION as REGISTER
+from replication_assets.core.items.spec import Items
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.ports import RangeCheckpoint
@@ -24,7 +25,7 @@ from replication_assets.targets.dynamodb.bodies import id_range_of, origin, regi
 from replication_assets.targets.dynamodb.contents import SEGMENTS
 from replication_assets.targets.dynamodb.control import ControlTable
 from replication_assets.targets.dynamodb.data_table import DataTable
-from replication_assets.targets.dynamodb.image import IMAGE
+from replication_assets.targets.dynamodb.image import IMAGE, expired_by
 
 VIEW = view_schema(IMAGE)
 _NOWHERE = Position(0, 0)
@@ -35,8 +36,11 @@ class DynamoDbView:
     """Checkpoints as they were when first asked for, so that whatever is read later is at least
     as new as they are."""
 
-    def __init__(self, data: DataTable, control: ControlTable, table: TableId, *, shared: bool) -> None:
+    def __init__(
+        self, data: DataTable, control: ControlTable, table: TableId, items: Items, *, shared: bool
+    ) -> None:
         self._data = data
+        self._ttl = items.ttl.name if items.ttl is not None else None
         self._control = control
         self._table = table
         self._shared = shared
@@ -56,12 +60,14 @@ class DynamoDbView:
         reached = self._checkpoints
         if self._data.describe() is None:
             return
-        prefix = origin(self._table, "")
+        prefix, expired = origin(self._table, ""), expired_by()
         for page in self._data.reader.scan(SEGMENTS):
             rows = [
                 row
                 for item in page
-                if PART not in item and (row := self._row(item, prefix, id_ranges, reached)) is not None
+                if PART not in item
+                and not self._expires(item, expired)
+                and (row := self._row(item, prefix, id_ranges, reached)) is not None
             ]
             if rows:
                 yield pa.record_batch(
@@ -71,6 +77,13 @@ class DynamoDbView:
                     ],
                     schema=VIEW,
                 )
+
+    def _expires(self, item: dict[str, Any], by: int) -> bool:
+        if self._ttl is None or self._ttl not in item or DELETED in item:
+            return False
+        # One that another table's row or another tool wrote may hold anything there.
+        seconds = item[self._ttl].get("N", "")
+        return seconds.lstrip("-").isdigit() and int(seconds) <= by
 
     def _row(
         self,

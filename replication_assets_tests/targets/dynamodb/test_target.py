@@ -147,6 +147,23 @@ def test_the_time_to_live_of_the_declaration_is_the_one_of_tombstones(dynamodb: 
     assert int(stored["order#2"]["gone_at"]["N"]) > time.time()
 
 
+def test_rows_that_expire_are_not_missed_when_they_are_gone(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb, dataclasses.replace(BY_ID, ttl=Ttl("gone_at", column="day", days=10)))
+    rows = [
+        row(at(5), id=1, day=dt.date(2000, 1, 1)),
+        row(at(5), id=2),
+        row(at(5), id=3, day=dt.date(2100, 1, 1)),
+    ]
+    fill(place.target, rows, at(5))
+    expected = ['{"pk":{"S":"order#2"}}', '{"pk":{"S":"order#3"}}']
+    image = [
+        each for batch in place.target.image(KEYED, table(rows).to_batches()) for each in batch.to_pylist()
+    ]
+    assert [each["item_key"] for each in image] == expected
+    view = [each for batch in place.target.view(KEYED).read() for each in batch.to_pylist()]
+    assert sorted(each["item_key"] for each in view) == expected
+
+
 def test_a_table_that_expires_items_by_an_attribute_of_its_own_keeps_it(place: DynamoDbPlace) -> None:
     client = place.server.client()
     client.create_table(
