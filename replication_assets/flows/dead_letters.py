@@ -71,9 +71,10 @@ def retry(
     *,
     spill: Spill = Spill(),
 ) -> RetryReceipt:
-    """Reprocess open letters (default: all): write the current rows of their keys.
+    """Reprocess open letters (default: all): bring their ranges forward, so that rows which were
+    mended at the source since are seen, then write the current rows of the keys that are left.
 
-    Works on a suspended table too; it stays suspended. A range is projected from nothing, with the
+    Works on a suspended table too, as of where it stands; it stays suspended. A range is projected from nothing, with the
     handling's policy, where single rows cannot be written: it was emptied, its table has no key,
     or whole rows were refused of which the target may hold former ones under other keys.
 
@@ -146,6 +147,30 @@ def _retry_range(
         return RetryReceipt()
     snapshot = store.log(table).snapshot()
     id_range = snapshot.id_ranges.by_key(key)
+    if handling.letters.suspended() is not None or handling.rules.policy == "stop":
+        return _retry_rows(snapshot, target, handling, table, id_range, chosen, spill)
+    done = project_range(snapshot, table, target, id_range, spill=spill, handling=handling)
+    left = _still_open(handling, key, chosen)
+    ended = chosen.num_rows - left.num_rows
+    if done.how == "replaced":
+        return RetryReceipt(applied=ended, refused=left.num_rows)
+    return RetryReceipt(superseded=ended) + _retry_rows(
+        snapshot, target, handling, table, id_range, left, spill
+    )
+
+
+def _retry_rows(
+    snapshot: LogSnapshot,
+    target: ProjectionTarget,
+    handling: Handling,
+    table: TableId,
+    id_range: IdRange,
+    chosen: pa.Table,
+    spill: Spill,
+) -> RetryReceipt:
+    if not chosen.num_rows:
+        return RetryReceipt()
+    key = id_range.key
     checkpoint = target.checkpoint(key)
     baseline = baseline_at(snapshot.controls(), id_range, checkpoint, str(table)) if checkpoint else None
     _, readable = typed_keys(chosen["key"].to_pylist(), snapshot.schema, snapshot.schema.key)

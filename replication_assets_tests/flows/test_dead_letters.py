@@ -3,6 +3,7 @@ when they are overtaken, and retried without ever letting an old event beat a ne
 
 from __future__ import annotations
 
+import datetime as dt
 import signal
 import subprocess
 import sys
@@ -215,13 +216,24 @@ def test_a_retry_never_lets_an_old_event_beat_a_newer_one(shop: Shop) -> None:
     assert shop.open() == []
 
 
-def test_a_retry_sees_nothing_that_the_checkpoint_is_not_past(shop: Shop) -> None:
+def test_a_retry_takes_what_was_mended_at_the_source_meanwhile(shop: Shop) -> None:
+    shop.happen(("I", 3, "bad"))
+    shop.project()
+    shop.happen(("U", 3, "mended"))
+    assert retry_all(shop) == RetryReceipt(superseded=1)
+    assert shop.target.notes()[3] == "mended"
+    assert shop.open() == []
+
+
+def test_a_retry_of_a_suspended_table_sees_nothing_that_the_checkpoint_is_not_past(shop: Shop) -> None:
     shop.happen(("I", 3, "odd"))
     shop.project()
+    shop.letters.suspend("by hand", dt.datetime.now(dt.UTC))
     shop.happen(("U", 3, "newer"))
     shop.target.refused = set()
     assert retry_all(shop) == RetryReceipt(applied=1)
     assert shop.target.notes()[3] == "odd"
+    resume(shop.handling)
     shop.project()
     assert shop.target.notes()[3] == "newer"
 
