@@ -50,10 +50,14 @@ class RowFindings:
     shown: list[Shown] = field(default_factory=list)
     total: int = 0
 
-    def listed(self, found: Iterable[Found], *, keyed: bool) -> Iterator[pa.RecordBatch]:
-        """The rows of `LISTED`, counted as they pass."""
+    def listed(
+        self, found: Iterable[Found], *, keyed: bool, documents: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of `LISTED`, counted as they pass. With `documents`, a target's own keys are
+        JSON already."""
         for each in found:
-            keys = _keys(each.identities)
+            own = documents and each.identities.num_columns == 1
+            keys = each.identities.column(0).to_pylist() if own else _keys(each.identities)
             batch = pa.RecordBatch.from_arrays(
                 [*each.findings.columns, pa.array(keys, pa.string())], schema=LISTED
             )

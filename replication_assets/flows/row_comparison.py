@@ -57,7 +57,7 @@ def list_differences(
     """
     findings = RowFindings()
     found = find_differences(columns, identity, ranges, fill, spill, documents)
-    rows = findings.listed(found, keyed=bool(identity))
+    rows = findings.listed(found, keyed=bool(identity), documents=bool(documents))
     first = next(rows, None)
     if first is None:
         return findings, None

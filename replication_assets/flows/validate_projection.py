@@ -31,7 +31,7 @@ from replication_assets.flows.compare import baseline_at
 from replication_assets.flows.findings import RangeValidation, RowFindings, Validation
 from replication_assets.flows.fold_digests import FoldDigests
 from replication_assets.flows.read import fold_range, ranges_of
-from replication_assets.flows.repair import rows_of_keys
+from replication_assets.flows.repair import versions_of_keys
 from replication_assets.flows.row_comparison import find_differences, groups, list_differences
 from replication_assets.ports import (
     DELETED,
@@ -166,15 +166,8 @@ class ProjectionCheck:
         keys, readable = typed_keys(letters["key"].to_pylist(), schema, schema.key)
         keys = keys.filter(readable)
         if self.identity != schema.key:
-            rows = rows_of_keys(
-                self.snapshot,
-                self.table,
-                at.id_range,
-                keys,
-                as_of=at.as_of,
-                baseline=at.baseline,
-                spill=self.spill,
-            )
+            # What stands in the place of a refused row is an earlier version of it.
+            rows = versions_of_keys(self.snapshot, at.id_range, keys, spill=self.spill)
             keys = pa.Table.from_batches(
                 [self.target.identities(schema, batch) for batch in rows.to_batches()],
                 pa.schema([self.columns.field(name) for name in self.identity]),
