@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 import sys
@@ -22,6 +23,7 @@ from deltalake import DeltaTable
 from replication_assets.catalog import (
     ByWidth,
     Catalog,
+    DeltaProjection,
     EventDate,
     EventStoreConfig,
     PostgresSourceConfig,
@@ -36,6 +38,7 @@ from replication_assets.event_store.columns import DELTA_PROPERTIES
 from replication_assets.flows.capture import capture
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import open_table, prepare
+from replication_assets.flows.project import project_range
 from replication_assets.replication import Replication
 from replication_assets.sources.postgres.reflection import replicated_columns
 from replication_assets_tests.architecture_rules import MAY_IMPORT
@@ -53,6 +56,7 @@ from replication_assets_tests.postgres_servers import FreshDatabase
 
 README = ROOT / "README.md"
 EVENT_STORE = ROOT / "docs" / "event-store.md"
+DELTA = ROOT / "docs" / "projection-delta.md"
 PGBENCH = ROOT / "docs" / "example-pgbench.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 ORDERS = TableId("shop", "public", "orders")
@@ -232,6 +236,34 @@ def test_types_are_stored_as_documented(database: FreshDatabase) -> None:
         stored = replicated_columns(session, TableId("shop", "public", "kinds"))
     found = {source: str(column.arrow) for source, column in zip(expected, stored, strict=True)}
     assert found == expected
+
+
+# --- projections to Delta -----------------------------------------------------------------
+
+
+def test_a_projection_is_read_and_reset_as_documented(shop: Shop, tmp_path: Path) -> None:
+    lake = DeltaProjection("lake", tables=["shop.*"], root=str(tmp_path / "lake"))
+    catalog = dataclasses.replace(shop.catalog, projections=(lake,)).validate()
+    replication = Replication(catalog)
+    snapshot, target = replication.store().log(ORDERS).snapshot(), replication.target(lake, ORDERS)
+    for key in snapshot.range_keys():
+        project_range(snapshot, ORDERS, target, snapshot.id_ranges.by_key(key))
+    with psycopg.connect(shop.dsn) as session:
+        grouped = "SELECT status, count(*), sum(total) FROM orders GROUP BY status ORDER BY status"
+        expected = session.execute(grouped.encode()).fetchall()
+    for heading, kind in QUERIES.items():
+        names: dict[str, Any] = {"LAKE": lake.root}
+        exec(compile(code(DELTA, heading), f"projection-delta.md, {heading}", "exec"), names)
+        assert tuples(names["by_status"], kind) == expected, heading
+    names = {"catalog": catalog}
+    exec(compile(code(DELTA, "Columns that change"), "projection-delta.md, reset", "exec"), names)
+    assert target.checkpoint("r000000") is None
+
+
+def test_a_delta_projection_is_declared_as_documented() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(code(DELTA, "Declare"), "projection-delta.md, declare", "exec"), names)
+    assert isinstance(names["lake"], DeltaProjection)
 
 
 # --- the README ---------------------------------------------------------------------------
