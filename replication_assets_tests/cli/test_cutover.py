@@ -32,15 +32,21 @@ def move(call):
 
 
 @pytest.fixture
-def ready(project: Project) -> Project:
-    """Loaded, captured and projected, with a cutover whose hooks are a module of the same folder."""
+def declared(project: Project) -> Project:
+    """With a cutover whose hooks are a module of the same folder."""
     module = project.folder / "shop.py"
-    declared = module.read_text().replace("ByCount,", "ByCount, Cutover, PythonHook,")
-    module.write_text(declared.rstrip().removesuffix(")") + CUTOVERS)
+    text = module.read_text().replace("ByCount,", "ByCount, Cutover, PythonHook,")
+    module.write_text(text.rstrip().removesuffix(")") + CUTOVERS)
     (project.folder / "readers.py").write_text(READERS)
-    for command in (["setup", "shop"], ["load"], ["capture", "shop"], ["project"]):
-        project.run(*command)
     return project
+
+
+@pytest.fixture
+def ready(declared: Project) -> Project:
+    """Loaded, captured and projected."""
+    for command in (["setup", "shop"], ["load"], ["capture", "shop"], ["project"]):
+        declared.run(*command)
+    return declared
 
 
 def moves(project: Project) -> list[str]:
@@ -87,6 +93,6 @@ def test_no_go_ends_with_3_and_the_report_on_standard_output(ready: Project) -> 
     assert moves(ready) == []
 
 
-def test_a_cutover_that_is_not_declared_is_told_those_that_are(ready: Project) -> None:
-    ran = ready.run("cutover", "plan", "to_lak", code=2)
+def test_a_cutover_that_is_not_declared_is_told_those_that_are(declared: Project) -> None:
+    ran = declared.run("cutover", "plan", "to_lak", code=2)
     assert "'to_lak' is not in the catalog. Fix: use one of to_lake" in ran.err

@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
@@ -110,6 +112,21 @@ def on_server(system: System) -> list[str]:
     )
     with system.sql() as session:
         return [str(name) for (name,) in session.execute(query).fetchall()]
+
+
+def test_a_cutover_goes_through_beside_a_continuous_capture(system: System, readers: Receiver) -> None:
+    done = Event()
+    with ThreadPoolExecutor(1) as pool:
+        capturing = pool.submit(system.capture_until, done.is_set)
+        try:
+            system.execute("UPDATE accounts SET owner = 'late' WHERE id < 10")
+            watched = run(handover(system))
+        finally:
+            done.set()
+        capturing.result()
+    assert verdict(watched) == ("GO", set())
+    assert len(readers.received) == 1
+    system.check()
 
 
 def test_a_dry_run_says_go_and_leaves_no_trace(system: System, readers: Receiver) -> None:
