@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -27,8 +27,8 @@ from replication_assets.errors import CommitConflict
 from replication_assets.ports import RangeCheckpoint
 from replication_assets.targets.dynamodb.tables import service_errors
 
-State: TypeAlias = Literal["filling", "unfinished", "filled"]
-"""`filling`: somebody holds the lease. `unfinished`: whoever filled gave up and said so."""
+State: TypeAlias = Literal["filling", "unfinished", "applying", "filled"]
+"""`filling` and `applying`: somebody holds the range (`lease`). `unfinished`: a fill was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,17 @@ class RangeRecord:
 
 
 class ControlTable:
-    """The records of one projection. The table is made when the first one is written."""
+    """The records of one projection. The table is made when the first one is written; `connect`
+    gives a client of boto3 when the first one is read."""
 
-    def __init__(self, client: Any, name: str, projection: str) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], Any], name: str, projection: str) -> None:
+        self._connect = connect
         self._name = name
         self._projection = projection
+
+    @property
+    def _client(self) -> Any:
+        return self._connect()
 
     @property
     def where(self) -> str:

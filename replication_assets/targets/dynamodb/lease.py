@@ -1,13 +1,16 @@
-"""Owns the lease of a range: one filler at a time, and none that writes after it lost its own.
+"""Owns the lease of a range: one writer at a time, and none that writes after it lost its own.
 
-A fill writes without conditions, or writes again what stands there at the same position, so
-two of them must not run at once. The lease is a record in state `filling` whose `beat` moves.
-Nobody compares clocks: who finds the range being filled watches the beat for `seconds` by its
-own monotonic clock, and takes over only if it stood still. The filler for its part stops
-`MARGIN` before that time has passed since its last heartbeat was sent, so that its last
-requests have arrived before anybody else begins.
+Single items need no lease: whatever comes late is older, and loses. A whole range does. Who
+fills it buries what has no row any more, and cannot bury what a run in progress is yet to write;
+and who fills it for the first time writes without conditions.
 
-Refused: waiting for a filler that is alive. It may take hours, and does the same work.
+The lease is the record of the range in state `filling` or `applying`, whose `beat` moves. Nobody
+compares clocks: who finds the range held watches the record for `seconds` by its own monotonic
+clock, and takes over only if it stood still. The holder for its part stops writing when that
+time, less a `MARGIN`, has passed since its last heartbeat was sent, so that its last requests
+have arrived before anybody else begins.
+
+Refused: waiting for a holder that is alive and has been at it for a while. It may take hours.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from dataclasses import dataclass, replace
 
 from replication_assets.core.schema import TableId
 from replication_assets.errors import CommitConflict, ReplicationError
-from replication_assets.targets.dynamodb.control import ControlTable, RangeRecord
+from replication_assets.targets.dynamodb.control import ControlTable, RangeRecord, State
 
 SECONDS = 20.0
-"""How long a range whose filler died is left alone."""
+"""How long a range is left alone whose writer died."""
 
 MARGIN = 0.4
 """Share of the lease that stays free for requests that are on their way."""
+
+_GIVEN_UP: dict[State, State] = {"filling": "unfinished", "applying": "filled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +45,24 @@ class Held:
 
 
 @contextmanager
-def filling(
-    control: ControlTable, table: TableId, id_range: str, instance: str, *, seconds: float = SECONDS
+def lease(
+    control: ControlTable,
+    table: TableId,
+    id_range: str,
+    wanted: Callable[[RangeRecord | None], RangeRecord],
+    *,
+    seconds: float = SECONDS,
 ) -> Iterator[Held]:
-    """Hold the lease of a range for the length of the block.
+    """Hold a range for the length of the block. `wanted` makes the record that stands for the
+    lease of the one that is there, or raises.
 
     The block ends the lease by writing a record in its place. Otherwise it is given up, so that
-    the next filler need not wait.
+    the next one need not wait.
 
     Raises:
-        CommitConflict: somebody else is filling the range.
+        CommitConflict: somebody else holds the range.
     """
-    former = control.read(table, id_range)
-    if former is not None and former.state == "filling":
-        _require_dead(control, former, seconds)
-    # Others count from when they see the record, which is after this.
-    since = time.monotonic()
-    wanted = RangeRecord(table, id_range, "", "filling", instance)
-    mine = control.write(wanted, expecting=former, silent=True)
+    mine, former, since = _take(control, table, id_range, wanted, seconds)
     heart = _Heart(control, mine, seconds, since)
     heart.start()
     try:
@@ -67,25 +72,61 @@ def filling(
         _give_up(control, mine)
 
 
-def _require_dead(control: ControlTable, seen: RangeRecord, seconds: float) -> None:
-    """Return when the filler of `seen` gave no sign of life for the whole length of its lease."""
-    until = time.monotonic() + seconds
+def _take(
+    control: ControlTable,
+    table: TableId,
+    id_range: str,
+    wanted: Callable[[RangeRecord | None], RangeRecord],
+    seconds: float,
+) -> tuple[RangeRecord, RangeRecord | None, float]:
+    patience = time.monotonic() + 3 * seconds
+    while True:
+        former = control.read(table, id_range)
+        if former is not None and former.state in _GIVEN_UP and not _is_dead(control, former, seconds):
+            if time.monotonic() > patience:
+                raise _busy(former)
+            continue
+        # Others count from when they see the record, which is after this.
+        since = time.monotonic()
+        try:
+            return control.write(wanted(former), expecting=former, silent=True), former, since
+        except CommitConflict:
+            if since > patience:
+                raise
+
+
+def _is_dead(control: ControlTable, seen: RangeRecord, seconds: float) -> bool:
+    """Whether the holder of `seen` gave no sign of life for the whole length of its lease; False
+    when it gave the range back.
+
+    Raises:
+        CommitConflict: it is alive.
+    """
+    until, pause = time.monotonic() + seconds, 0.02
     while time.monotonic() < until:
-        time.sleep(min(seconds / 10, 0.5))
-        if control.read(seen.table, seen.id_range) != seen:
-            raise CommitConflict(
-                "the range is being filled by another run",
-                where=seen.where,
-                fix="wait until it has ended",
-            )
+        time.sleep(min(pause, seconds / 10))
+        pause *= 1.5
+        now = control.read(seen.table, seen.id_range)
+        if now is None or now.version != seen.version:
+            return False
+        if now.beat != seen.beat:
+            raise _busy(seen)
+    return True
+
+
+def _busy(seen: RangeRecord) -> CommitConflict:
+    doing = "filled" if seen.state == "filling" else "brought forward"
+    return CommitConflict(
+        f"the range is being {doing} by another run", where=seen.where, fix="wait until it has ended"
+    )
 
 
 def _give_up(control: ControlTable, mine: RangeRecord) -> None:
-    """Say that the fill ended without a checkpoint, unless something else stands there already."""
+    """Say that nobody holds the range, unless something else stands there already."""
     try:
         now = control.read(mine.table, mine.id_range)
         if now is not None and now.version == mine.version:
-            control.write(replace(now, state="unfinished"), expecting=now)
+            control.write(replace(now, state=_GIVEN_UP[now.state]), expecting=now)
     except ReplicationError:
         # The failure that brought us here is the one to tell of; the lease ends by itself.
         return
@@ -119,7 +160,7 @@ class _Heart(threading.Thread):
     def check(self) -> None:
         if time.monotonic() >= self._ends:
             raise CommitConflict(
-                "the lease of the range may have ended: another run may be filling it",
+                "the lease of the range may have ended: another run may be writing it",
                 where=self._record.where,
                 fix="run it again",
             )

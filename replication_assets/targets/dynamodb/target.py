@@ -9,11 +9,10 @@ another declaration, or of items that are gone; such a range is filled anew.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property
 
 import pyarrow as pa
 
@@ -29,31 +28,29 @@ from replication_assets.errors import TargetError
 from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, TargetView, refuse_loudly
 from replication_assets.targets.dynamodb import repair, upkeep
 from replication_assets.targets.dynamodb.bodies import origin
-from replication_assets.targets.dynamodb.canaries import all_gone, survivors
+from replication_assets.targets.dynamodb.canaries import survivors
 from replication_assets.targets.dynamodb.capacity import RaisedCapacity
+from replication_assets.targets.dynamodb.checkpoints import Checkpoints
 from replication_assets.targets.dynamodb.contents import count_rows
-from replication_assets.targets.dynamodb.control import Canary, ControlTable, RangeRecord
+from replication_assets.targets.dynamodb.control import ControlTable, RangeRecord
 from replication_assets.targets.dynamodb.conversion import Conversion, together
 from replication_assets.targets.dynamodb.counts import Counts
 from replication_assets.targets.dynamodb.data_table import DataTable
 from replication_assets.targets.dynamodb.filling import Fill
 from replication_assets.targets.dynamodb.image import IDENTITY, image_of, keys_of
-from replication_assets.targets.dynamodb.lease import MARGIN, filling
+from replication_assets.targets.dynamodb.lease import MARGIN, Held, lease
 from replication_assets.targets.dynamodb.oversize import Fitting
 from replication_assets.targets.dynamodb.range_writer import OLDER, RangeWriter
 from replication_assets.targets.dynamodb.settings import DynamoDbSettings, fingerprint
 from replication_assets.targets.dynamodb.view import DynamoDbView
 
-_log = logging.getLogger(__name__)
-
 
 class DynamoDbTarget:
     """A `ProjectionTarget` on the table that `items.into` names.
 
-    Any number of processes may write to any ranges at any time. Of two that bring the same range
-    forward one records the checkpoint and the other raises CommitConflict; the items are right
-    either way. Of two that fill the same range the second raises CommitConflict at once, or takes
-    over when the first is dead.
+    Any number of processes may write to any ranges at any time. One at a time writes to the same
+    range: others wait for it a moment, raise CommitConflict if it takes long, and take over if it
+    is dead.
     """
 
     def __init__(
@@ -71,19 +68,17 @@ class DynamoDbTarget:
         self._items = items
         self._table = table
         self._shared = shared
-        self._fingerprint = fingerprint(items)
         self._data = DataTable(settings.wire, items, expiry=expiry, s3_endpoint_url=settings.s3_endpoint_url)
+        self._control = ControlTable(
+            lambda: self._data.wire.client, settings.control_table, settings.projection
+        )
+        self._checkpoints = Checkpoints(self._control, self._data, table, fingerprint(items))
         self._wanted = RaisedCapacity(settings.on_demand_loads, settings.warm_units)
-        self._follows_key = False
         self.counts = Counts()
         """What writing cost since `figures` was asked last."""
 
     def __repr__(self) -> str:
         return f"DynamoDbTarget({self._table} in {self._data.name!r})"
-
-    @cached_property
-    def _control(self) -> ControlTable:
-        return ControlTable(self._data.wire.client, self._settings.control_table, self._settings.projection)
 
     # --- the port: writing ---
 
@@ -92,11 +87,10 @@ class DynamoDbTarget:
         """Former rows are needed unless keys of items are made of the table's key alone. Which
         columns that are is known from the checkpoint that was read last; before any was read they
         are asked for, which costs reading the history of the changed keys."""
-        return TargetNeeds(whole_rows=True, former_rows=not self._follows_key)
+        return TargetNeeds(whole_rows=True, former_rows=not self._checkpoints.follows_key)
 
     def checkpoint(self, id_range: str) -> RangeCheckpoint | None:
-        record = self._filled(id_range)
-        return None if record is None else record.checkpoint
+        return self._checkpoints.read(id_range)
 
     def replace(
         self,
@@ -115,11 +109,12 @@ class DynamoDbTarget:
         """
         mapping = ItemMapping(self._items, schema)
         description, seconds = self._data.ensure(), self._settings.lease_seconds
+        begun = RangeRecord(self._table, id_range, "", "filling", description.instance)
         with (
             self._data.capacity(self._settings.control_table, self._wanted),
-            filling(self._control, self._table, id_range, description.instance, seconds=seconds) as held,
+            self._lease(id_range, lambda _: begun) as held,
         ):
-            known = self._is_known(description.instance)
+            known = self._checkpoints.is_complete(description.instance)
             anew = held.former is None or held.former.instance != description.instance
             writer = RangeWriter(self._data, self._conversion(mapping, id_range), held.check)
             fill = Fill(self._data, writer, self._conversion(mapping, id_range), position, refuse)
@@ -134,7 +129,7 @@ class DynamoDbTarget:
                 time.sleep(seconds * MARGIN)
             held.check()
             checkpoint = RangeCheckpoint(baseline, position, written)
-            self._record(held.record, mapping, checkpoint, canaries)
+            self._checkpoints.record(held.record, mapping, checkpoint, canaries)
         return checkpoint
 
     def apply(
@@ -153,11 +148,21 @@ class DynamoDbTarget:
             TargetError: the range has no valid checkpoint of this baseline.
             CommitConflict: somebody else moved the checkpoint meanwhile.
         """
-        before, reached = self._require_checkpoint(id_range, baseline)
-        if position <= reached.position:
-            return reached
         self._require_whole(id_range, schema, changes, position)
         mapping = ItemMapping(self._items, schema)
+        with self._lease(id_range, lambda found: self._checkpoints.begun(id_range, found, baseline)) as held:
+            # Somebody else may have moved the range until now: what is newer than that is left.
+            assert held.record.checkpoint is not None
+            reached = held.record.checkpoint
+            if position > reached.position:
+                reached = self._apply(held, mapping, changes, position, refuse)
+        return reached
+
+    def _apply(
+        self, held: Held, mapping: ItemMapping, changes: RangeChanges, position: Position, refuse: Refuse
+    ) -> RangeCheckpoint:
+        id_range, reached = held.record.id_range, held.record.checkpoint
+        assert reached is not None
         conversion = self._conversion(mapping, id_range)
         new = replace(
             changes,
@@ -167,9 +172,8 @@ class DynamoDbTarget:
         prepared = conversion.rows(new.upserts)
         refuse(prepared.refusals)
         graves = conversion.graves(new, prepared, position, self._where(id_range))
-        distinct = mapping.covers_key and mapping.follows_key
-        writes = together(prepared, graves, distinct=distinct)
-        writer = RangeWriter(self._data, conversion)
+        writes = together(prepared, graves, distinct=mapping.covers_key and mapping.follows_key)
+        writer = RangeWriter(self._data, conversion, held.check)
         since = reached.position
         effect, not_taken = writer.put(prepared, writes, writes["register"], OLDER, since=since)
         refuse(not_taken)
@@ -177,8 +181,9 @@ class DynamoDbTarget:
         rows = reached.rows + effect.rows
         if effect.uncounted:
             rows = count_rows(self._data, conversion.origin)
-        checkpoint = RangeCheckpoint(baseline, position, rows)
-        self._record(before, mapping, checkpoint, survivors(before.canaries, writes, self._data.expiry))
+        checkpoint = RangeCheckpoint(reached.baseline, position, rows)
+        canaries = survivors(held.record.canaries, writes, self._data.expiry)
+        self._checkpoints.record(held.record, mapping, checkpoint, canaries)
         return checkpoint
 
     def figures(self) -> Mapping[str, float]:
@@ -228,16 +233,19 @@ class DynamoDbTarget:
         *,
         refuse: Refuse = refuse_loudly,
     ) -> None:
-        before, reached = self._require_checkpoint(id_range, checkpoint.baseline)
-        repair.require_unmoved(self._where(id_range), reached, checkpoint)
         mapping = ItemMapping(self._items, schema)
-        conversion = self._conversion(mapping, id_range)
-        writer = RangeWriter(self._data, conversion)
-        written = repair.mend(writer, conversion, rows, gone, reached.position, refuse)
-        self.counts += writer.counts
-        count = count_rows(self._data, conversion.origin)
-        canaries = survivors(before.canaries, written, self._data.expiry)
-        self._record(before, mapping, replace(reached, rows=count), canaries)
+        baseline = checkpoint.baseline
+        with self._lease(id_range, lambda found: self._checkpoints.begun(id_range, found, baseline)) as held:
+            assert held.record.checkpoint is not None
+            reached = held.record.checkpoint
+            repair.require_unmoved(self._where(id_range), reached, checkpoint)
+            conversion = self._conversion(mapping, id_range)
+            writer = RangeWriter(self._data, conversion, held.check)
+            written = repair.mend(writer, conversion, rows, gone, reached.position, refuse)
+            self.counts += writer.counts
+            count = count_rows(self._data, conversion.origin)
+            canaries = survivors(held.record.canaries, written, self._data.expiry)
+            self._checkpoints.record(held.record, mapping, replace(reached, rows=count), canaries)
 
     def reset(self, schema: TableSchema) -> None:
         """Delete every item that the projection wrote of the source table, and its checkpoints."""
@@ -263,40 +271,10 @@ class DynamoDbTarget:
         attribute = self._data.expiry if expiry is None else expiry
         return Conversion(mapping, fitting, attribute, self._settings.tombstone_hours * 3600)
 
-    def _filled(self, id_range: str) -> RangeRecord | None:
-        """The record of a range whose items are what its checkpoint speaks of."""
-        record = self._control.read(self._table, id_range)
-        if record is None or record.checkpoint is None:
-            return None
-        description = self._data.describe()
-        reason = None
-        if description is None or description.instance != record.instance:
-            reason = "the table was dropped, or made again"
-        elif record.mapping != self._fingerprint:
-            reason = "another declaration of its items is in force"
-        elif all_gone(self._data, record.canaries):
-            reason = "the table was emptied"
-        if reason is not None:
-            _log.warning("%s: %s since it was filled: it must be filled anew", self._where(id_range), reason)
-            return None
-        self._follows_key = record.follows_key
-        return record
-
-    def _require_checkpoint(self, id_range: str, baseline: int) -> tuple[RangeRecord, RangeCheckpoint]:
-        record = self._filled(id_range)
-        if record is None or record.checkpoint is None:
-            raise TargetError(
-                "the range was never filled, or was emptied or declared differently since",
-                where=self._where(id_range),
-                fix="replace the range",
-            )
-        if record.checkpoint.baseline != baseline:
-            raise TargetError(
-                "the rows of the range start from other loads than the changes do",
-                where=self._where(id_range),
-                fix="replace the range",
-            )
-        return record, record.checkpoint
+    def _lease(
+        self, id_range: str, wanted: Callable[[RangeRecord | None], RangeRecord]
+    ) -> AbstractContextManager[Held]:
+        return lease(self._control, self._table, id_range, wanted, seconds=self._settings.lease_seconds)
 
     def _require_whole(
         self, id_range: str, schema: TableSchema, changes: RangeChanges, position: Position
@@ -317,29 +295,3 @@ class DynamoDbTarget:
         for batch in rows:
             require_columns(self._where(id_range), batch.schema.names, wanted)
             yield batch
-
-    def _is_known(self, instance: str) -> bool:
-        """Whether the control table knows of all that this projection ever wrote to the table."""
-        if self._control.remembers(instance):
-            return True
-        if not self._data.is_empty():
-            return False
-        self._control.remember(instance)
-        return True
-
-    def _record(
-        self,
-        before: RangeRecord,
-        mapping: ItemMapping,
-        checkpoint: RangeCheckpoint,
-        canaries: tuple[Canary, ...],
-    ) -> None:
-        written = replace(
-            before,
-            state="filled",
-            mapping=self._fingerprint,
-            follows_key=mapping.follows_key,
-            checkpoint=checkpoint,
-            canaries=canaries,
-        )
-        self._control.write(written, expecting=before)

@@ -21,7 +21,7 @@ from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.items.spec import Attribute, ItemKey, Ttl
 from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import Column, TableId, TableSchema
-from replication_assets.errors import CommitConflict, TargetError
+from replication_assets.errors import CommitConflict, TargetError, TargetUnavailable
 from replication_assets.ports import RangeCheckpoint, TargetNeeds
 from replication_assets.targets.dynamodb import range_writer
 from replication_assets.targets.dynamodb.conversion import together
@@ -109,21 +109,10 @@ def test_a_deleted_row_leaves_a_tombstone_that_expires(place: DynamoDbPlace) -> 
 
 def test_a_late_write_of_a_deleted_row_does_not_bring_it_back(place: DynamoDbPlace) -> None:
     fill(place.target, [row(at(5), id=1)], at(5))
-    late = place.rival()
-    apply(place.target, changes(deletes=[row(at(7, 1), id=1)]), at(7, 1))
-    with pytest.raises(CommitConflict):
-        apply_behind(late, place, changes([row(at(6, 1), id=1, name="late")]), at(6, 1))
+    apply(place.target, changes(deletes=[row(at(7, 1), id=1), row(at(7, 2), id=2)]), at(7, 2))
+    writes_of(place.rival(), changes([row(at(6, 1), id=1, name="late"), row(at(6, 2), id=2)]))
     holds(place, [])
-    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(7, 1), 0)
-
-
-def apply_behind(late: DynamoDbPlace, place: DynamoDbPlace, these: RangeChanges, position: Any) -> None:
-    """Apply as somebody who read the checkpoint before the others moved it."""
-    record = dataclasses.replace(late.target._control.read(late.source, A), version="before")
-    checkpoint = dataclasses.replace(record.checkpoint, position=at(5))
-    stale = dataclasses.replace(record, checkpoint=checkpoint)
-    late.target._filled = lambda _: stale  # type: ignore[method-assign]
-    apply(late.target, these, position)
+    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(7, 2), 0)
 
 
 def test_tombstones_go_when_they_are_old_and_nothing_else_does(place: DynamoDbPlace) -> None:
@@ -564,24 +553,90 @@ def test_a_refusal_that_may_not_pass_leaves_the_checkpoint_where_it_was(place: D
 # --- several writers, and crashes ---
 
 
-def test_of_two_that_bring_a_range_forward_one_is_told_and_the_items_are_right(place: DynamoDbPlace) -> None:
+def test_who_comes_second_waits_and_goes_on_from_there(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb)
     fill(place.target, [row(at(5), id=1)], at(5))
-    rival = place.rival()
-    original = rival.target._record
+    first, second = place.rival(), place.rival()
+    inside = threading.Event()
+    record = first.target._checkpoints.record
+
+    def slowly(*args: Any) -> None:
+        inside.set()
+        time.sleep(0.5)
+        record(*args)
+
+    first.target._checkpoints.record = slowly  # type: ignore[method-assign]
+    these = changes([row(at(6, 1), id=1, name="first"), row(at(6, 2), id=2)])
+    running = threading.Thread(target=lambda: apply(first.target, these, at(6, 2)))
+    running.start()
+    assert inside.wait(30)
+    wider = changes([row(at(7, 1), id=1, name="second")], [row(at(7, 2), id=2)])
+    assert apply(second.target, wider, at(7, 2)) == RangeCheckpoint(BASELINE, at(7, 2), 1)
+    running.join()
+    holds(place, [row(at(7, 1), id=1, name="second")])
+    assert apply(place.target, these, at(6, 2)) == RangeCheckpoint(BASELINE, at(7, 2), 1)
+
+
+@pytest.mark.parametrize("work", ["apply", "replace"])
+def test_who_would_have_to_wait_long_is_told(dynamodb: DynamoDbServer, work: str) -> None:
+    place = DynamoDbPlace(dynamodb, lease_seconds=2)
+    fill(place.target, [row(at(5), id=1)], at(5))
+    rival = place.rival(lease_seconds=2)
+    inside, go_on = threading.Event(), threading.Event()
+    record = rival.target._checkpoints.record
+
+    def stalled(*args: Any) -> None:
+        inside.set()
+        assert go_on.wait(30)
+        record(*args)
+
+    rival.target._checkpoints.record = stalled  # type: ignore[method-assign]
+    these = changes([row(at(6, 1), id=2)])
+    running = threading.Thread(target=lambda: apply(rival.target, these, at(6, 1)))
+    running.start()
+    assert inside.wait(30)
+    attempt = {
+        "apply": lambda: apply(place.target, these, at(6, 1)),
+        "replace": lambda: fill(place.target, [row(at(5), id=1)], at(5)),
+    }[work]
+    with pytest.raises(CommitConflict, match="brought forward"):
+        attempt()
+    go_on.set()
+    running.join()
+    holds(place, [row(at(5), id=1), row(at(6, 1), id=2)])
+    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(6, 1), 2)
+
+
+def test_a_run_that_stalled_while_its_range_was_filled_anew_writes_no_more(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb, lease_seconds=1)
+    fill(place.target, [row(at(5), id=1)], at(5))
+    stalled = place.rival(lease_seconds=1)
+    upload = stalled.target._data.upload
 
     def overtaken(*args: Any) -> None:
-        these = changes([row(at(7, 1), id=1, name="newest")], [row(at(7, 2), id=2)])
-        apply(place.target, these, at(7, 2))
-        original(*args)
+        """The last thing before the writes. 2 came and went until the fill, which does not know it."""
+        fill(place.target, [row(at(5), id=1)], at(9))
+        upload(*args)
 
-    rival.target._record = overtaken  # type: ignore[method-assign]
-    with pytest.raises(CommitConflict):
-        apply(rival.target, changes([row(at(6, 1), id=1, name="old"), row(at(6, 2), id=2)]), at(6, 2))
-    holds(place, [row(at(7, 1), id=1, name="newest")])
-    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(7, 2), 1)
+    stalled.target._data.upload = overtaken  # type: ignore[method-assign]
+    without_heartbeat(stalled)
+    with pytest.raises(CommitConflict, match="lease"):
+        apply(stalled.target, changes([row(at(6, 1), id=2)]), at(6, 1))
+    holds(place, [row(at(5), id=1)])
+    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(9), 1)
 
 
-def test_who_finds_a_range_being_filled_is_told_at_once(place: DynamoDbPlace) -> None:
+def without_heartbeat(place: DynamoDbPlace) -> None:
+    """As if the process stood still."""
+
+    def fails(*_: Any) -> bool:
+        raise TargetUnavailable("no answer")
+
+    place.target._control.heartbeat = fails  # type: ignore[method-assign]
+
+
+def test_who_finds_a_range_being_filled_is_told_at_once(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb, lease_seconds=4)
     inside, go_on = threading.Event(), threading.Event()
 
     def slow() -> Any:
@@ -593,7 +648,7 @@ def test_who_finds_a_range_being_filled_is_told_at_once(place: DynamoDbPlace) ->
     filler = threading.Thread(target=lambda: place.target.replace(A, KEYED, slow(), BASELINE, at(5)))
     filler.start()
     assert inside.wait(30)
-    rival = place.rival()
+    rival = place.rival(lease_seconds=4)
     with pytest.raises(CommitConflict, match="being filled"):
         fill(rival.target, [row(at(5), id=9)], at(5))
     go_on.set()
@@ -641,7 +696,7 @@ def die_while_filling(place: DynamoDbPlace) -> None:
 
 def die_before_the_checkpoint(place: DynamoDbPlace) -> None:
     mine = place.rival()
-    mine.target._record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+    mine.target._checkpoints.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
     apply(
         mine.target,
         changes([row(at(6, 1), id=1, name="new"), row(at(6, 2), id=3)], [row(at(6, 3), id=2)]),
@@ -666,7 +721,8 @@ def test_a_killed_fill_is_taken_over_and_leaves_nothing_of_its_own(dynamodb: Dyn
     assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(7), 45)
 
 
-def test_a_killed_apply_is_repeated_and_counted_once(place: DynamoDbPlace) -> None:
+def test_a_killed_apply_is_repeated_and_counted_once(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb, lease_seconds=3)
     fill(place.target, [row(at(5), id=1), row(at(5), id=2)], at(5))
     killed(die_before_the_checkpoint, place)
     assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(5), 2)
