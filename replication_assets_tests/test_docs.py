@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import psycopg
@@ -29,13 +29,17 @@ from replication_assets.catalog import (
     PostgresSourceConfig,
     Table,
 )
+from replication_assets.core.cutover import Step
 from replication_assets.core.events import ENVELOPE
 from replication_assets.core.schema import TableId
 from replication_assets.definitions import load_catalog
 from replication_assets.defs.build import build_definitions
 from replication_assets.demo import pgbench
 from replication_assets.event_store.columns import DELTA_PROPERTIES
+from replication_assets.event_store.cutover_log import SCHEMA as CUTOVERS
+from replication_assets.event_store.dead_letters import FACTS
 from replication_assets.flows.capture import capture
+from replication_assets.flows.findings import LISTED
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import open_table, prepare
 from replication_assets.flows.project import project_range
@@ -226,6 +230,15 @@ def test_folders_and_properties_are_as_documented(shop: Shop) -> None:
 def test_the_columns_are_as_documented() -> None:
     documented = [(quoted(row[0])[0], quoted(row[1])[0]) for row in rows(EVENT_STORE, "Columns")]
     assert documented == [(field.name, str(field.type)) for field in ENVELOPE]
+
+
+def test_what_stands_beside_the_logs_is_as_documented() -> None:
+    letters = [(quoted(row[0])[0], quoted(row[1])[0]) for row in rows(EVENT_STORE, "Dead letters")]
+    assert letters == [(field.name, str(field.type)) for field in FACTS]
+    assert [quoted(row[0])[0] for row in rows(EVENT_STORE, "Findings")] == LISTED.names
+    cutovers = rows(EVENT_STORE, "Cutovers")
+    assert [quoted(row[0])[0] for row in cutovers] == CUTOVERS.names[2:]
+    assert tuple(quoted(cutovers[2][1])) == get_args(Step)
 
 
 def test_types_are_stored_as_documented(database: FreshDatabase) -> None:
