@@ -307,3 +307,18 @@ def test_a_range_that_was_never_projected_is_unknown(made: System) -> None:
 def test_single_ranges_of_a_projection_can_be_validated(made: System) -> None:
     lake(made).delete("id IN (12, 25)")
     assert states(in_lake(made, id_ranges=["r000001"])) == {"r000001": "differs"}
+
+
+def test_ranges_compared_in_groups_are_compared_as_all_together(
+    made: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("replication_assets.flows.row_comparison.ROWS_AT_A_TIME", 1)
+    lake(made).delete("id IN (2, 12, 22)")
+    strays = [{"id": 12, "v": "stray"}, {"id": 99, "v": "stray"}]
+    write_deltalake(lake(made), as_stored(made, strays, None), mode="append")
+    assert [row[:3] for row in listed(in_lake(made))] == [
+        ("differing", "r000001", '{"id":"12"}'),
+        ("extra", "", '{"id":"99"}'),
+        ("missing", "r000000", '{"id":"2"}'),
+        ("missing", "r000002", '{"id":"22"}'),
+    ]
