@@ -1,4 +1,4 @@
-"""The sample system's catalog: a small monolith, and a lakehouse that follows it."""
+"""The sample system's catalog: a small monolith, a lakehouse and a service that follow it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from replication_assets.catalog import (
     ByWidth,
     Catalog,
     DeltaProjection,
+    DynamoDbProjection,
+    EnvVar,
     EventDate,
     EventStoreConfig,
+    ItemKey,
+    Items,
     PostgresSourceConfig,
     Table,
 )
 
 PORT_VARIABLE = "REPLICATION_ASSETS_DEMO_PORT"
 FOLDER_VARIABLE = "REPLICATION_ASSETS_DEMO_FOLDER"
+AWS_PORT_VARIABLE = "REPLICATION_ASSETS_DEMO_AWS_PORT"
+AWS_KEY_VARIABLE = "REPLICATION_ASSETS_DEMO_AWS_KEY"
 DEFAULT_PORT = 54329
+DEFAULT_AWS_PORT = 54330
 DEFAULT_FOLDER = ".demo"
 SOURCE = "shop"
 """Name of the source, and of its database."""
+LAKE = "lake"
+SERVICE = "service"
+WIDGETS = "shop.public.widgets"
 
 
 def demo_folder() -> Path:
@@ -32,6 +42,10 @@ def demo_folder() -> Path:
 
 def demo_port() -> int:
     return int(os.environ.get(PORT_VARIABLE, DEFAULT_PORT))
+
+
+def aws_port() -> int:
+    return int(os.environ.get(AWS_PORT_VARIABLE, DEFAULT_AWS_PORT))
 
 
 def sample_catalog() -> Catalog:
@@ -64,6 +78,32 @@ def sample_catalog() -> Catalog:
             ),
         ),
         projections=(
-            DeltaProjection("lake", tables=("shop.*",), root=str(folder / "lakehouse"), follow="inline"),
+            DeltaProjection(LAKE, tables=("shop.*",), root=str(folder / "lakehouse"), follow="inline"),
+            _service(),
+        ),
+    )
+
+
+def _service() -> DynamoDbProjection:
+    """What a product service reads: widgets, their JSON and XML as maps, and customers."""
+    return DynamoDbProjection(
+        SERVICE,
+        region="eu-central-1",
+        endpoint_url=f"http://127.0.0.1:{aws_port()}",
+        access_key_id=EnvVar(AWS_KEY_VARIABLE),
+        secret_access_key=EnvVar(AWS_KEY_VARIABLE),
+        items=(
+            Items(
+                WIDGETS,
+                into="products",
+                partition_key=ItemKey("pk", "widget#${id}"),
+                types={"datasheet": "xml"},
+            ),
+            Items(
+                "shop.public.customers",
+                into="customers",
+                partition_key=ItemKey("pk", "customer#${id}"),
+                sort_key=ItemKey("sk", "profile"),
+            ),
         ),
     )

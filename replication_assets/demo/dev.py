@@ -69,7 +69,7 @@ def _prepare(system: SampleSystem, runs: DagsterRuns, options: DevOptions, progr
         runs.set_up(SOURCE)
     with progress.step("Load all tables by id range") as step:
         system.load_all(runs, step.show)
-    with progress.step("Materialize the lakehouse") as step:
+    with progress.step("Materialize lakehouse and DynamoDB") as step:
         system.project_all(step.show)
     system.folder.mark_loaded()
 
@@ -104,6 +104,7 @@ def _say_what_to_look_at(system: SampleSystem, url: str, progress: Progress) -> 
             "partitions, date x id range: Materialize loads again",
         ),
         ("assets/lake/shop/public/orders?view=events", "what each projection did; the plots of its figures"),
+        ("assets/service/shop/public/widgets/checks", "validation; the dead letters stand beside it"),
         ("runs", "shop_capture runs on and on: its log tells events a second, and lag"),
         ("automation", f"{SENSOR} keeps the capture alive, projections_follow moves the lakehouse"),
     ]:

@@ -7,7 +7,7 @@ durable, by the first line of the ledger that covers it. Both clocks are this ma
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -16,7 +16,6 @@ from deltalake import DeltaTable
 from replication_assets.catalog import Catalog, DeltaProjection
 from replication_assets.core.schema import TableId
 from replication_assets.event_store.storage import folder_of, ledger_folder
-from replication_assets.flows.compare import Comparison
 from replication_assets.flows.read import ranges_of
 from replication_assets.ports import EventStore, ProjectionTarget
 from replication_assets.targets.delta.location import locate
@@ -43,7 +42,8 @@ class TableReport:
     table: TableId
     source_rows: int
     events: int
-    projected_rows: int
+    projected: Mapping[str, int]
+    """Rows or items by projection."""
     mismatches: int
     load_rows_per_second: float
 
@@ -97,7 +97,3 @@ def capture_lag(
 def _view(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> None:
     """A Delta table as a view over the files of its current version."""
     connection.read_parquet(DeltaTable(table).file_uris(), union_by_name=True).create_view(name)
-
-
-def mismatches(*comparisons: Comparison) -> int:
-    return sum(comparison.mismatches for comparison in comparisons)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from replication_assets.catalog import Catalog, DeltaProjection
-from replication_assets.demo.catalog import DEFAULT_FOLDER, DEFAULT_PORT
+from replication_assets.demo.catalog import DEFAULT_FOLDER, DEFAULT_PORT, LAKE, SERVICE
 from replication_assets.demo.dagster_runs import Drained
 from replication_assets.demo.figures import Lag, TableReport, event_store_path, projection_path
 
@@ -48,20 +48,25 @@ class Outcome:
 def print_outcome(console: Console, outcome: Outcome) -> None:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     grid.add_column("table", no_wrap=True)
-    for heading in ("source rows", "events", "lake rows", "mismatches", "load rows/s"):
+    for heading in ("source rows", "events", "lake", "items", "mismatches", "load rows/s"):
         grid.add_column(heading, justify="right", no_wrap=True)
     for table in outcome.tables:
         grid.add_row(
             f"{table.table.schema}.{table.table.name}",
             f"{table.source_rows:,}",
             f"{table.events:,}",
-            f"{table.projected_rows:,}",
+            _count(table.projected.get(LAKE)),
+            _count(table.projected.get(SERVICE)),
             _judged(table.mismatches),
             f"{table.load_rows_per_second:,.0f}",
         )
     console.print(grid)
     for line in _totals(outcome):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _count(rows: int | None) -> str:
+    return f"{rows:,}" if rows is not None else "[dim]-[/dim]"
 
 
 def _judged(mismatches: int) -> str:
@@ -71,7 +76,7 @@ def _judged(mismatches: int) -> str:
 def _totals(outcome: Outcome) -> list[str]:
     backlog, lag = outcome.backlog, outcome.lag
     rate = backlog.events / backlog.seconds if backlog.seconds else 0.0
-    verdict = "[bold green]0 mismatches[/bold green] between source, event store and lakehouse, row by row"
+    verdict = "[bold green]0 mismatches[/bold green] between source, event store, lakehouse and DynamoDB"
     if outcome.mismatches:
         verdict = f"[bold red]{outcome.mismatches:,} mismatches[/bold red]: please report it"
     piled_up = f"{backlog.events:,} changes that had piled up, in {backlog.seconds:.1f} s"

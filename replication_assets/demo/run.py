@@ -14,18 +14,22 @@ from pathlib import Path
 
 from rich.console import Console
 
+from replication_assets.catalog import Projection
 from replication_assets.core.positions import Position
+from replication_assets.core.schema import TableId
 from replication_assets.demo import backlog, monolith
 from replication_assets.demo.catalog import SOURCE
 from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded
-from replication_assets.demo.figures import Lag, TableReport, capture_lag, mismatches, stored_events
+from replication_assets.demo.figures import Lag, TableReport, capture_lag, stored_events
 from replication_assets.demo.progress import Progress
 from replication_assets.demo.report import Outcome, print_next_steps, print_outcome
 from replication_assets.demo.system import SampleSystem, running
 from replication_assets.demo.traffic import Traffic
 from replication_assets.flows.capture import capture
-from replication_assets.flows.compare import compare_projection, compare_with_source
+from replication_assets.flows.findings import Validation
 from replication_assets.flows.prepare import ReplicatedTable, open_table
+from replication_assets.flows.validate_projection import validate_projection
+from replication_assets.flows.validate_source import validate_source
 
 WRITERS = 2
 
@@ -58,7 +62,8 @@ def run(options: RunOptions, console: Console) -> Outcome:
             live = _live(system, runs, options, progress)
             caught_up = _catch_up(system, options, progress)
             _project(system, progress)
-        reports = _compare(system, live.loads, progress)
+            _dead_letter(system, progress)
+        reports = _validate(system, live.loads, progress)
         catalog = system.catalog
     outcome = Outcome(reports, live.transactions, live.lag, caught_up, progress.seconds)
     print_outcome(console, outcome)
@@ -98,9 +103,9 @@ def _live(system: SampleSystem, runs: DagsterRuns, options: RunOptions, progress
                 rows = sum(load.rows for load in loads)
                 step.done(f"Loaded {rows:,} rows by id range, in parallel, beside live traffic")
             system.folder.mark_loaded()
-            with progress.step("Materialize the lakehouse, while the capture keeps it current") as step:
+            with progress.step("Materialize lakehouse and DynamoDB, beside live traffic") as step:
                 system.project_all(step.show)
-                step.done("Lakehouse materialized; the capture keeps it current")
+                step.done("Lakehouse and DynamoDB tables filled from the event store")
             with progress.step("Live: inserts, updates, deletes, changes of keys, rollbacks") as step:
                 _wait(traffic, options.seconds, step.show)
                 counts = traffic.counts
@@ -135,37 +140,53 @@ def _catch_up(system: SampleSystem, options: RunOptions, progress: Progress) -> 
 
 
 def _project(system: SampleSystem, progress: Progress) -> None:
-    with progress.step("Bring the lakehouse up to date") as step:
+    with progress.step("Bring lakehouse and DynamoDB up to date") as step:
         system.project_all(step.show)
-        step.done("Lakehouse is up to date")
+        step.done("Lakehouse and DynamoDB are up to date")
 
 
-def _compare(system: SampleSystem, loads: Sequence[Loaded], progress: Progress) -> list[TableReport]:
-    """Every row of every table: the source against the store, the lakehouse against the store."""
+def _dead_letter(system: SampleSystem, progress: Progress) -> None:
+    with progress.step("Write a row that DynamoDB cannot hold as declared") as step:
+        report = system.dead_letter(step.show)
+        step.done(
+            f"Dead letters: {report.refused} kept ({report.column}: {report.reason}, the rest of the item "
+            f"written), {report.left} after the row was mended and reprocessed"
+        )
+
+
+def _validate(system: SampleSystem, loads: Sequence[Loaded], progress: Progress) -> list[TableReport]:
+    """Every table: the event store against the source, each projection against the event store."""
     source, store = system.source, system.store
     tables = [open_table(source, store, table) for table in system.catalog.tables]
     reports = []
-    with progress.step("Compare every row: source, event store, lakehouse") as step:
+    with progress.step("Validate: source, event store, lakehouse, DynamoDB") as step:
         for table in tables:
             step.show(str(table.id))
-            at_source = compare_with_source(
+            at_source = validate_source(
                 source, store, table, catch_up=lambda position: _reach(system, tables, position)
             )
-            projection = system.catalog.projections[0]
-            in_lake = compare_projection(store, system.replication.target(projection, table.id), table.id)
+            projected = {
+                each.name: _projection(system, each, table.id) for each in system.projections(table.id)
+            }
             reports.append(
                 TableReport(
                     table.id,
                     at_source.rows,
                     stored_events(store, table.id),
-                    in_lake.compared_rows,
-                    mismatches(at_source, in_lake),
+                    {name: found.rows for name, found in projected.items()},
+                    sum(each.mismatches for each in (at_source, *projected.values())),
                     _rate([load for load in loads if load.table == str(table.id)]),
                 )
             )
         rows = sum(report.source_rows for report in reports)
-        step.done(f"Compared {rows:,} rows: source with event store, event store with lakehouse")
+        step.done(f"Validated {rows:,} rows at the source, and every projection of them")
     return reports
+
+
+def _projection(system: SampleSystem, projection: Projection, table: TableId) -> Validation:
+    target = system.replication.target(projection, table)
+    letters = system.store.dead_letters(projection.name, table)
+    return validate_projection(system.store, target, table, projection=projection.name, letters=letters)
 
 
 def _reach(system: SampleSystem, tables: Sequence[ReplicatedTable], position: Position) -> None:

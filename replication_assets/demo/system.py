@@ -17,9 +17,21 @@ from pathlib import Path
 
 import psycopg
 
+from replication_assets.catalog import Projection
+from replication_assets.core.schema import TableId
 from replication_assets.demo import monolith
-from replication_assets.demo.catalog import FOLDER_VARIABLE, PORT_VARIABLE, SOURCE, sample_catalog
+from replication_assets.demo.aws_server import AwsServer
+from replication_assets.demo.catalog import (
+    AWS_KEY_VARIABLE,
+    AWS_PORT_VARIABLE,
+    FOLDER_VARIABLE,
+    PORT_VARIABLE,
+    SOURCE,
+    sample_catalog,
+)
+from replication_assets.demo.child_processes import free_port
 from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded, make_instance
+from replication_assets.demo.dead_letter import DeadLetterReport
 from replication_assets.demo.folder import DemoFolder, stop_leftover_programs, stop_leftover_server
 from replication_assets.demo.interrupts import interrupts_deferred, undisturbed
 from replication_assets.demo.postgres_server import HOST, PostgresServer
@@ -65,7 +77,17 @@ class SampleSystem:
             FOLDER_VARIABLE: str(self.folder.root),
             PORT_VARIABLE: str(self.server.port),
             "DAGSTER_HOME": str(self.folder.dagster_home),
+            AWS_PORT_VARIABLE: os.environ[AWS_PORT_VARIABLE],
+            AWS_KEY_VARIABLE: os.environ[AWS_KEY_VARIABLE],
         }
+
+    def projections(self, table: TableId) -> list[Projection]:
+        """Those that a table is in."""
+        return [
+            projection
+            for projection in self.catalog.projections
+            if table in {projected.id for projected in self.catalog.projected(projection)}
+        ]
 
     def create_database(self, events: int) -> None:
         """The monolith, with a history that ends today: traffic continues it."""
@@ -136,6 +158,11 @@ class SampleSystem:
         (line,) = self._work("drain", [[]], show)
         return Drained(**json.loads(line))
 
+    def dead_letter(self, show: Show) -> DeadLetterReport:
+        """A row that the service cannot hold: refused, mended, reprocessed."""
+        (line,) = self._work("dead-letter", [[]], show)
+        return DeadLetterReport(**json.loads(line))
+
     def _work(self, task: str, parts: Sequence[Sequence[str]], show: Show) -> list[str]:
         """A process for each part of a task, all at the same time; what they answered."""
         with ExitStack() as started:
@@ -188,10 +215,21 @@ def running(root: Path, port: int, *, fresh: bool) -> Iterator[SampleSystem]:
             folder.wipe()
         folder.make()
         make_instance(folder.dagster_home)
-        os.environ.update({FOLDER_VARIABLE: str(folder.root), PORT_VARIABLE: str(port)})
+        aws_port = free_port(HOST)
+        os.environ.update(
+            {
+                FOLDER_VARIABLE: str(folder.root),
+                PORT_VARIABLE: str(port),
+                AWS_PORT_VARIABLE: str(aws_port),
+                AWS_KEY_VARIABLE: "demo",
+            }
+        )
+        aws = AwsServer(folder, aws_port)
+        started.callback(undisturbed, aws.stop)
         started.callback(undisturbed, server.stop)
         with interrupts_deferred():
             server.start()
+        aws.wait_until_ready()
         yield SampleSystem(folder, server)
 
 

@@ -9,6 +9,7 @@ run's log, on standard error.
     project TABLE ...
     drain                        captures what is there; one line
     capture                      captures until a successor takes over
+    dead-letter                  one row refused and reprocessed; one line
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from replication_assets.demo.catalog import SOURCE, sample_catalog
 from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded, micro_batch
+from replication_assets.demo.dead_letter import DeadLetterReport, refuse_and_reprocess
 
 MODULE = "replication_assets.demo.worker"
 
@@ -30,10 +32,12 @@ def main(task: str, arguments: Sequence[str]) -> None:
     catalog = sample_catalog()
     tables = {str(table.id): table for table in catalog.tables}
     runs = DagsterRuns(
-        Path(os.environ["DAGSTER_HOME"]), micro_batch(catalog) if task == "drain" else catalog, log=True
+        Path(os.environ["DAGSTER_HOME"]), catalog if task == "capture" else micro_batch(catalog), log=True
     )
     if task in ("capture", "drain"):
         _answer(runs.capture(SOURCE))
+    elif task == "dead-letter":
+        _answer(refuse_and_reprocess(catalog, runs))
     elif task == "project":
         for name in arguments:
             runs.project(tables[name].id)
@@ -43,7 +47,7 @@ def main(task: str, arguments: Sequence[str]) -> None:
             _answer(runs.load(tables[name], ranges.split(",")))
 
 
-def _answer(facts: Loaded | Drained) -> None:
+def _answer(facts: Loaded | Drained | DeadLetterReport) -> None:
     sys.stdout.write(json.dumps(asdict(facts)) + "\n")
 
 
