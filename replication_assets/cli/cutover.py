@@ -22,11 +22,18 @@ ConfirmOption = Annotated[
 ]
 
 
-def plan(name: NameArgument, as_json: JsonOption = False, catalog: CatalogOption = "") -> None:
+def plan(
+    name: NameArgument,
+    capture: Annotated[
+        bool, typer.Option("--capture", help="Capture what is committed, so that every row can be compared.")
+    ] = False,
+    as_json: JsonOption = False,
+    catalog: CatalogOption = "",
+) -> None:
     """Say what would hold a cutover up if it began now. Reads only; nothing is waited for."""
     from replication_assets.flows.cutover_plan import plan as dry_run
 
-    report = dry_run(_handover(name, catalog))
+    report = dry_run(_handover(name, catalog), capture=capture)
     _show(report, as_json)
     _end(report)
 

@@ -38,6 +38,11 @@ class Gate:
         return not self.passed and not self.advisory
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 table`, `1,200 tables`."""
+    return f"{count:,} {thing}{'s' if count != 1 else ''}"
+
+
 def not_reached(name: str, before: str) -> Gate:
     """A gate that was not looked at, because an earlier one holds the cutover up."""
     return Gate(name, False, f"not looked at: {before} comes first", "see the gates above")

@@ -118,10 +118,15 @@ def _steps(cutover: Cutover) -> list[dg.OpDefinition]:
 
 
 def _plan_job(cutover: Cutover) -> dg.JobDefinition:
+    class PlanConfig(dg.Config):
+        capture: bool = Field(
+            False, description="Capture what is committed, so that every row can be compared."
+        )
+
     @_op(cutover, "dry_run", "What would hold the cutover up if it began now. Reads only.")
-    def dry_run(context: dg.OpExecutionContext, replication: Parts) -> None:
-        with explained():
-            report = plan(Handover.of(replication, cutover.name))
+    def dry_run(context: dg.OpExecutionContext, config: PlanConfig, replication: Parts) -> None:
+        with _at_work(context, replication, cutover) as handover:
+            report = plan(handover, capture=config.capture)
         _show(context, report)
 
     @dg.job(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from replication_assets.core.cutover import Figure, Gate
+from replication_assets.core.cutover import Figure, Gate, counted
 from replication_assets.core.positions import Position
 from replication_assets.errors import ReplicationError
 from replication_assets.flows.cutover_gates import NAMED
@@ -81,12 +81,13 @@ def _gate(name: str, validations: Iterable[Validation], *, late_is_advice: bool 
         # A table that cannot be compared is not known to be right.
         return Gate(name, False, str(error), error.fix)
     if wrong or (late and not late_is_advice):
-        what = f"{len(wrong)} id ranges differ, {len(late)} are not fully compared, of {ranges}"
+        of = counted(ranges, "id range")
+        what = f"{len(wrong):,} differ and {len(late):,} are not fully compared, of {of}"
         return Gate(name, False, what, REPAIR, tuple([*wrong, *late][:NAMED]))
     if late:
-        what = f"{len(late)} of {ranges} id ranges could not be compared yet: captures are on their way"
-        return Gate(name, False, what, "ask again when captures have caught up", tuple(late[:NAMED]), True)
-    return Gate(name, True, f"{rows:,} rows in {ranges} id ranges are equal")
+        what = f"{len(late):,} of {counted(ranges, 'id range')} not compared: captures have not come that far"
+        return Gate(name, False, what, "let the dry run capture, or ask again", tuple(late[:NAMED]), True)
+    return Gate(name, True, f"equal: {counted(rows, 'row')} in {counted(ranges, 'id range')}")
 
 
 def _told(of: RangeValidation) -> str:

@@ -21,7 +21,7 @@ from replication_assets.core.cutover_report import windows_of
 from replication_assets.core.positions import Position
 from replication_assets.errors import CutoverError
 from replication_assets.flows.compare import source_position
-from replication_assets.flows.cutover_gates import row_counts
+from replication_assets.flows.cutover_gates import STILL_STOPPED, WRITES_STOPPED, row_counts
 from replication_assets.flows.handover import Handover
 
 Wait: TypeAlias = Callable[[float], None]
@@ -101,10 +101,12 @@ def positions(handover: Handover) -> dict[str, Position]:
 
 
 def report_of(handover: Handover, attempt: Attempt, stage: Stage = "cutover") -> Report:
-    """The gates so far, with rows and the statements that stop writes."""
+    """The gates so far, with rows, and the statements that stop writes where they are asked for."""
+    written = any(gate.name in (WRITES_STOPPED, STILL_STOPPED) and not gate.passed for gate in attempt.gates)
+    asked = handover.sources if stage == "dry run" or written else ()
     stops = tuple(
         statement
-        for source in handover.sources
+        for source in asked
         for statement in handover.source(source).stop_writes(handover.tables_of(source))
     )
     return Report(
@@ -113,7 +115,7 @@ def report_of(handover: Handover, attempt: Attempt, stage: Stage = "cutover") ->
         attempt.gates,
         attempt.windows,
         row_counts(handover),
-        stops if stage != "watch" else (),
+        stops,
         attempt.started_at,
         dt.datetime.now(dt.UTC),
         stage,

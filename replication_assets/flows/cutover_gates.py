@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from replication_assets.core.cutover import Figure, Gate, SourceWindow, TableCount
+from replication_assets.core.cutover import Figure, Gate, SourceWindow, TableCount, counted
 from replication_assets.core.schema import TableId
 from replication_assets.flows.coverage import coverage
 from replication_assets.flows.drain import catch_up, changes_since, why_behind
@@ -53,11 +53,11 @@ def writes_stopped(
     ]
     facts += [(f"changes of {table}", count) for table, count in list(changes.items())[:NAMED]]
     if writers:
-        what = f"{len(writers)} transactions that write have not ended"
+        what = f"not ended: {counted(len(writers), 'transaction')} that may have written"
         return Gate(name, False, what, "stop the applications that write, then let these end", tuple(facts))
     if changes:
         total = sum(changes.values())
-        what = f"{total:,} changes of {len(changes)} tables in {seconds:g} s"
+        what = f"{counted(total, 'change')} of {counted(len(changes), 'table')} in {seconds:g} s"
         return Gate(name, False, what, "stop the applications that write", tuple(facts))
     return Gate(name, True, f"no open transaction writes, and no row changed in {seconds:g} s")
 
@@ -96,11 +96,13 @@ def loaded(handover: Handover) -> Gate:
         ranges += len(found.known)
         lacking += [(f"{table.id} {key}", reason) for key, reason in found.lacking.items()]
     if not lacking:
-        return Gate(LOADED, True, f"all {ranges} id ranges of {len(handover.tables)} tables")
+        return Gate(
+            LOADED, True, f"all of {counted(ranges, 'id range')}, {counted(len(handover.tables), 'table')}"
+        )
     return Gate(
         LOADED,
         False,
-        f"{len(lacking)} of {ranges} id ranges are not",
+        f"{len(lacking):,} of {counted(ranges, 'id range')} not",
         "load them: materialize them in the event store, or `replication-assets load`",
         tuple(lacking[:NAMED]),
     )
@@ -109,11 +111,11 @@ def loaded(handover: Handover) -> Gate:
 def projected(behind: Mapping[str, str], ranges: int) -> Gate:
     """Every id range of the projection holds what the event store knows."""
     if not behind:
-        return Gate(PROJECTED, True, f"all {ranges} id ranges hold everything that is captured")
+        return Gate(PROJECTED, True, f"everything that is captured, in {counted(ranges, 'id range')}")
     return Gate(
         PROJECTED,
         False,
-        f"{len(behind)} tables or id ranges are behind",
+        f"{len(behind):,} behind",
         "project them: materialize them, or `replication-assets project`",
         tuple(list(behind.items())[:NAMED]),
     )

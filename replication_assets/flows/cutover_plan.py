@@ -1,7 +1,7 @@
 """The dry run of a cutover: what would hold it up if it began now.
 
-Reads only: nothing is captured, projected or recorded. So a lag is estimated where a
-run would drain it, and rows are compared as far as they have arrived.
+Reads only: nothing is projected or recorded, and nothing captured unless asked for. So a lag is
+estimated where a run would drain it, and rows are compared as far as they have arrived.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from replication_assets.core.cutover import Figure, Gate, Report, SourceWindow, not_reached
+from replication_assets.core.cutover import Figure, Gate, Report, SourceWindow, counted, not_reached
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.flows import cutover_gates as gates
-from replication_assets.flows.cutover_agreement import VALIDATED, agreement_so_far
+from replication_assets.flows.cutover_agreement import VALIDATED, agreement, agreement_so_far
 from replication_assets.flows.cutover_attempt import Attempt, report_of
 from replication_assets.flows.drain import changes_since
 from replication_assets.flows.handover import Handover
@@ -31,8 +31,12 @@ CAPTURE_BYTES_PER_SECOND = 8 * 2**20
 measured (3.4 µs a row of about 100 bytes): for estimates only."""
 
 
-def plan(handover: Handover) -> Report:
-    """All gates as they are now. GO: a run would only have to wait."""
+def plan(handover: Handover, *, capture: bool = False) -> Report:
+    """All gates as they are now. GO: a run would only have to wait.
+
+    With `capture`, changes are captured up to where the source is read, so that all of its rows
+    can be compared.
+    """
     history = handover.log.history()
     started = dt.datetime.now(dt.UTC)
     attempt = Attempt(
@@ -43,7 +47,7 @@ def plan(handover: Handover) -> Report:
     if prepared.passed:
         attempt = replace(attempt.add(*_moving(handover)), windows=_windows(handover))
         attempt = attempt.add(gates.loaded(handover), _projected(handover), gates.dead_letters(handover))
-        attempt = attempt.add(*_agreement(handover))
+        attempt = attempt.add(*_agreement(handover, capture))
     attempt = attempt.add(*gates.hooks(handover))
     return report_of(handover, attempt, "dry run")
 
@@ -68,7 +72,7 @@ def _prepared(handover: Handover) -> Gate:
     if lacking:
         fix = "run the jobs `<source>_setup` or, for a slot, `<source>_recover`; then load"
         return Gate("set up", False, f"{len(lacking)} are not", fix, tuple(lacking[: gates.NAMED]))
-    return Gate("set up", True, f"{', '.join(handover.sources)}, {len(handover.tables)} tables")
+    return Gate("set up", True, f"{', '.join(handover.sources)}, {counted(len(handover.tables), 'table')}")
 
 
 def _moving(handover: Handover) -> tuple[Gate, ...]:
@@ -84,8 +88,9 @@ def _writes(handover: Handover) -> Gate:
     since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=RATE_SECONDS)
     changes: dict[TableId, int] = {}
     for source in handover.sources:
-        if (first := handover.store.ledger(source).position_at(since)) is not None:
-            changes |= changes_since(handover, source, Position(first.epoch, first.commit + 1))
+        # Where nothing is as old as that, all there is came since.
+        first = handover.store.ledger(source).position_at(since) or Position(0, 0)
+        changes |= changes_since(handover, source, Position(first.epoch, first.commit + 1))
     gate = gates.writes_stopped(gates.WRITES_STOPPED, gates.open_writers(handover), changes, RATE_SECONDS)
     rate = sum(changes.values()) / RATE_SECONDS
     return replace(gate, facts=(("changes a second", round(rate, 1)), *gate.facts))
@@ -142,8 +147,8 @@ def _windows(handover: Handover) -> tuple[SourceWindow, ...]:
     return tuple(found)
 
 
-def _agreement(handover: Handover) -> tuple[Gate, ...]:
+def _agreement(handover: Handover, capture: bool) -> tuple[Gate, ...]:
     if gates.open_writers(handover):
         # A consistent read of the source waits for transactions that write.
         return (not_reached(VALIDATED, gates.WRITES_STOPPED),)
-    return agreement_so_far(handover, ARRIVAL_SECONDS)
+    return agreement(handover) if capture else agreement_so_far(handover, ARRIVAL_SECONDS)

@@ -105,7 +105,7 @@ def test_no_go_fails_before_the_switch_with_the_report(board: Board) -> None:
     assert succeeded(result) == OPS[:3]
     where, why, told = failure(result)
     assert where == "report"
-    assert why.startswith(f"cutover {NAME}: NO-GO: writes stopped: 1 transactions")
+    assert why.startswith(f"cutover {NAME}: NO-GO: writes stopped: not ended: 1 transaction")
     assert "application shop api" in told["report"]
     assert told["verdict"] == "NO-GO"
     assert board.readers.received == []
@@ -139,7 +139,7 @@ def test_a_cutover_that_has_switched_is_only_watched(board: Board) -> None:
     board.system.execute("UPDATE accounts SET balance = 0 WHERE id = 1")
     where, why, told = failure(board.run("cutover"))
     assert where == "watch"
-    assert "no new writes at the source: 1 changes of 1 tables" in why
+    assert "no new writes at the source: 1 change of 1 table" in why
     assert told["report"].startswith(f"## NO-GO: watch of cutover {NAME}")
     assert len(board.readers.received) == 1
     assert board.run("back", {"ops": {"back": {"config": {"by_hand": True}}}}).success

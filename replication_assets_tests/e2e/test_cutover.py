@@ -85,7 +85,7 @@ def test_a_cutover_drains_validates_switches_watches_and_retires_without_a_trace
     assert told["positions"] == {"app": str(window.last)}
     assert window.first <= window.last
     assert [(str(count.table), count.rows) for count in reports[0].tables] == [(ACCOUNTS, 1199)]
-    assert any(statement.startswith("REVOKE") for statement in reports[0].stop_writes)
+    assert reports[0].stop_writes == (), "writes are stopped"
     system.check(independently=True)
 
     finished = retire(handover(system), confirm=NAME)
@@ -133,12 +133,19 @@ def test_a_dry_run_says_go_and_leaves_no_trace(system: System, readers: Receiver
     before = system.store.ledger("app").last()
     report = plan(handover(system))
     assert report.stage == "dry run"
+    assert any(statement.startswith("REVOKE") for statement in report.stop_writes)
     held = {gate.name: gate.what for gate in report.holding_up}
-    # The changes of the last minute are those that the test itself made.
-    assert set(held) <= {"writes stopped"}
+    assert set(held) == {"writes stopped"}
+    assert held["writes stopped"].startswith("171 changes of 1 table"), "those of the last minute"
     assert steps(system) == []
     assert readers.received == []
     assert system.store.ledger("app").last() == before
+    (compared,) = [
+        gate
+        for gate in plan(handover(system), capture=True).gates
+        if gate.name == "validated against the source"
+    ]
+    assert (compared.passed, compared.what) == (True, "equal: 1,200 rows in 3 id ranges")
 
 
 # --- NO-GO --------------------------------------------------------------------------------
