@@ -6,6 +6,9 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.event_store.cutover_log import DeltaCutoverLog
@@ -70,8 +73,8 @@ class DeltaEventStore:
                     file.write(b"ours")
                 return
             files, name = place.filesystem(), uuid.uuid4().hex
-            with files.open_output_stream(name) as stream:
-                stream.write(b"ours")
+            # As Parquet, whose writer hands over bytes: delta-rs takes nothing else from Python.
+            pq.write_table(pa.table({"ours": [True]}), name, filesystem=files)
             files.delete_file(name)
 
     def _place(self, table: TableId, chapter: int) -> Place:

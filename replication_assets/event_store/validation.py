@@ -1,16 +1,16 @@
 """What validations leave beside the events: digests that are worth keeping, lists of findings.
 
-Digests are small files of JSON, each with some of them; the newest file that has a name counts.
-Any file may be deleted at any time: what is not known is computed again. Findings are Parquet
-files that are never changed, and stay until somebody deletes them.
+All of it is Parquet. Digests are small files, each with some of them; the newest file that has a
+name counts. Any of them may be deleted at any time: what is not known is computed again. Findings
+are never changed, and stay until somebody deletes them.
 """
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -19,6 +19,15 @@ import pyarrow.parquet as pq
 from replication_assets.core.digests import Digest
 from replication_assets.event_store.storage import Place
 from replication_assets.ports.validation import KnownDigest
+
+_DIGESTS = pa.schema(
+    [
+        pa.field("name", pa.string()),
+        pa.field("of", pa.string()),
+        pa.field("rows", pa.int64()),
+        pa.field("checksum", pa.uint64()),
+    ]
+)
 
 MOST_FILES = 16
 """Files of digests beyond which they are made one."""
@@ -47,24 +56,25 @@ class StoredDigests:
 
     def _read(self, files: pafs.FileSystem) -> tuple[dict[str, KnownDigest], list[str]]:
         listed = files.get_file_info(pafs.FileSelector("", allow_not_found=True))
-        paths = sorted(info.path for info in listed if info.is_file and info.path.endswith(".json"))
+        paths = sorted(info.path for info in listed if info.is_file and info.path.endswith(".parquet"))
         found: dict[str, KnownDigest] = {}
         for path in paths:
             try:
-                with files.open_input_stream(path) as file:
-                    lines = json.loads(file.read())
-                found.update({name: KnownDigest(of, Digest(*at)) for name, (of, at) in lines.items()})
-            except (FileNotFoundError, ValueError, TypeError):
+                lines = pq.ParquetFile(path, filesystem=files).read(_DIGESTS.names).to_pylist()
+                found.update({line["name"]: _known(line) for line in lines})
+            except (FileNotFoundError, pa.ArrowException):
                 # Made one with others meanwhile, or torn by a loss of power.
                 continue
         return found, paths
 
     def _write(self, files: pafs.FileSystem, digests: Mapping[str, KnownDigest]) -> None:
-        lines = {name: (each.of, (each.digest.rows, each.digest.checksum)) for name, each in digests.items()}
-        path = f"{time.time_ns():020}-{uuid.uuid4().hex}.json"
+        lines = [
+            {"name": name, "of": each.of, "rows": each.digest.rows, "checksum": each.digest.checksum}
+            for name, each in digests.items()
+        ]
+        path = f"{time.time_ns():020}-{uuid.uuid4().hex}.parquet"
         _make_folder(self._place)
-        with files.open_output_stream(path) as file:
-            file.write(json.dumps(lines).encode())
+        pq.write_table(pa.Table.from_pylist(lines, _DIGESTS), path, filesystem=files)
 
 
 class StoredFindings:
@@ -82,6 +92,10 @@ class StoredFindings:
                 for batch in batches:
                     writer.write_batch(batch)
         return f"{self._place.uri}/{path}"
+
+
+def _known(line: Mapping[str, Any]) -> KnownDigest:
+    return KnownDigest(line["of"], Digest(line["rows"], line["checksum"]))
 
 
 def _make_folder(place: Place) -> None:

@@ -13,6 +13,7 @@ from replication_assets.core.schema import TableId
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.event_store.validation import MOST_FILES
 from replication_assets.ports import KnownDigest
+from replication_assets_tests.event_store.conftest import Bucket
 
 T = TableId("shop", "public", "orders")
 
@@ -34,7 +35,7 @@ def test_their_files_stay_few_and_nothing_is_forgotten(tmp_path: Path) -> None:
     for n in range(100):
         digests.keep({f"r{n}": known(n)})
     assert digests.read() == {f"r{n}": known(n) for n in range(100)}
-    assert len(list(tmp_path.rglob("*.json"))) <= MOST_FILES + 1
+    assert len(list(tmp_path.rglob("*.parquet"))) <= MOST_FILES + 1
 
 
 def test_they_may_be_kept_by_several_at_once(tmp_path: Path) -> None:
@@ -51,12 +52,23 @@ def test_torn_and_deleted_files_cost_digests_and_nothing_else(tmp_path: Path) ->
     digests = DeltaEventStore(str(tmp_path)).known_digests(T)
     digests.keep({"a": known(1)})
     digests.keep({"b": known(2)})
-    first, second = sorted(tmp_path.rglob("*.json"))
-    first.write_text('{"a": ["sta')
+    first, second = sorted(tmp_path.rglob("*.parquet"))
+    first.write_bytes(first.read_bytes()[:50])
     second.unlink()
     assert digests.read() == {}
     digests.keep({"a": known(3)})
     assert digests.read() == {"a": known(3)}
+
+
+def test_an_object_store_keeps_them_like_a_folder(bucket: Bucket) -> None:
+    store = DeltaEventStore(bucket.root, bucket.options)
+    assert store.known_digests(T).read() == {}
+    for n in range(MOST_FILES + 3):
+        store.known_digests(T).keep({f"r{n}": known(n)})
+    assert store.known_digests(T).read() == {f"r{n}": known(n) for n in range(MOST_FILES + 3)}
+    store.try_writing()
+    rows = pa.table({"key": ["1"]})
+    assert store.finding_lists(T).write("a", rows.schema, rows.to_batches()).startswith("s3://")
 
 
 def test_a_list_is_written_where_it_says(tmp_path: Path) -> None:

@@ -214,13 +214,13 @@ def test_every_finding_is_listed_and_some_are_shown(made: System) -> None:
 def test_ranges_without_new_events_are_not_folded_again(made: System) -> None:
     at_source(made)
     folder = Path(made.store.log(T).snapshot()._place.uri).parents[1] / "_digests"  # type: ignore[attr-defined]
-    before = {path.name for path in folder.rglob("*.json")}
+    before = {path.name for path in folder.rglob("*.parquet")}
     assert before
     assert set(states(at_source(made)).values()) == {"equal"}
-    assert {path.name for path in folder.rglob("*.json")} == before
+    assert {path.name for path in folder.rglob("*.parquet")} == before
     made.execute("UPDATE t SET v = 'x' WHERE id = 1")
     assert set(states(at_source(made)).values()) == {"equal"}
-    assert len({path.name for path in folder.rglob("*.json")}) == len(before) + 1
+    assert len({path.name for path in folder.rglob("*.parquet")}) == len(before) + 1
 
 
 # --- against the event store -------------------------------------------------------------
