@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import typer
 
+from replication_assets import errors
 from replication_assets.cli.app import make_app
 from replication_assets.defs.build import build_definitions
 from replication_assets_tests.markdown import ROOT, code, quoted, rows
 
 CUTOVER = ROOT / "docs" / "cutover.md"
+WATCH = ROOT / "docs" / "watch.md"
 RUNBOOK = ROOT / "docs" / "runbook.md"
 
 
@@ -53,6 +55,14 @@ def test_the_catalog_of_the_cutover_guide_is_sound_and_has_the_jobs_that_are_nam
     definition = build_definitions(catalog).resolve_job_def("orders_to_lake_cutover")
     (picture,) = [line for line in code(CUTOVER, "Run", "text").splitlines() if line]
     assert picture.split(" -> ") == [node.name for node in definition.nodes_in_topological_order]
+
+
+def test_the_metrics_and_errors_of_the_runbook_exist() -> None:
+    metrics = {quoted(row[0])[0] for row in rows(WATCH, "Metrics")}
+    of_aws = {"WriteThrottleEvents", "ConsumedWriteCapacityUnits"}
+    named = {word for word in quoted(RUNBOOK.read_text()) if re.fullmatch(r"[A-Z]\w*[a-z][A-Z]\w+", word)}
+    assert {"CDCLatencySource", "SlotHeadroomHours", "SlotLost", "CommitConflict"} <= named
+    assert named <= metrics | set(vars(errors)) | of_aws
 
 
 def test_the_gates_of_the_guide_are_those_of_the_report() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from replication_assets.catalog import ByWidth, Cutover, EventDate, Table
 from replication_assets.declarations import Hook
 from replication_assets.flows.handover import Handover
+from replication_assets.ports import HookCall
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.postgres_servers import FreshDatabase
 
@@ -44,6 +47,11 @@ def bank(database: FreshDatabase, folder: Path, *, switch: Hook | None, back: Ho
     system.capture()
     system.project()
     return system
+
+
+def die(_: HookCall) -> None:
+    """A hook whose process is killed inside of it."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def handover(system: System, name: str = NAME) -> Handover:

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from deltalake import DeltaTable
 
-from replication_assets.catalog import Cutover, DeltaProjection, WebhookHook
+from replication_assets.catalog import Cutover, DeltaProjection, PythonHook, WebhookHook
 from replication_assets.core.cutover import Report
 from replication_assets.core.positions import Position
 from replication_assets.errors import CommitConflict, CutoverError, HookFailed, SlotBusy
@@ -372,22 +372,37 @@ def test_two_runs_at_once_switch_once(system: System, readers: Receiver) -> None
 
 
 KILLED = """
-import os, signal, sys
+import pickle, sys
 from replication_assets.flows.cutover import run
-from replication_assets_tests.e2e.cutovers import handover
-import pickle
-system = pickle.loads(bytes.fromhex(sys.argv[1]))
-def tell(name, attempt):
-    if name == "switched":
-        os.kill(os.getpid(), signal.SIGKILL)
-run(handover(system), tell=tell)
+from replication_assets_tests.e2e.cutovers import die, handover
+run(handover(pickle.loads(bytes.fromhex(sys.argv[1]))), tell=lambda name, _: name == "switched" and die(None))
 """
 
 
-def test_a_run_killed_after_the_switch_is_known_to_have_switched(system: System, readers: Receiver) -> None:
+def run_and_be_killed(system: System) -> None:
+    """In a process of its own, killed in the hook or right after the switch."""
     arguments = [sys.executable, "-c", KILLED, pickle.dumps(system).hex()]
     killed = subprocess.run(arguments, env=os.environ, capture_output=True, text=True, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+def test_a_run_killed_inside_the_hook_leaves_word_and_the_next_calls_it_again(
+    system: System, readers: Receiver
+) -> None:
+    (declared,) = system.catalog.cutovers
+    deadly = replace(declared, switch=PythonHook("replication_assets_tests.e2e.cutovers:die"))
+    run_and_be_killed(System(replace(system.catalog, cutovers=(deadly,)).validate(), system.dsn))
+    assert steps(system) == ["started", "go", "switching"]
+    assert "readers may be on either side" in str(handover(system).log.history())
+    reports: list[Report] = []
+    assert run(handover(system), tell_report=reports.append).verdict == "GO"
+    (told,) = [gate for gate in reports[0].gates if gate.name == "earlier attempt"]
+    assert (told.passed, told.advisory) == (False, True)
+    assert len(readers.received) == 1
+
+
+def test_a_run_killed_after_the_switch_is_known_to_have_switched(system: System, readers: Receiver) -> None:
+    run_and_be_killed(system)
     assert steps(system)[-1] == "switched"
     watched = run(handover(system))
     assert watched.stage == "watch"
