@@ -231,7 +231,7 @@ def _cutover_rules(cutover: Cutover, projections: Sequence[Projection]) -> Itera
 
 
 def _hook_rules(hook: Hook) -> Iterator[str]:
-    if isinstance(hook, WebhookHook) and isinstance(hook.url, LiteralSecret):
+    if isinstance(hook, WebhookHook) and _literals(hook.url):
         yield "url holds a token or a password (dropped). Fix: a reference, as EnvVar('SWITCH_URL')"
         return
     wrong = list(_form(hook))
