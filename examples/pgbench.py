@@ -47,11 +47,12 @@ from replication_assets.core.schema import TableId
 from replication_assets.demo import pgbench
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, capture
-from replication_assets.flows.compare import compare_projection, compare_with_source, source_position
+from replication_assets.flows.compare import source_position
 from replication_assets.flows.load import LoadReceipt, load_range
 from replication_assets.flows.prepare import ReplicatedTable, open_table, prepare
 from replication_assets.flows.project import project_range
 from replication_assets.flows.read import ranges_of
+from replication_assets.flows.validate import validate_projection, validate_source
 from replication_assets.replication import Replication
 
 TABLES = (
@@ -186,13 +187,15 @@ def compare(console: Console, replication: Replication) -> int:
             project_range(snapshot, table.id, target, id_range).rows for id_range in ranges_of(snapshot)
         )
         took = time.monotonic() - started
-        found = compare_with_source(source, store, table, catch_up=catch_up)
-        followed = compare_projection(store, target, table.id)
-        wrong = found.mismatches + followed.mismatches + abs(found.rows - followed.compared_rows)
+        found = validate_source(source, store, table, catch_up=catch_up)
+        followed = validate_projection(store, target, table.id, projection=projection.name)
+        wrong = (
+            found.mismatches + followed.mismatches + len(found.late) + len([*found.wrong, *followed.wrong])
+        )
         mismatches += wrong
         console.print(
             f"{table.id.name}: {rows:,} rows projected in {took:.1f} s; "
-            f"source {found.rows:,}, store {found.compared_rows:,}, lake {followed.compared_rows:,}: "
+            f"source {found.rows:,}, store {followed.rows:,}: "
             f"{'equal' if not wrong else f'{wrong} MISMATCHES'}"
         )
     return mismatches

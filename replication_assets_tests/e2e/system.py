@@ -27,13 +27,14 @@ from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, capture
-from replication_assets.flows.compare import compare_projection, compare_with_source, source_position
+from replication_assets.flows.compare import source_position
 from replication_assets.flows.load import LoadReceipt, load_range
 from replication_assets.flows.prepare import ReplicatedTable, open_table, prepare, recover
 from replication_assets.flows.project import ProjectReceipt, project_range
 from replication_assets.flows.read import ranges_of, read_table
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget
 from replication_assets.replication import Replication
+from replication_assets_tests.e2e.comparison import compare_projection, compare_with_source
 from replication_assets_tests.postgres_servers import FreshDatabase
 
 SOURCE = "app"

@@ -19,10 +19,11 @@ from replication_assets.catalog import ByBounds, ByCount, ByWidth, EventDate, Ta
 from replication_assets.core.schema import TableId
 from replication_assets.errors import CommitConflict, LoadBlocked, SlotBusy
 from replication_assets.flows.capture import FlushPolicy, capture
-from replication_assets.flows.compare import compare_projection, source_position
+from replication_assets.flows.compare import source_position
 from replication_assets.flows.read import ranges_of
 from replication_assets.ports import ChangeChunk, ChangeSource, ChangeStream
 from replication_assets_tests.conftest import PrivatePostgres
+from replication_assets_tests.e2e.comparison import compare_projection
 from replication_assets_tests.e2e.system import (
     SOURCE,
     System,
