@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from replication_assets.targets.dynamodb.control import Canary
 from replication_assets.targets.dynamodb.data_table import DataTable
+from replication_assets.targets.dynamodb.reads import attributes
 
 MOST = 5
 
@@ -41,7 +42,9 @@ def all_gone(table: DataTable, canaries: Sequence[Canary]) -> bool:
     keys = [canary.key for canary in canaries if canary.until is None or canary.until > now]
     if not keys:
         return False
-    found: Iterable[list[Any]] = table.reader.get_items([pa.array(keys, pa.large_string())])
+    found: Iterable[list[Any]] = table.reader.get_items(
+        [pa.array(keys, pa.large_string())], only=attributes(table.key_names)
+    )
     return not any(page for page in found)
 
 

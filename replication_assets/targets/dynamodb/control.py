@@ -30,6 +30,8 @@ from replication_assets.targets.dynamodb.tables import service_errors
 State: TypeAlias = Literal["filling", "unfinished", "applying", "filled"]
 """`filling` and `applying`: somebody holds the range (`lease`). `unfinished`: a fill was given up."""
 
+_GONE = ("ConditionalCheckFailedException", "ResourceNotFoundException")
+
 
 @dataclass(frozen=True, slots=True)
 class Canary:
@@ -133,7 +135,7 @@ class ControlTable:
                     },
                 )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if error.response["Error"]["Code"] not in _GONE:
                 raise
             return False
         return True

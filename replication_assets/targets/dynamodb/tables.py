@@ -203,18 +203,29 @@ def _create(client: Any, spec: TableSpec) -> None:
 
 def _ensure_ttl(client: Any, spec: TableSpec, attribute: str) -> None:
     with service_errors(spec.where):
-        told = client.describe_time_to_live(TableName=spec.name)["TimeToLiveDescription"]
-        if told["TimeToLiveStatus"] in ("ENABLED", "ENABLING"):
-            if told["AttributeName"] != attribute:
-                raise TargetError(
-                    f"items expire by {told['AttributeName']}, declared is {attribute}",
-                    where=spec.where,
-                    fix=f"declare {told['AttributeName']}, or switch the table's time to live off first",
-                )
+        if _has_ttl(client, spec, attribute):
             return
-        client.update_time_to_live(
-            TableName=spec.name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+        try:
+            client.update_time_to_live(
+                TableName=spec.name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+            )
+        except ClientError:
+            # Somebody else may have switched it on just now, which is refused as not valid.
+            if not _has_ttl(client, spec, attribute):
+                raise
+
+
+def _has_ttl(client: Any, spec: TableSpec, attribute: str) -> bool:
+    told = client.describe_time_to_live(TableName=spec.name)["TimeToLiveDescription"]
+    if told["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
+        return False
+    if told["AttributeName"] != attribute:
+        raise TargetError(
+            f"items expire by {told['AttributeName']}, declared is {attribute}",
+            where=spec.where,
+            fix=f"declare {told['AttributeName']}, or switch the table's time to live off first",
         )
+    return True
 
 
 def _throughput(told: Any) -> Throughput:

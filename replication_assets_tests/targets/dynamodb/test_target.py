@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -654,6 +655,17 @@ def test_who_finds_a_range_being_filled_is_told_at_once(dynamodb: DynamoDbServer
     go_on.set()
     filler.join()
     holds(place, [row(at(5), id=1), row(at(5), id=2)])
+
+
+def test_ranges_of_a_new_table_are_filled_at_once_by_several_runs(dynamodb: DynamoDbServer) -> None:
+    place = DynamoDbPlace(dynamodb)
+    ranges = [f"r{number:04}" for number in range(4)]
+    rows = {id_range: [row(at(5), id=i * 10 + n) for i in range(30)] for n, id_range in enumerate(ranges)}
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(fill, place.rival().target, rows[each], at(5), each) for each in ranges]
+        assert [run.result().rows for run in runs] == [30] * 4
+    for id_range in ranges:
+        holds(place, rows[id_range], id_range)
 
 
 def test_a_filler_that_lost_its_lease_writes_no_more(dynamodb: DynamoDbServer) -> None:
