@@ -580,9 +580,9 @@ def test_who_comes_second_waits_and_goes_on_from_there(dynamodb: DynamoDbServer)
 
 @pytest.mark.parametrize("work", ["apply", "replace"])
 def test_who_would_have_to_wait_long_is_told(dynamodb: DynamoDbServer, work: str) -> None:
-    place = DynamoDbPlace(dynamodb, lease_seconds=2)
+    place = DynamoDbPlace(dynamodb, lease_seconds=6)
     fill(place.target, [row(at(5), id=1)], at(5))
-    rival = place.rival(lease_seconds=2)
+    rival = place.rival(lease_seconds=6)
     inside, go_on = threading.Event(), threading.Event()
     record = rival.target._checkpoints.record
 
