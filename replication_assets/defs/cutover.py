@@ -22,6 +22,7 @@ from replication_assets.defs.failures import explained
 from replication_assets.defs.following import CaptureMarks
 from replication_assets.errors import CutoverError
 from replication_assets.flows import cutover as steps
+from replication_assets.flows.capture import FlushReceipt
 from replication_assets.flows.cutover_attempt import Attempt, begin, require_go
 from replication_assets.flows.cutover_plan import plan
 from replication_assets.flows.cutover_retire import retire
@@ -195,12 +196,20 @@ def _at_work(
     """The cutover, with marks for what its captures write: other projections follow them."""
     with explained():
         handover = Handover.of(replication, cutover.name)
-        tables = {table.id: table for source in handover.sources for table in handover.open(source)}
-        marks = CaptureMarks(context, handover.store, tables)
+        marks: list[CaptureMarks] = []
+
+        def mark(receipt: FlushReceipt) -> None:
+            if not marks:
+                # Not before there is something to mark: a dry run works without any log.
+                tables = {table.id: table for source in handover.sources for table in handover.open(source)}
+                marks.append(CaptureMarks(context, handover.store, tables))
+            marks[0].add(receipt)
+
         try:
-            yield replace(handover, on_flush=marks.add)
+            yield replace(handover, on_flush=mark)
         finally:
-            marks.report()
+            for each in marks:
+                each.report()
 
 
 def _told(context: dg.OpExecutionContext, attempt: Attempt, before: int) -> Attempt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from replication_assets.catalog import WebhookHook
+from replication_assets.catalog import Table, WebhookHook
 from replication_assets.defs.build import build_definitions
 from replication_assets_tests.e2e.cutovers import ACCOUNTS, NAME, bank, handover, steps
 from replication_assets_tests.e2e.system import System
@@ -121,6 +121,14 @@ def test_a_dry_run_succeeds_and_says_what_would_hold_it_up(board: Board) -> None
     assert told["verdict"] == "NO-GO"
     assert "| HOLD | loaded |" in told["report"]
     assert steps(board.system) == []
+
+
+def test_a_dry_run_works_before_everything_is_set_up(board: Board) -> None:
+    catalog = replace(board.system.catalog, tables=(*board.system.catalog.tables, Table("app.public.later")))
+    job = build_definitions(catalog.validate()).resolve_job_def(f"{NAME}_plan")
+    result = job.execute_in_process(instance=board.instance)
+    told = metadata(result, "plan")["report"]
+    assert "| HOLD | set up | 1 are not (app.public.later: it has no log)" in told
 
 
 def test_a_switch_that_fails_takes_readers_back_and_says_so(board: Board) -> None:
