@@ -92,6 +92,7 @@ def _service() -> DynamoDbProjection:
         endpoint_url=f"http://127.0.0.1:{aws_port()}",
         access_key_id=EnvVar(AWS_KEY_VARIABLE),
         secret_access_key=EnvVar(AWS_KEY_VARIABLE),
+        follow="inline",
         items=(
             Items(
                 WIDGETS,
