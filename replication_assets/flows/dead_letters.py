@@ -74,9 +74,10 @@ def retry(
     """Reprocess open letters (default: all): bring their ranges forward, so that rows which were
     mended at the source since are seen, then write the current rows of the keys that are left.
 
-    Works on a suspended table too, as of where it stands; it stays suspended. A range is projected from nothing, with the
-    handling's policy, where single rows cannot be written: it was emptied, its table has no key,
-    or whole rows were refused of which the target may hold former ones under other keys.
+    Works on a suspended table too, as of where it stands; it stays suspended. A range is
+    projected from nothing, with the handling's policy, where single rows cannot be written: it
+    was emptied, its table has no key, or whole rows were refused of which the target may hold
+    former ones under other keys.
 
     Raises:
         CommitConflict: a range kept moving on.
