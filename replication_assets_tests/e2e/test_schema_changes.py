@@ -152,7 +152,7 @@ def test_a_table_that_is_rewritten_before_a_load_reads_it_is_not_loaded_empty(
 ) -> None:
     """To a snapshot that is older than a rewrite the table looks empty."""
     columns_at, statements = (
-        postgres_load._columns_at,
+        postgres_load.columns_at,
         ["ALTER TABLE t ADD g int GENERATED ALWAYS AS (v) STORED"],
     )
 
@@ -162,7 +162,7 @@ def test_a_table_that_is_rewritten_before_a_load_reads_it_is_not_loaded_empty(
             system.execute(statements.pop())
         return columns
 
-    monkeypatch.setattr(postgres_load, "_columns_at", rewritten_first)
+    monkeypatch.setattr(postgres_load, "columns_at", rewritten_first)
     system.load_all()
     assert statements == []
     system.finish()
