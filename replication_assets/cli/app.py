@@ -68,7 +68,9 @@ def run() -> None:
     app = make_app(plain=not sys.stdout.isatty())
     try:
         app(arguments, prog_name="replication-assets")
+        code = exits.OK
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else exits.OK if ended.code is None else exits.FAILED
     except (KeyboardInterrupt, BrokenPipeError) as error:
-        sys.exit(exits.code_of(error, debug=Commands.debug))
-    finally:
-        exits.finish()
+        code = exits.code_of(error, debug=Commands.debug)
+    exits.end(code)

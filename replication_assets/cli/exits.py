@@ -103,10 +103,15 @@ def _without_secrets(text: str) -> str:
     return text
 
 
-def finish() -> None:
-    """Flush while a closed pipe can still be told from a failure."""
+def end(code: int) -> NoReturn:
+    """Flush while a closed pipe can still be told from a failure, and end at once.
+
+    Threads of native libraries, of a read that was broken off say, can abort an interpreter that
+    is taken down under them, and the exit code with it.
+    """
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
         _close_quietly()
+    os._exit(code)

@@ -77,9 +77,9 @@ def test_an_error_on_a_terminal_is_one_paragraph_too(project: Project) -> None:
 
 def test_help_answers_without_what_commands_need_and_names_the_exit_codes() -> None:
     program = (
-        "import sys; sys.argv = ['replication-assets', '--help']\n"
-        "from replication_assets.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None)\n"
+        "import sys\n"
+        "from replication_assets.cli.app import make_app\n"
+        "try:\n    make_app(plain=True)(['--help'])\nexcept SystemExit as end:\n    assert end.code in (0, None)\n"
         "heavy = {'dagster', 'pyarrow', 'duckdb', 'psycopg', 'numpy', 'boto3'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
