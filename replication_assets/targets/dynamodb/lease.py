@@ -57,7 +57,7 @@ def lease(
     lease of the one that is there, or raises.
 
     The block ends the lease by writing a record in its place. Otherwise it is given up, so that
-    the next one need not wait.
+    the next one need not wait; the range is what it was if nothing was written.
 
     Raises:
         CommitConflict: somebody else holds the range.
@@ -69,7 +69,7 @@ def lease(
         yield Held(mine, former, heart.check)
     finally:
         heart.stop()
-        _give_up(control, mine)
+        _give_up(control, mine, None if heart.checked else former)
 
 
 def _take(
@@ -121,12 +121,16 @@ def _busy(seen: RangeRecord) -> CommitConflict:
     )
 
 
-def _give_up(control: ControlTable, mine: RangeRecord) -> None:
-    """Say that nobody holds the range, unless something else stands there already."""
+def _give_up(control: ControlTable, mine: RangeRecord, untouched: RangeRecord | None) -> None:
+    """Say that nobody holds the range, unless something else stands there already. `untouched` is
+    what was recorded before, if that still holds."""
+    left = replace(mine, state=_GIVEN_UP[mine.state])
+    if untouched is not None and untouched.state == "filled":
+        left = untouched
     try:
         now = control.read(mine.table, mine.id_range)
         if now is not None and now.version == mine.version:
-            control.write(replace(now, state=_GIVEN_UP[now.state]), expecting=now)
+            control.write(left, expecting=now)
     except ReplicationError:
         # The failure that brought us here is the one to tell of; the lease ends by itself.
         return
@@ -143,6 +147,8 @@ class _Heart(threading.Thread):
         self._ends = since + seconds * (1 - MARGIN)
         self._beat = record.beat
         self._stopping = threading.Event()
+        self.checked = False
+        """Whether anybody asked, and so may have written."""
 
     def run(self) -> None:
         while not self._stopping.wait(self._seconds / 5):
@@ -158,6 +164,7 @@ class _Heart(threading.Thread):
             self._ends = sent + self._seconds * (1 - MARGIN)
 
     def check(self) -> None:
+        self.checked = True
         if time.monotonic() >= self._ends:
             raise CommitConflict(
                 "the lease of the range may have ended: another run may be writing it",

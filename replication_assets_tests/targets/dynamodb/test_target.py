@@ -698,6 +698,15 @@ def test_a_fill_that_fails_can_be_done_again_at_once(place: DynamoDbPlace) -> No
     holds(place, [row(at(6), id=1)])
 
 
+def test_a_fill_that_fails_before_it_wrote_anything_leaves_the_range_as_it_was(place: DynamoDbPlace) -> None:
+    fill(place.target, [row(at(5), id=1)], at(5))
+    with pytest.raises(TargetError, match="out-of-range"):
+        fill(place.target, [row(at(6), id=1, ratio=5e-324)], at(6))
+    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(5), 1)
+    apply(place.target, changes([row(at(6, 1), id=2)]), at(6, 1))
+    holds(place, [row(at(5), id=1), row(at(6, 1), id=2)])
+
+
 def die_while_filling(place: DynamoDbPlace) -> None:
     def rows() -> Any:
         yield from table([row(at(5), id=i, name="first") for i in range(60)]).to_batches()
