@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 
-from replication_assets.catalog_rules_dynamodb import dynamodb_problems
+from replication_assets.catalog_rules_dynamodb import dynamodb_problems, rival_problems
 from replication_assets.catalog_rules_watch import freshness_problems, sla_problems, watch_problems
 from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.id_ranges import ByCount
@@ -73,6 +73,7 @@ def catalog_problems(
         _note(found, _label("projection", projection.name), _projection_rules(projection, sound_tables))
         late = freshness_problems(projection.freshness_seconds)
         _note(found, _label("projection", projection.name), late)
+    _note(found, "projections", rival_problems(sound_projections))
     for cutover in cutovers:
         rules = _form(cutover) if list(_form(cutover)) else _cutover_rules(cutover, projections)
         _note(found, _label("cutover", cutover.name), rules)

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from replication_assets.core.items.rules import TABLE_NAME, spec_problems
 from replication_assets.core.items.spec import Attribute, Items, Oversize
-from replication_assets.declarations import DynamoDbProjection, LoadCapacity
+from replication_assets.declarations import DynamoDbProjection, LoadCapacity, Projection
 from replication_assets.declared_types import type_problems
 
 
@@ -35,6 +35,21 @@ def dynamodb_problems(projection: DynamoDbProjection) -> Iterator[str]:
         yield "one of access_key_id and secret_access_key is missing. Fix: both, or neither"
     if projection.load_capacity is not None:
         yield from _capacity_problems(projection.load_capacity)
+
+
+def rival_problems(projections: Sequence[Projection]) -> Iterator[str]:
+    """Projections that would write, and bury, each other's items."""
+    served = [each for each in projections if isinstance(each, DynamoDbProjection)]
+    for one, other in combinations(served, 2):
+        if (one.region, one.endpoint_url) != (other.region, other.endpoint_url):
+            continue
+        both = {(items.table, items.into) for items in one.items}
+        for items in other.items:
+            if (items.table, items.into) in both:
+                yield (
+                    f"{one.name} and {other.name} both write the rows of {items.table} to {items.into!r}: "
+                    "each would undo what the other does. Fix: one of them, or a table each"
+                )
 
 
 def _form(items: Items) -> Iterator[str]:

@@ -156,3 +156,22 @@ def test_all_problems_of_all_items_are_listed() -> None:
     found = problems(wrong, lines(into="l"), connections=999)
     assert len(found) == 4
     assert found[0].startswith("projection serving: items of shop.public.orders: into 'o'")
+
+
+def test_two_projections_of_one_table_into_one_table_are_refused() -> None:
+    def catalog(into: str) -> Catalog:
+        return Catalog(
+            event_store=EventStoreConfig(root="/data/events"),
+            sources=[
+                PostgresSourceConfig("shop", host="db", database="shop", user="u", password=EnvVar("P"))
+            ],
+            tables=[Table("shop.public.orders")],
+            projections=[
+                DynamoDbProjection("serving", items=[orders()]),
+                DynamoDbProjection("reports", items=[orders(into=into)]),
+            ],
+        )
+
+    assert catalog("reports").problems(today=TODAY) == ()
+    (problem,) = catalog("orders").problems(today=TODAY)
+    assert "serving and reports both write the rows of shop.public.orders to 'orders'" in problem
