@@ -79,7 +79,8 @@ def test_help_answers_without_what_commands_need_and_names_the_exit_codes() -> N
     program = (
         "import sys\n"
         "from replication_assets.cli.app import make_app\n"
-        "try:\n    make_app(plain=True)(['--help'])\nexcept SystemExit as end:\n    assert end.code in (0, None)\n"
+        "try:\n    make_app(plain=True)(['--help'])\n"
+        "except SystemExit as end:\n    assert end.code in (0, None)\n"
         "heavy = {'dagster', 'pyarrow', 'duckdb', 'psycopg', 'numpy', 'boto3'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
