@@ -52,7 +52,7 @@ from replication_assets.flows.load import LoadReceipt, load_range
 from replication_assets.flows.prepare import ReplicatedTable, open_table, prepare
 from replication_assets.flows.project import project_range
 from replication_assets.flows.read import ranges_of
-from replication_assets.flows.validate import validate_projection, validate_source
+from replication_assets.flows.validation.validate import validate_projection, validate_source
 from replication_assets.replication import Replication
 
 TABLES = (

@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replication_assets.catalog_rules import catalog_problems
+from replication_assets.catalog_rules.catalog import catalog_problems
 from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (

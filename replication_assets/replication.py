@@ -26,8 +26,8 @@ from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 from replication_assets.targets.delta import DeltaTarget
 from replication_assets.targets.dynamodb import DynamoDbSettings, DynamoDbTarget
-from replication_assets.targets.dynamodb.credentials import Credentials
-from replication_assets.targets.dynamodb.wire import WireSettings
+from replication_assets.targets.dynamodb.wire.credentials import Credentials
+from replication_assets.targets.dynamodb.wire.wire import WireSettings
 
 
 class Replication:

@@ -28,8 +28,6 @@ ROOMS = {
     "catalog": "declarations",
     "catalog_loading": "declarations",
     "catalog_rules": "declarations",
-    "catalog_rules_dynamodb": "declarations",
-    "catalog_rules_watch": "declarations",
     "declarations": "declarations",
     "declared_types": "declarations",
     "table_fit": "declarations",

@@ -39,10 +39,10 @@ from replication_assets.event_store.columns import DELTA_PROPERTIES
 from replication_assets.event_store.cutover_log import SCHEMA as CUTOVERS
 from replication_assets.event_store.dead_letters import FACTS
 from replication_assets.flows.capture import capture
-from replication_assets.flows.findings import LISTED
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import open_table, prepare
 from replication_assets.flows.project import project_range
+from replication_assets.flows.validation.findings import LISTED
 from replication_assets.replication import Replication
 from replication_assets.sources.postgres.reflection import replicated_columns
 from replication_assets_tests.architecture_rules import MAY_IMPORT

@@ -9,7 +9,7 @@ from typing import get_args
 
 from replication_assets.catalog import Catalog, Table, Watch
 from replication_assets.declarations.watch import ALL_EVENTS
-from replication_assets.flows.watch_metrics import FIGURES
+from replication_assets.flows.watch.metrics import FIGURES
 from replication_assets.ports.watch import Kind, as_json
 from replication_assets_tests.e2e.system import system_of
 from replication_assets_tests.markdown import ROOT, code, quoted, rows

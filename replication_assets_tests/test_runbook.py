@@ -66,10 +66,8 @@ def test_the_metrics_and_errors_of_the_runbook_exist() -> None:
 
 
 def test_the_gates_of_the_guide_are_those_of_the_report() -> None:
-    from replication_assets.flows import cutover_agreement, cutover_gates
+    from replication_assets.flows.cutover import agreement, gates
 
-    constants = {
-        value for name, value in vars(cutover_gates).items() if name.isupper() and type(value) is str
-    }
-    known = constants | {cutover_agreement.AGAINST_SOURCE, cutover_agreement.AGAINST_STORE, "earlier attempt"}
+    constants = {value for name, value in vars(gates).items() if name.isupper() and type(value) is str}
+    known = constants | {agreement.AGAINST_SOURCE, agreement.AGAINST_STORE, "earlier attempt"}
     assert {row[0] for row in rows(CUTOVER, "The gates")} == known - {"log headroom"}

@@ -13,8 +13,8 @@ from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.core.cutover import Report
-    from replication_assets.flows.cutover_attempt import Attempt
-    from replication_assets.flows.handover import Handover
+    from replication_assets.flows.cutover.attempt import Attempt
+    from replication_assets.flows.cutover.handover import Handover
 
 NameArgument = Annotated[str, typer.Argument(metavar="CUTOVER", help="The cutover, as declared.")]
 ConfirmOption = Annotated[
@@ -31,7 +31,7 @@ def plan(
     catalog: CatalogOption = "",
 ) -> None:
     """Say what would hold a cutover up if it began now. Reads only; nothing is waited for."""
-    from replication_assets.flows.cutover_plan import plan as dry_run
+    from replication_assets.flows.cutover.plan import plan as dry_run
 
     report = dry_run(_handover(name, catalog), capture=capture)
     _show(report, as_json)
@@ -47,7 +47,7 @@ def run(
     """
     from replication_assets.cli.output import say
     from replication_assets.errors import CutoverError
-    from replication_assets.flows.cutover import run as cut_over
+    from replication_assets.flows.cutover.steps import run as cut_over
 
     handover = _handover(name, catalog)
     _confirmed(name, confirm, f"Cut over to {handover.projection.name}")
@@ -85,7 +85,7 @@ def back(
 ) -> None:
     """Take readers back to the source, by the hook that the cutover declares."""
     from replication_assets.cli.output import say
-    from replication_assets.flows.cutover_switch import back as take_back
+    from replication_assets.flows.cutover.switch import back as take_back
 
     handover = _handover(name, catalog)
     _confirmed(name, confirm, "Take readers back to the source")
@@ -104,7 +104,7 @@ def retire(
 ) -> None:
     """Drop slot and publications once a cutover passed, and prove that nothing is left."""
     from replication_assets.cli.output import say, show
-    from replication_assets.flows.cutover_retire import retire as retire_it
+    from replication_assets.flows.cutover.retire import retire as retire_it
 
     handover = _handover(name, catalog)
     _confirmed(name, confirm, f"Drop the slot and the publications of {', '.join(handover.sources)}")
@@ -119,7 +119,7 @@ def retire(
 def status(catalog: CatalogOption = "") -> None:
     """Say of every declared cutover how far it came."""
     from replication_assets.cli.output import Heading, show_table
-    from replication_assets.flows.handover import Handover
+    from replication_assets.flows.cutover.handover import Handover
 
     replication = open_replication(catalog)
     rows = []
@@ -130,7 +130,7 @@ def status(catalog: CatalogOption = "") -> None:
 
 
 def _handover(name: str, catalog: str) -> Handover:
-    from replication_assets.flows.handover import Handover
+    from replication_assets.flows.cutover.handover import Handover
 
     replication = open_replication(catalog)
     known = [each.name for each in replication.catalog.cutovers]

@@ -42,8 +42,8 @@ def metrics(
 def _collector(replication: Replication) -> Callable[[], Sequence[Metric]]:
     from threading import Lock
 
-    from replication_assets.flows.watch import Memory, look
-    from replication_assets.flows.watch_metrics import metrics_of
+    from replication_assets.flows.watch.look import Memory, look
+    from replication_assets.flows.watch.metrics import metrics_of
 
     memory, alone = Memory(), Lock()
 

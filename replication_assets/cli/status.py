@@ -12,9 +12,9 @@ from replication_assets.cli import exits
 from replication_assets.cli.options import CatalogOption, JsonOption, open_replication
 
 if TYPE_CHECKING:
-    from replication_assets.flows.health import Health
-    from replication_assets.flows.readings import Readings
     from replication_assets.flows.status import Status
+    from replication_assets.flows.watch.health import Health
+    from replication_assets.flows.watch.readings import Readings
     from replication_assets.replication import Replication
 
 
@@ -39,8 +39,8 @@ def status(
     Reads the source, the event store and the targets; asks no orchestrator. Ends with 3 if something
     cannot be read or a slot is lost. The keys of --json are documented and stay.
     """
-    from replication_assets.flows.readings import Readings
     from replication_assets.flows.status import read_status
+    from replication_assets.flows.watch.readings import Readings
 
     replication = open_replication(catalog)
     readings = Readings()

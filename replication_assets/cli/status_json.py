@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from replication_assets.core.positions import Position
-from replication_assets.flows.health import DiskHealth, SourceHealth
-from replication_assets.flows.projection_health import ProjectionHealth
 from replication_assets.flows.status import Status
-from replication_assets.flows.table_health import TableHealth
+from replication_assets.flows.watch.health import DiskHealth, SourceHealth
+from replication_assets.flows.watch.projection_health import ProjectionHealth
+from replication_assets.flows.watch.table_health import TableHealth
 
 Document = dict[str, Any]
 

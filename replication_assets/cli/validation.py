@@ -22,9 +22,9 @@ from replication_assets.cli.options import (
 if TYPE_CHECKING:
     from replication_assets.core.positions import Position
     from replication_assets.declarations import Projection, Table
-    from replication_assets.flows.findings import Validation
     from replication_assets.flows.prepare import ReplicatedTable
-    from replication_assets.flows.repair_projection import Repair
+    from replication_assets.flows.validation.findings import Validation
+    from replication_assets.flows.validation.repair import Repair
     from replication_assets.ports import ChangeSource
     from replication_assets.replication import Replication
 
@@ -150,8 +150,8 @@ def _parts(
 
 def _against_source(replication: Replication, table: Table, wait: float) -> _Part:
     from replication_assets.cli.opening import opened
-    from replication_assets.flows.repair_projection import repair_event_store
-    from replication_assets.flows.validate import validate_source
+    from replication_assets.flows.validation.repair import repair_event_store
+    from replication_assets.flows.validation.validate import validate_source
 
     store = replication.store()
 
@@ -190,8 +190,8 @@ def _catch_up(
 
 def _against_store(replication: Replication, projection: Projection, table: Table) -> _Part:
     from replication_assets.flows.refusals import handling_of
-    from replication_assets.flows.repair_projection import repair_projection
-    from replication_assets.flows.validate import validate_projection
+    from replication_assets.flows.validation.repair import repair_projection
+    from replication_assets.flows.validation.validate import validate_projection
 
     store = replication.store()
 

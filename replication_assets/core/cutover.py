@@ -1,6 +1,6 @@
 """What a cutover is decided by: gates, the report they make, and the history of its attempts.
 
-Everything here is a value. Gates are filled in by `flows/cutover_gates.py`; what follows from
+Everything here is a value. Gates are filled in by `flows/cutover/gates.py`; what follows from
 them, and from the facts that were recorded of earlier attempts, is worked out here.
 """
 

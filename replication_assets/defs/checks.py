@@ -14,10 +14,10 @@ import dagster as dg
 from replication_assets.catalog import Catalog, Projection, Table
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.failures import explained
-from replication_assets.flows.findings import Validation
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.refusals import handling_of
-from replication_assets.flows.validate import validate_projection, validate_source
+from replication_assets.flows.validation.findings import Validation
+from replication_assets.flows.validation.validate import validate_projection, validate_source
 from replication_assets.replication import Replication
 
 MATCHES_SOURCE = "matches_source"

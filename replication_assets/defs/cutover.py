@@ -21,14 +21,14 @@ from replication_assets.defs import naming
 from replication_assets.defs.failures import explained
 from replication_assets.defs.following import CaptureMarks
 from replication_assets.errors import CutoverError
-from replication_assets.flows import cutover as steps
 from replication_assets.flows.capture import FlushReceipt
-from replication_assets.flows.cutover_attempt import Attempt, begin, require_go
-from replication_assets.flows.cutover_plan import plan
-from replication_assets.flows.cutover_retire import retire
-from replication_assets.flows.cutover_switch import back, switch
-from replication_assets.flows.cutover_watch import watch
-from replication_assets.flows.handover import Handover
+from replication_assets.flows.cutover import steps as steps
+from replication_assets.flows.cutover.attempt import Attempt, begin, require_go
+from replication_assets.flows.cutover.handover import Handover
+from replication_assets.flows.cutover.plan import plan
+from replication_assets.flows.cutover.retire import retire
+from replication_assets.flows.cutover.switch import back, switch
+from replication_assets.flows.cutover.watch import watch
 from replication_assets.replication import Replication
 
 Parts = dg.ResourceParam[Replication]

@@ -11,7 +11,7 @@ import dagster as dg
 
 from replication_assets.core.schema import TableId
 from replication_assets.defs import naming
-from replication_assets.flows.watch_metrics import LoadRate
+from replication_assets.flows.watch.metrics import LoadRate
 
 _MOST_CELLS = 500
 

@@ -9,9 +9,9 @@ from replication_assets.core.differences import Kind
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableSchema
 from replication_assets.flows.capture import FlushReceipt
-from replication_assets.flows.findings import Shown, Validation
 from replication_assets.flows.load import LoadReceipt
 from replication_assets.flows.project import ProjectReceipt
+from replication_assets.flows.validation.findings import Shown, Validation
 from replication_assets.ports import SourceStatus
 
 Metadata = Mapping[str, Any]

@@ -13,10 +13,10 @@ from replication_assets.defs import metadata, naming
 from replication_assets.defs.checks import MATCHES_EVENT_STORE, MATCHES_SOURCE, severity, succeeded
 from replication_assets.defs.failures import explained
 from replication_assets.errors import CatalogError
-from replication_assets.flows.findings import Validation
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.refusals import handling_of
-from replication_assets.flows.repair_projection import Repair, repair_event_store, repair_projection
+from replication_assets.flows.validation.findings import Validation
+from replication_assets.flows.validation.repair import Repair, repair_event_store, repair_projection
 from replication_assets.replication import Replication
 
 JOB = "repair"

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from replication_assets.flows.alarms import Condition
+from replication_assets.flows.watch.alarms import Condition
 
 FIRST_LOOK_BACK = dt.timedelta(hours=1)
 _MOST_AT_ONCE = 200

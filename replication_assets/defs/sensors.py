@@ -19,9 +19,9 @@ from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.capture import ACTIVE, capture_job_name, run_age
 from replication_assets.defs.lifecycle import setup_job_name
 from replication_assets.errors import CatalogError, ReplicationError, SlotLost
-from replication_assets.flows.cutover_retire import retired_by
-from replication_assets.flows.health import lag_seconds
+from replication_assets.flows.cutover.retire import retired_by
 from replication_assets.flows.prepare import ReplicatedTable, open_table
+from replication_assets.flows.watch.health import lag_seconds
 from replication_assets.ports import ChangeSource, EventStore, SourceStatus
 from replication_assets.replication import Replication
 

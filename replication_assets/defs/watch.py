@@ -29,10 +29,10 @@ from replication_assets.defs.watch_report import (
     watched_keys,
 )
 from replication_assets.errors import ReplicationError
-from replication_assets.flows.alarms import Condition
-from replication_assets.flows.seen_checkpoints import SeenCheckpoints
-from replication_assets.flows.watch import Look, Memory, look
-from replication_assets.flows.watch_metrics import metrics_of
+from replication_assets.flows.watch.alarms import Condition
+from replication_assets.flows.watch.look import Look, Memory, look
+from replication_assets.flows.watch.metrics import metrics_of
+from replication_assets.flows.watch.seen_checkpoints import SeenCheckpoints
 from replication_assets.replication import Replication
 
 SENSOR = "watch"

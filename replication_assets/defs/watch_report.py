@@ -11,9 +11,9 @@ import dagster as dg
 
 from replication_assets.catalog import Catalog
 from replication_assets.defs import naming
-from replication_assets.flows.alarms import Condition
-from replication_assets.flows.health import Health
-from replication_assets.flows.watch import Look
+from replication_assets.flows.watch.alarms import Condition
+from replication_assets.flows.watch.health import Health
+from replication_assets.flows.watch.look import Look
 from replication_assets.ports.watch import Notification
 
 WATCH = "watch"

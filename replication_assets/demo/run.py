@@ -26,10 +26,10 @@ from replication_assets.demo.report import Outcome, print_next_steps, print_outc
 from replication_assets.demo.system import SampleSystem, running
 from replication_assets.demo.traffic import Traffic
 from replication_assets.flows.capture import capture
-from replication_assets.flows.findings import Validation
 from replication_assets.flows.prepare import ReplicatedTable, open_table
-from replication_assets.flows.validate_projection import validate_projection
-from replication_assets.flows.validate_source import validate_source
+from replication_assets.flows.validation.findings import Validation
+from replication_assets.flows.validation.projection import validate_projection
+from replication_assets.flows.validation.source import validate_source
 
 WRITERS = 2
 

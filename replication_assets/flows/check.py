@@ -14,7 +14,7 @@ from typing import Literal
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.declarations import PostgresSourceConfig, Projection, Table
 from replication_assets.errors import CatalogError, ReplicationError
-from replication_assets.flows.health import Adapters
+from replication_assets.flows.watch.health import Adapters
 from replication_assets.ports import ChangeSource, EventStore
 from replication_assets.table_fit import TableFit, fit_table
 

@@ -25,9 +25,9 @@ from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill, engine, same_key
 from replication_assets.errors import CommitConflict
 from replication_assets.flows.compare import baseline_at
+from replication_assets.flows.key_rows import rows_of_keys
 from replication_assets.flows.project import project_range
 from replication_assets.flows.refusals import Attempt, Handling
-from replication_assets.flows.repair import rows_of_keys
 from replication_assets.ports import (
     DeadLetter,
     EventStore,

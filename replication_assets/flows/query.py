@@ -34,8 +34,8 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.core.sql import quoted
 from replication_assets.errors import QueryError, StoreError
-from replication_assets.flows.health import Adapters
 from replication_assets.flows.read import read_table
+from replication_assets.flows.watch.health import Adapters
 from replication_assets.ports import EventLog, EventStore, ProjectionTarget
 
 EVENTS = "events"

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import Table
 from replication_assets.errors import ReplicationError
-from replication_assets.flows.alarms import Condition
 from replication_assets.flows.coverage import Coverage, coverage
-from replication_assets.flows.health import Adapters, Health, read_health
 from replication_assets.flows.prepare import open_table
-from replication_assets.flows.readings import Readings
-from replication_assets.flows.watch import conditions_of
+from replication_assets.flows.watch.alarms import Condition
+from replication_assets.flows.watch.health import Adapters, Health, read_health
+from replication_assets.flows.watch.look import conditions_of
+from replication_assets.flows.watch.readings import Readings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from replication_assets.catalog import ByWidth, Cutover, EventDate, Table
 from replication_assets.declarations import Hook
-from replication_assets.flows.handover import Handover
+from replication_assets.flows.cutover.handover import Handover
 from replication_assets.ports import HookCall
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.postgres_servers import FreshDatabase

@@ -22,10 +22,18 @@ from replication_assets.catalog import Cutover, DeltaProjection, PythonHook, Web
 from replication_assets.core.cutover import Report
 from replication_assets.core.positions import Position
 from replication_assets.errors import CommitConflict, CutoverError, HookFailed, SlotBusy
-from replication_assets.flows.cutover import begin, decide, drained, run, switch, validated, writes_stopped
-from replication_assets.flows.cutover_plan import plan
-from replication_assets.flows.cutover_retire import retire
-from replication_assets.flows.cutover_switch import back
+from replication_assets.flows.cutover.plan import plan
+from replication_assets.flows.cutover.retire import retire
+from replication_assets.flows.cutover.steps import (
+    begin,
+    decide,
+    drained,
+    run,
+    switch,
+    validated,
+    writes_stopped,
+)
+from replication_assets.flows.cutover.switch import back
 from replication_assets.flows.read import read_table
 from replication_assets.ports import Refusal
 from replication_assets_tests.e2e.cutovers import ACCOUNTS, NAME, bank, handover, steps
@@ -373,7 +381,7 @@ def test_two_runs_at_once_switch_once(system: System, readers: Receiver) -> None
 
 KILLED = """
 import pickle, sys
-from replication_assets.flows.cutover import run
+from replication_assets.flows.cutover.steps import run
 from replication_assets_tests.e2e.cutovers import die, handover
 run(handover(pickle.loads(bytes.fromhex(sys.argv[1]))), tell=lambda name, _: name == "switched" and die(None))
 """
@@ -451,7 +459,7 @@ def test_a_source_that_others_need_is_not_retired(system: System, tmp_path: Path
 def test_a_capture_that_reads_the_stream_holds_up_retiring(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("replication_assets.flows.cutover_retire.RELEASE_SECONDS", 0.5)
+    monkeypatch.setattr("replication_assets.flows.cutover.retire.RELEASE_SECONDS", 0.5)
     run(handover(system))
     mark = system.store.ledger("app").last()
     assert mark is not None

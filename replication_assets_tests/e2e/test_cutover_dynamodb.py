@@ -20,9 +20,9 @@ from replication_assets.catalog import (
 )
 from replication_assets.core.cutover import Report
 from replication_assets.errors import CutoverError
-from replication_assets.flows.cutover import run
-from replication_assets.flows.cutover_plan import plan
-from replication_assets.flows.repair_projection import repair_projection
+from replication_assets.flows.cutover.plan import plan
+from replication_assets.flows.cutover.steps import run
+from replication_assets.flows.validation.repair import repair_projection
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name
 from replication_assets_tests.e2e.cutovers import handover
 from replication_assets_tests.e2e.system import SOURCE, System, system_of

@@ -13,8 +13,8 @@ from replication_assets.core.cutover import Report
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import CutoverError
 from replication_assets.flows.capture import capture
-from replication_assets.flows.cutover import run
-from replication_assets.flows.cutover_retire import retire
+from replication_assets.flows.cutover.retire import retire
+from replication_assets.flows.cutover.steps import run
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import prepare
 from replication_assets.replication import Replication

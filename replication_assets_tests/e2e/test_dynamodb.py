@@ -14,8 +14,8 @@ from replication_assets.catalog import ByWidth, DynamoDbProjection, EnvVar, Item
 from replication_assets.core.schema import TableId
 from replication_assets.defs import naming
 from replication_assets.defs.build import build_definitions
-from replication_assets.flows.repair_projection import repair_projection
-from replication_assets.flows.validate import validate_projection
+from replication_assets.flows.validation.repair import repair_projection
+from replication_assets.flows.validation.validate import validate_projection
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.postgres_servers import FreshDatabase

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication_assets.declarations import Watch
-from replication_assets.flows.alarms import Alarm, Condition, Key, follow
+from replication_assets.flows.watch.alarms import Alarm, Condition, Key, follow
 from replication_assets.ports.watch import Notification
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

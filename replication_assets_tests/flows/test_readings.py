@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replication_assets.flows.readings import KEPT_SECONDS, Readings
+from replication_assets.flows.watch.readings import KEPT_SECONDS, Readings
 
 
 def read(values: list[tuple[float, float]]) -> Readings:

@@ -11,9 +11,9 @@ import pytest
 from deltalake import write_deltalake
 
 from replication_assets.core.fold import row_schema
-from replication_assets.flows.findings import Validation
 from replication_assets.flows.read import fold_range
-from replication_assets.flows.repair_projection import Repair, repair_event_store, repair_projection
+from replication_assets.flows.validation.findings import Validation
+from replication_assets.flows.validation.repair import Repair, repair_event_store, repair_projection
 from replication_assets.ports import RangeCheckpoint
 from replication_assets.targets.delta import DeltaTarget
 from replication_assets_tests.e2e.system import System
@@ -110,7 +110,7 @@ def test_a_range_without_key_is_replaced(made: System) -> None:
 
 
 def test_a_range_with_too_many_wrong_rows_is_replaced(made: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replication_assets.flows.repair_projection.MOST_ROWS", 2)
+    monkeypatch.setattr("replication_assets.flows.validation.repair.MOST_ROWS", 2)
     written_wrong(made, "r000001", with_three_wrong)
     done = repaired(made)
     assert how(done)["r000001"][0] == "replaced"

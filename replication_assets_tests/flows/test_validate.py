@@ -16,8 +16,8 @@ from replication_assets.core.events import ID_RANGE
 from replication_assets.core.id_ranges import ByBounds
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
-from replication_assets.flows.findings import SHOWN, Shown, Validation
-from replication_assets.flows.validate import validate_projection, validate_source
+from replication_assets.flows.validation.findings import SHOWN, Shown, Validation
+from replication_assets.flows.validation.validate import validate_projection, validate_source
 from replication_assets_tests.e2e.system import System, system_of
 from replication_assets_tests.postgres_servers import FreshDatabase
 
@@ -312,7 +312,7 @@ def test_single_ranges_of_a_projection_can_be_validated(made: System) -> None:
 def test_ranges_compared_in_groups_are_compared_as_all_together(
     made: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("replication_assets.flows.row_comparison.ROWS_AT_A_TIME", 1)
+    monkeypatch.setattr("replication_assets.flows.validation.row_comparison.ROWS_AT_A_TIME", 1)
     lake(made).delete("id IN (2, 12, 22)")
     strays = [{"id": 12, "v": "stray"}, {"id": 99, "v": "stray"}]
     write_deltalake(lake(made), as_stored(made, strays, None), mode="append")

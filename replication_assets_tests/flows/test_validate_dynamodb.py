@@ -10,12 +10,12 @@ import pytest
 
 from replication_assets.catalog import ByWidth, DynamoDbProjection, EnvVar, ItemKey, Items, Table
 from replication_assets.core.schema import TableId
-from replication_assets.flows.findings import Validation
 from replication_assets.flows.project import project_range
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.refusals import Handling, handling_of
-from replication_assets.flows.repair_projection import repair_projection
-from replication_assets.flows.validate import validate_projection
+from replication_assets.flows.validation.findings import Validation
+from replication_assets.flows.validation.repair import repair_projection
+from replication_assets.flows.validation.validate import validate_projection
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.flows.test_validate import listed, states

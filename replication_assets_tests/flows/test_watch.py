@@ -24,12 +24,12 @@ from replication_assets.catalog import (
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import Projection
-from replication_assets.flows import seen_checkpoints
-from replication_assets.flows.health import SourceHealth, lag_seconds, read_health
-from replication_assets.flows.readings import Readings
-from replication_assets.flows.seen_checkpoints import SeenCheckpoints
-from replication_assets.flows.watch import Look, Memory, look, slot_danger
-from replication_assets.flows.watch_metrics import BY_NAME, FIGURES, LoadRate, metrics_of
+from replication_assets.flows.watch import seen_checkpoints
+from replication_assets.flows.watch.health import SourceHealth, lag_seconds, read_health
+from replication_assets.flows.watch.look import Look, Memory, look, slot_danger
+from replication_assets.flows.watch.metrics import BY_NAME, FIGURES, LoadRate, metrics_of
+from replication_assets.flows.watch.readings import Readings
+from replication_assets.flows.watch.seen_checkpoints import SeenCheckpoints
 from replication_assets.ports import (
     CaptureMark,
     ProjectionTarget,

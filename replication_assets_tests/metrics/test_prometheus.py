@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from replication_assets.errors import DeliveryError, SourceUnavailable
-from replication_assets.flows.watch_metrics import FIGURES
+from replication_assets.flows.watch.metrics import FIGURES
 from replication_assets.metrics.prometheus import PrometheusFile, prometheus_name, render, server
 from replication_assets.ports.watch import Metric
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from replication_assets.targets.dynamodb.control import Canary
 from replication_assets.targets.dynamodb.data_table import DataTable
-from replication_assets.targets.dynamodb.reads import attributes
+from replication_assets.targets.dynamodb.wire.reads import attributes
 
 MOST = 5
 

@@ -18,7 +18,7 @@ from replication_assets.core.items.registers import DELETED, ORIGIN, PART, POSIT
 from replication_assets.core.schema import TableId
 from replication_assets.core.sql import figures, literal
 from replication_assets.targets.dynamodb.data_table import DataTable
-from replication_assets.targets.dynamodb.reads import Expressions
+from replication_assets.targets.dynamodb.wire.reads import Expressions
 
 SEGMENTS = 4
 _KEYS = pa.schema([pa.field("key", pa.large_string()), pa.field("register", pa.large_string())])

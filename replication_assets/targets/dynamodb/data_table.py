@@ -23,7 +23,6 @@ from replication_assets.targets.dynamodb.capacity import (
 )
 from replication_assets.targets.dynamodb.capacity_record import CapacityRecord
 from replication_assets.targets.dynamodb.oversize import StoredObject
-from replication_assets.targets.dynamodb.reads import TableReader
 from replication_assets.targets.dynamodb.tables import (
     KeyAttribute,
     KeyType,
@@ -33,8 +32,9 @@ from replication_assets.targets.dynamodb.tables import (
     ensure,
     service_errors,
 )
-from replication_assets.targets.dynamodb.throttle import Pace
-from replication_assets.targets.dynamodb.wire import Wire, WireSettings
+from replication_assets.targets.dynamodb.wire.reads import TableReader
+from replication_assets.targets.dynamodb.wire.throttle import Pace
+from replication_assets.targets.dynamodb.wire.wire import Wire, WireSettings
 
 _KINDS: dict[str, KeyType] = {"string": "S", "number": "N", "binary": "B"}
 _UPLOADS = 8

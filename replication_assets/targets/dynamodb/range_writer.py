@@ -23,7 +23,10 @@ from replication_assets.core.items.spec import Split
 from replication_assets.core.positions import Position
 from replication_assets.core.refusals import Refusal
 from replication_assets.errors import TargetError
-from replication_assets.targets.dynamodb.conditional_writes import (
+from replication_assets.targets.dynamodb.conversion import NOT_TAKEN, Conversion, Prepared
+from replication_assets.targets.dynamodb.data_table import DataTable
+from replication_assets.targets.dynamodb.oversize import part_keys
+from replication_assets.targets.dynamodb.wire.conditional_writes import (
     Condition,
     ConditionalRows,
     ConditionalWriter,
@@ -31,12 +34,9 @@ from replication_assets.targets.dynamodb.conditional_writes import (
     Settled,
     position_values,
 )
-from replication_assets.targets.dynamodb.conversion import NOT_TAKEN, Conversion, Prepared
-from replication_assets.targets.dynamodb.counts import Counts
-from replication_assets.targets.dynamodb.data_table import DataTable
-from replication_assets.targets.dynamodb.oversize import part_keys
-from replication_assets.targets.dynamodb.writes import Refusal as NotTaken
-from replication_assets.targets.dynamodb.writes import TableWriter
+from replication_assets.targets.dynamodb.wire.counts import Counts
+from replication_assets.targets.dynamodb.wire.writes import Refusal as NotTaken
+from replication_assets.targets.dynamodb.wire.writes import TableWriter
 
 # An item without a register is nobody's: the key belongs to the projection.
 OLDER = Condition("attribute_not_exists(#p) OR #p < :p", {"#p": POSITION})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from replication_assets.core.items.spec import Items
 from replication_assets.core.sql import Spill
 from replication_assets.targets.dynamodb.lease import SECONDS
-from replication_assets.targets.dynamodb.wire import WireSettings
+from replication_assets.targets.dynamodb.wire.wire import WireSettings
 
 FORM = 1
 """Raised when the same declaration comes to make other items, so that ranges are filled anew."""

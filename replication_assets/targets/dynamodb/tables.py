@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSL
 from botocore.exceptions import ConnectionError as NoConnection
 
 from replication_assets.errors import TargetError, TargetUnavailable
-from replication_assets.targets.dynamodb.replies import advice, is_passing
+from replication_assets.targets.dynamodb.wire.replies import advice, is_passing
 
 KeyType: TypeAlias = Literal["S", "N", "B"]
 BillingMode: TypeAlias = Literal["PAY_PER_REQUEST", "PROVISIONED"]

@@ -34,7 +34,6 @@ from replication_assets.targets.dynamodb.checkpoints import Checkpoints
 from replication_assets.targets.dynamodb.contents import count_rows
 from replication_assets.targets.dynamodb.control import ControlTable, RangeRecord
 from replication_assets.targets.dynamodb.conversion import Conversion, together
-from replication_assets.targets.dynamodb.counts import Counts
 from replication_assets.targets.dynamodb.data_table import DataTable
 from replication_assets.targets.dynamodb.filling import Fill
 from replication_assets.targets.dynamodb.image import IDENTITY, image_of, keys_of
@@ -43,6 +42,7 @@ from replication_assets.targets.dynamodb.oversize import Fitting
 from replication_assets.targets.dynamodb.range_writer import OLDER, RangeWriter
 from replication_assets.targets.dynamodb.settings import DynamoDbSettings, fingerprint
 from replication_assets.targets.dynamodb.view import DynamoDbView
+from replication_assets.targets.dynamodb.wire.counts import Counts
 
 
 class DynamoDbTarget:

@@ -20,17 +20,17 @@ from replication_assets.core.items.canonical import canonical
 from replication_assets.core.items.registers import DELETED, PART, POSITION
 from replication_assets.core.items.spec import Items, S3Pointer, Split
 from replication_assets.core.schema import TableId
-from replication_assets.targets.dynamodb.conditional_writes import (
+from replication_assets.targets.dynamodb.contents import SEGMENTS, items_of_table
+from replication_assets.targets.dynamodb.data_table import DataTable
+from replication_assets.targets.dynamodb.oversize import pointers_of, uri, whole_key
+from replication_assets.targets.dynamodb.tables import service_errors
+from replication_assets.targets.dynamodb.wire.conditional_writes import (
     Condition,
     ConditionalRows,
     ConditionalWriter,
     position_values,
 )
-from replication_assets.targets.dynamodb.contents import SEGMENTS, items_of_table
-from replication_assets.targets.dynamodb.data_table import DataTable
-from replication_assets.targets.dynamodb.oversize import pointers_of, uri, whole_key
-from replication_assets.targets.dynamodb.tables import service_errors
-from replication_assets.targets.dynamodb.writes import TableWriter
+from replication_assets.targets.dynamodb.wire.writes import TableWriter
 
 _SAME = Condition("#p = :p", {"#p": POSITION})
 

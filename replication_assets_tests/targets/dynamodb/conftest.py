@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from replication_assets.targets.dynamodb.wire import Wire
+from replication_assets.targets.dynamodb.wire.wire import Wire
 from replication_assets_tests.dynamodb_servers import DynamoDbServer
 from replication_assets_tests.targets.dynamodb.tables_for_tests import create_table, open_wire
 

@@ -13,10 +13,10 @@ from replication_assets.core.items.canonical import canonical
 from replication_assets.core.items.spec import ItemKey, Items
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.targets.dynamodb import DynamoDbSettings, DynamoDbTarget
-from replication_assets.targets.dynamodb.credentials import Credentials
-from replication_assets.targets.dynamodb.exchange import Patience
 from replication_assets.targets.dynamodb.image import IMAGE
-from replication_assets.targets.dynamodb.wire import WireSettings
+from replication_assets.targets.dynamodb.wire.credentials import Credentials
+from replication_assets.targets.dynamodb.wire.exchange import Patience
+from replication_assets.targets.dynamodb.wire.wire import WireSettings
 from replication_assets_tests.contracts.projection_target import KEYED, Row, exact, table
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from replication_assets.targets.dynamodb.credentials import Credentials
-from replication_assets.targets.dynamodb.exchange import Patience
-from replication_assets.targets.dynamodb.wire import Wire, WireSettings
+from replication_assets.targets.dynamodb.wire.credentials import Credentials
+from replication_assets.targets.dynamodb.wire.exchange import Patience
+from replication_assets.targets.dynamodb.wire.wire import Wire, WireSettings
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from replication_assets.errors import TargetError
-from replication_assets.targets.dynamodb.conditional_writes import (
+from replication_assets.targets.dynamodb.wire.conditional_writes import (
     Condition,
     ConditionalRows,
     ConditionalWriter,
@@ -18,7 +18,7 @@ from replication_assets.targets.dynamodb.conditional_writes import (
     newer,
     position_values,
 )
-from replication_assets.targets.dynamodb.wire import Wire
+from replication_assets.targets.dynamodb.wire.wire import Wire
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, items_of
 
 NEWER = newer("size", key="pk")  # a reserved word, on purpose

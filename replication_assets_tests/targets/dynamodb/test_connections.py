@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from replication_assets.errors import TargetError, TargetUnavailable
-from replication_assets.targets.dynamodb.connections import Endpoint
-from replication_assets.targets.dynamodb.credentials import Credentials
-from replication_assets.targets.dynamodb.exchange import Patience
-from replication_assets.targets.dynamodb.wire import Wire, WireSettings
+from replication_assets.targets.dynamodb.wire.connections import Endpoint
+from replication_assets.targets.dynamodb.wire.credentials import Credentials
+from replication_assets.targets.dynamodb.wire.exchange import Patience
+from replication_assets.targets.dynamodb.wire.wire import Wire, WireSettings
 
 CANARY = "canary-8f3a"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)

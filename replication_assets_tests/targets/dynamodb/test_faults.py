@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from replication_assets.errors import TargetUnavailable
-from replication_assets.targets.dynamodb.conditional_writes import (
+from replication_assets.targets.dynamodb.wire.conditional_writes import (
     ConditionalRows,
     ConditionalWriter,
     Outcome,
@@ -19,9 +19,9 @@ from replication_assets.targets.dynamodb.conditional_writes import (
     newer,
     position_values,
 )
-from replication_assets.targets.dynamodb.exchange import Patience
-from replication_assets.targets.dynamodb.reads import TableReader
-from replication_assets.targets.dynamodb.writes import Refusal, TableWriter
+from replication_assets.targets.dynamodb.wire.exchange import Patience
+from replication_assets.targets.dynamodb.wire.reads import TableReader
+from replication_assets.targets.dynamodb.wire.writes import Refusal, TableWriter
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, items_of
 from replication_assets_tests.targets.dynamodb.faulty_proxy import Faults, FaultyProxy, faulty_proxy
 from replication_assets_tests.targets.dynamodb.tables_for_tests import numbered, open_wire

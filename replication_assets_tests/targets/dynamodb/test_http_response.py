@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replication_assets.targets.dynamodb.http_response import BrokenResponse, Response, ResponseReader
+from replication_assets.targets.dynamodb.wire.http_response import BrokenResponse, Response, ResponseReader
 
 bodies = st.binary(max_size=300) | st.just(b"0\r\n\r\n") | st.just(b"HTTP/1.1 200 OK\r\n\r\n")
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from replication_assets.errors import TargetError
-from replication_assets.targets.dynamodb.reads import Expressions, TableReader, attributes
-from replication_assets.targets.dynamodb.wire import Wire
-from replication_assets.targets.dynamodb.writes import TableWriter
+from replication_assets.targets.dynamodb.wire.reads import Expressions, TableReader, attributes
+from replication_assets.targets.dynamodb.wire.wire import Wire
+from replication_assets.targets.dynamodb.wire.writes import TableWriter
 from replication_assets_tests.dynamodb_servers import DynamoDbServer
 from replication_assets_tests.targets.dynamodb.tables_for_tests import create_table, numbered
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication_assets.errors import TargetError
-from replication_assets.targets.dynamodb.credentials import Credentials, from_session
-from replication_assets.targets.dynamodb.signing import Signer
+from replication_assets.targets.dynamodb.wire.credentials import Credentials, from_session
+from replication_assets.targets.dynamodb.wire.signing import Signer
 
 HOST = "dynamodb.eu-central-1.amazonaws.com"
 CANARY = "canary-8f3a"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replication_assets.targets.dynamodb.throttle import Pace
+from replication_assets.targets.dynamodb.wire.throttle import Pace
 
 
 def test_requests_that_were_in_flight_together_halve_the_window_once() -> None:

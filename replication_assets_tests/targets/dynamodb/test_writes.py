@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from replication_assets.errors import TargetError
-from replication_assets.targets.dynamodb.throttle import Pace
-from replication_assets.targets.dynamodb.wire import Wire
-from replication_assets.targets.dynamodb.writes import Refusal, TableWriter
+from replication_assets.targets.dynamodb.wire.throttle import Pace
+from replication_assets.targets.dynamodb.wire.wire import Wire
+from replication_assets.targets.dynamodb.wire.writes import Refusal, TableWriter
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
 from replication_assets_tests.targets.dynamodb.tables_for_tests import numbered
 

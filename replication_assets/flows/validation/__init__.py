@@ -1,0 +1,1 @@
+"""Validation: the event store against its source, projections against the event store; repair."""

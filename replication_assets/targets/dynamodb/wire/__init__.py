@@ -1,0 +1,1 @@
+"""The way to DynamoDB: signed requests over kept connections, paced and tried again."""
