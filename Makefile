@@ -32,7 +32,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 test: install check ## Lint, types and all tests, against real servers
 	.ci/install-postgres
 	.ci/install-dynamodb-local
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: install ## Lint, format and types only
 	$(BIN)/ruff check .
