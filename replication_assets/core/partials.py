@@ -29,6 +29,9 @@ HistoryOf = Callable[[Mapping[str, str]], pa.Table]
 
 _ASKED = pa.field("_asked", pa.list_(pa.string()))
 
+_BEGAN = '"~began"'
+"""Names with a `~` are ours within a query: a key may well have a column `began` or `p0`."""
+
 _FULL = f"e.{OP} IN ('R', 'I', 'U')"
 
 
@@ -67,26 +70,35 @@ def complete(
 
 
 def _search(schema: TableSchema, columns: Iterable[str]) -> str:
-    """Per partial row and column: the newest event up to it that has the column (`f<i>` its
-    value and overflow, `p<i>` where), and where the row's incarnation `began`."""
+    """Per partial row and column: the newest event up to it that has the column (`_found` its
+    value and overflow, `_place` where), and where the row's incarnation began."""
     parts = []
     for i, name in enumerate(columns):
         has = f"{_FULL} AND NOT coalesce(list_contains(e.{UNCHANGED}, {literal(name)}), FALSE)"
         held = f"struct_pack(v := e.{quoted(name)}, o := e.{OVERFLOW})"
-        parts.append(f"arg_max({held}, {position_of()}) FILTER (WHERE {has}) AS f{i}")
-        parts.append(f"max({position_of()}) FILTER (WHERE {has}) AS p{i}")
+        parts.append(f"arg_max({held}, {position_of()}) FILTER (WHERE {has}) AS {_found(i)}")
+        parts.append(f"max({position_of()}) FILTER (WHERE {has}) AS {_place(i)}")
     keys = ", ".join(f"p.{quoted(name)}" for name in (*schema.key, *POSITION))
     began = f"e.{OP} = 'D' OR (e.{OP} = 'U' AND e.{UNCHANGED} IS NOT NULL AND e.{BEFORE} IS NOT NULL)"
     earlier = f"{same_key(schema.key, 'e', 'p')} AND {position_of()} <= {position_of('p')}"
     return (
-        f"SELECT {keys}, max({position_of()}) FILTER (WHERE {began}) AS began, {', '.join(parts)} "
+        f"SELECT {keys}, max({position_of()}) FILTER (WHERE {began}) AS {_BEGAN}, {', '.join(parts)} "
         f"FROM partial p JOIN event e ON {earlier} GROUP BY {keys}"
     )
 
 
+def _found(column: int) -> str:
+    return f'"~found{column}"'
+
+
+def _place(column: int) -> str:
+    return f'"~place{column}"'
+
+
 def _fill(schema: TableSchema, rows: pa.Schema, columns: list[str]) -> str:
     def usable(i: int) -> str:
-        return f"(f.p{i} IS NOT NULL AND (f.began IS NULL OR f.p{i} > f.began))"
+        place, began = f"f.{_place(i)}", f"f.{_BEGAN}"
+        return f"({place} IS NOT NULL AND ({began} IS NULL OR {place} > {began}))"
 
     chosen = []
     for field in rows:
@@ -94,7 +106,7 @@ def _fill(schema: TableSchema, rows: pa.Schema, columns: list[str]) -> str:
         if field.name in columns:
             i = columns.index(field.name)
             take = f"list_contains(p.{UNCHANGED}, {literal(field.name)}) AND {usable(i)}"
-            chosen.append(f"CASE WHEN {take} THEN f.f{i}.v ELSE p.{name} END AS {name}")
+            chosen.append(f"CASE WHEN {take} THEN f.{_found(i)}.v ELSE p.{name} END AS {name}")
         elif field.name == UNCHANGED:
             cases = [f"WHEN c = {literal(column)} THEN NOT {usable(i)}" for i, column in enumerate(columns)]
             left = f"list_filter(p.{UNCHANGED}, lambda c: CASE {' '.join(cases)} ELSE TRUE END)"
@@ -110,9 +122,9 @@ def _odd_values(
     connection: duckdb.DuckDBPyConnection, schema: TableSchema, columns: list[str]
 ) -> dict[tuple[Any, ...], tuple[str | None, ...]]:
     """By key and position: the `_overflow` of the events that columns were found in. Mostly empty."""
-    carried = " OR ".join(f"f.f{i}.o IS NOT NULL" for i in range(len(columns)))
+    carried = " OR ".join(f"f.{_found(i)}.o IS NOT NULL" for i in range(len(columns)))
     keys = [f"f.{quoted(name)}" for name in (*schema.key, *POSITION)]
-    listed = ", ".join([*keys, *(f"f.f{i}.o" for i in range(len(columns)))])
+    listed = ", ".join([*keys, *(f"f.{_found(i)}.o" for i in range(len(columns)))])
     rows = connection.execute(f"SELECT {listed} FROM found f WHERE {carried}").fetchall()
     return {row[: len(keys)]: row[len(keys) :] for row in rows}
 

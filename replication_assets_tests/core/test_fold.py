@@ -71,6 +71,18 @@ def test_columns_may_have_the_names_that_queries_like_to_use(history_steps) -> N
         assert folded(rows, history.controls, renamed) == Counter(history.rows.values())
 
 
+@pytest.mark.parametrize("name", ["p0", "f0", "began", "e", "f", "p"])
+def test_a_key_may_have_such_a_name_where_values_did_not_change(name: str) -> None:
+    columns = tuple(replace(column, name=name) if column.name == "k" else column for column in KEYED.columns)
+    history = History(KEYED).run(
+        [("load",), ("insert", 1, "x", "kept", DATES[0]), ("update", 1, "z", None, True)]
+    )
+    rows = history.table()
+    rows = rows.rename_columns([name if column == "k" else column for column in rows.column_names])
+    found = folded(rows, history.controls, TableSchema(columns, (name,)))
+    assert found == Counter(history.rows.values())
+
+
 @given(steps, st.data())
 def test_a_fold_as_of_a_past_position_is_what_the_table_held_then(history_steps, data) -> None:
     history = History(KEYED).run([("load",), *(s for s in history_steps if s[0] != "load-date")])
