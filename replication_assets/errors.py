@@ -45,10 +45,11 @@ class ReplicationError(Exception):
         self.what = what
         self.where = where
         self.fix = fix
-        parts = [f"{where}: {what}" if where else what]
+        text = f"{where}: {what}" if where else what
         if fix:
-            parts.append(f"Fix: {fix}")
-        super().__init__(" ".join(parts))
+            stop = "" if text.endswith((".", "!", "?")) else "."
+            text = f"{text}{stop} Fix: {fix}"
+        super().__init__(text)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling of exceptions, and

@@ -21,7 +21,7 @@ from replication_assets.notify.sns import SnsNotifier
 from replication_assets.notify.webhook import WebhookNotifier
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
 from replication_assets.ports.watch import MetricSink, Notifier
-from replication_assets.secret_references import SecretReference, resolve
+from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 from replication_assets.targets.delta import DeltaTarget
@@ -59,12 +59,13 @@ class Replication:
     def store(self) -> EventStore:
         """Raises SecretError for a storage option that cannot be read."""
         config = self.catalog.event_store
-        return DeltaEventStore(config.root, _revealed(config.storage_options))
+        return DeltaEventStore(config.root, _revealed(config.storage_options, "event store"))
 
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget:
         """Raises SecretError for a credential that cannot be read."""
         if isinstance(projection, DeltaProjection):
-            return DeltaTarget(projection.root, table, _revealed(projection.storage_options))
+            options = _revealed(projection.storage_options, f"projection {projection.name}")
+            return DeltaTarget(projection.root, table, options)
         (items,) = (each for each in projection.items if each.table == str(table))
         beside = [
             each
@@ -114,7 +115,8 @@ def _dynamodb_settings(projection: DynamoDbProjection) -> DynamoDbSettings:
     access, secret = projection.access_key_id, projection.secret_access_key
     credentials = None
     if access is not None and secret is not None:
-        credentials = Credentials(resolve(access).reveal(), resolve(secret).reveal())
+        whom = f"projection {projection.name}"
+        credentials = Credentials(resolve_for(access, whom).reveal(), resolve_for(secret, whom).reveal())
     return DynamoDbSettings(
         projection.name,
         WireSettings(
@@ -130,7 +132,8 @@ def _dynamodb_settings(projection: DynamoDbProjection) -> DynamoDbSettings:
     )
 
 
-def _revealed(options: Mapping[str, str | SecretReference]) -> dict[str, str]:
+def _revealed(options: Mapping[str, str | SecretReference], whom: str) -> dict[str, str]:
     return {
-        name: value if isinstance(value, str) else resolve(value).reveal() for name, value in options.items()
+        name: value if isinstance(value, str) else resolve_for(value, whom).reveal()
+        for name, value in options.items()
     }

@@ -137,6 +137,14 @@ def resolve(
     return _from_ssm(reference, client_factory)
 
 
+def resolve_for(reference: SecretReference, whom: str) -> Secret:
+    """As `resolve`; an error also says who needs the value."""
+    try:
+        return resolve(reference)
+    except SecretError as error:
+        raise SecretError(error.what, where=f"{whom}: {error.where}", fix=error.fix) from error.__cause__
+
+
 def _from_secrets_manager(reference: SecretsManager, client_factory: ClientFactory) -> Secret:
     def read(client: Any) -> str | None:
         text: str | None = client.get_secret_value(SecretId=reference.secret_id).get("SecretString")

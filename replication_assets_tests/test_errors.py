@@ -26,7 +26,7 @@ def test_every_error_survives_pickling_and_copying(kind: type[ReplicationError])
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(twin) is kind
         assert (twin.what, twin.where, twin.fix) == ("it broke", "shop.public.orders", "mend it")
-        assert str(twin) == str(error) == "shop.public.orders: it broke Fix: mend it"
+        assert str(twin) == str(error) == "shop.public.orders: it broke. Fix: mend it"
         assert twin.retryable == error.retryable
 
 

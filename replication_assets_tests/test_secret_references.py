@@ -15,7 +15,14 @@ import pytest
 from moto import mock_aws
 
 from replication_assets.errors import SecretError
-from replication_assets.secret_references import EnvVar, Secret, SecretsManager, SsmParameter, resolve
+from replication_assets.secret_references import (
+    EnvVar,
+    Secret,
+    SecretsManager,
+    SsmParameter,
+    resolve,
+    resolve_for,
+)
 
 CANARY = "canary-8f3a"
 REGION = "eu-west-1"
@@ -41,8 +48,14 @@ def test_an_environment_variable_is_read_when_it_is_resolved(monkeypatch: pytest
 
 @pytest.mark.parametrize(("environ", "state"), [({}, "is not set"), ({"SHOP_PASSWORD": ""}, "is empty")])
 def test_an_unset_or_empty_variable_is_refused_by_name(environ: dict[str, str], state: str) -> None:
-    with pytest.raises(SecretError, match=f"SHOP_PASSWORD: {state} Fix: set SHOP_PASSWORD"):
+    with pytest.raises(SecretError, match=f"SHOP_PASSWORD: {state}. Fix: set SHOP_PASSWORD"):
         resolve(EnvVar("SHOP_PASSWORD"), environ=environ)
+
+
+def test_who_needs_a_value_that_is_not_there_is_said() -> None:
+    wanted = "^projection serving: environment variable NOT_SET_ANYWHERE: is not set. Fix: set"
+    with pytest.raises(SecretError, match=wanted):
+        resolve_for(EnvVar("NOT_SET_ANYWHERE"), "projection serving")
 
 
 def test_a_whole_secret_is_read_from_secrets_manager(aws: None) -> None:

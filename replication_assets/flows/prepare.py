@@ -202,12 +202,15 @@ def log_for(store: EventStore, table: ReplicatedTable, schema: TableSchema, at: 
 
 def _reflect_all(source: ChangeSource, tables: Sequence[Table]) -> list[tuple[Table, TableSchema]]:
     found: list[tuple[Table, TableSchema]] = []
-    problems: list[str] = []
+    problems: dict[str, SourceNotReady] = {}
     for table in tables:
         try:
             found.append((table, source.reflect(table.id, key=table.key, append_only=table.append_only)))
         except SourceNotReady as error:
-            problems.append(str(error))
+            problems[str(error)] = error
+    if len(problems) == 1:
+        # Of one table, or of the server, which says the same of every table.
+        raise next(iter(problems.values()))
     if problems:
         raise SourceNotReady("\n".join(problems), where=source.name)
     return found

@@ -31,7 +31,7 @@ from replication_assets.errors import (
     SourceNotReady,
     SourceUnavailable,
 )
-from replication_assets.secret_references import Secret, SecretReference, resolve
+from replication_assets.secret_references import Secret, SecretReference, resolve_for
 from replication_assets.sources.postgres.diagnosis import diagnose
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ class PostgresConnection:
     def _password(self) -> str | None:
         if self.password is None or isinstance(self.password, str):
             return self.password
-        secret = self.password if isinstance(self.password, Secret) else resolve(self.password)
+        secret = (
+            self.password if isinstance(self.password, Secret) else resolve_for(self.password, self.where)
+        )
         return secret.reveal()
 
     @property
