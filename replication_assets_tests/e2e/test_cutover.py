@@ -148,6 +148,9 @@ def test_a_dry_run_says_go_and_leaves_no_trace(system: System, readers: Receiver
     assert steps(system) == []
     assert readers.received == []
     assert system.store.ledger("app").last() == before
+    (idle,) = [gate for gate in report.gates if gate.name == "validated against the source"]
+    assert (idle.passed, idle.what) == (False, "3 of 3 id ranges not compared: no capture of app runs")
+    assert "--capture" in idle.fix
     (compared,) = [
         gate
         for gate in plan(handover(system), capture=True).gates

@@ -25,6 +25,9 @@ from replication_assets.flows.validation.validate import (
 VALIDATED = "validated"
 AGAINST_SOURCE = "validated against the source"
 AGAINST_STORE = "validated against the event store"
+LET_IT_CAPTURE = (
+    "let the dry run capture (`--capture`; in Dagster, `capture: true`), or see that captures run"
+)
 REPAIR = "see `replication-assets validate`, then `replication-assets repair` or load the ranges again"
 
 
@@ -39,9 +42,14 @@ def agreement(handover: Handover) -> tuple[Gate, Gate]:
 def agreement_so_far(handover: Handover, seconds: float) -> tuple[Gate, Gate]:
     """The same, but captures are only waited for, so long."""
     against_source = _gate(
-        AGAINST_SOURCE, _against_source(handover, seconds, capture=False), late_is_advice=True
+        AGAINST_SOURCE, _against_source(handover, seconds, capture=False), late_because=_why_late(handover)
     )
     return against_source, _gate(AGAINST_STORE, _against_store(handover))
+
+
+def _why_late(handover: Handover) -> str:
+    idle = [name for name in handover.sources if not handover.source(name).status().active]
+    return f"no capture of {', '.join(idle)} runs" if idle else "captures have not come that far"
 
 
 def _against_source(handover: Handover, seconds: float, *, capture: bool) -> Iterator[Validation]:
@@ -68,7 +76,8 @@ def _against_store(handover: Handover) -> Iterator[Validation]:
         yield validate_projection(handover.store, target, table.id, projection=name, letters=letters)
 
 
-def _gate(name: str, validations: Iterable[Validation], *, late_is_advice: bool = False) -> Gate:
+def _gate(name: str, validations: Iterable[Validation], *, late_because: str = "") -> Gate:
+    """Ranges that are late hold nothing up where it is known why."""
     rows = ranges = 0
     wrong: list[tuple[str, Figure]] = []
     late: list[tuple[str, Figure]] = []
@@ -80,13 +89,13 @@ def _gate(name: str, validations: Iterable[Validation], *, late_is_advice: bool 
     except ReplicationError as error:
         # A table that cannot be compared is not known to be right.
         return Gate(name, False, str(error), error.fix)
-    if wrong or (late and not late_is_advice):
+    if wrong or (late and not late_because):
         of = counted(ranges, "id range")
         what = f"{len(wrong):,} differ and {len(late):,} are not fully compared, of {of}"
         return Gate(name, False, what, REPAIR, tuple([*wrong, *late][:NAMED]))
     if late:
-        what = f"{len(late):,} of {counted(ranges, 'id range')} not compared: captures have not come that far"
-        return Gate(name, False, what, "let the dry run capture, or ask again", tuple(late[:NAMED]), True)
+        what = f"{len(late):,} of {counted(ranges, 'id range')} not compared: {late_because}"
+        return Gate(name, False, what, LET_IT_CAPTURE, tuple(late[:NAMED]), True)
     return Gate(name, True, f"equal: {counted(rows, 'row')} in {counted(ranges, 'id range')}")
 
 
