@@ -36,7 +36,7 @@ def test_the_whole_way_from_nothing_to_a_projection_that_follows(project: Projec
     assert "Nothing to load" in project.run("load").err
     project.sql("UPDATE orders SET status = 'sent' WHERE id <= 10", "DELETE FROM orders WHERE id = 11")
     captured = project.run("capture", "shop").err
-    assert "shop: 11 changes of 1 tables" in captured
+    assert "shop: 11 changes of 1 table in" in captured
     assert "shop: 0 changes" in project.run("capture", "shop").err
     projected = project.run("project").err
     assert "lake shop.public.orders r000000: replaced, 998 rows" in projected
@@ -85,7 +85,7 @@ def test_a_query_sees_the_past_events_and_every_format(loaded: Project) -> None:
 REFUSED = [
     (["query", "SELECT * FROM now.ordres"], "ordres does not exist"),
     (["query", "selekt"], "syntax error"),
-    (["query", "SELECT 1", "--as-of", "yesterday"], "no time with a zone"),
+    (["query", "SELECT 1", "--as-of", "yesterday"], "a position as status shows it: 00000001-"),
     (["query", "SELECT 1", "--as-of", "2026-01-01T00:00"], "no time with a zone"),
     (["load", "order"], "did you mean shop.public.orders?"),
     (["load", "--range", "r000000"], "--range is of one table"),
@@ -93,6 +93,7 @@ REFUSED = [
     (["capture", "shpo"], "did you mean shop?"),
     (["project", "lak"], "did you mean lake?"),
     (["teardown", "shop"], "Fix: --yes"),
+    (["status", "--catalog", "nothere:catalog"], "--catalog: 'nothere:catalog' cannot be loaded"),
     (["status", "--catalog", "shop:nothing"], "module 'shop' has no attribute 'nothing'"),
     (["status", "--catalog", "shop"], "no attribute is named after a colon"),
     (["status", "--catalog", ""], "no catalog is named"),
@@ -106,6 +107,7 @@ def test_what_cannot_be_meant_is_refused_in_one_paragraph(
     monkeypatch.chdir(project.folder)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(exits, "interrupt_on_signals", lambda: None)
+    monkeypatch.setattr(exits, "end", sys.exit)
     for name, value in project.environment.items():
         monkeypatch.setenv(name, value)
     for arguments, said in REFUSED:
@@ -117,6 +119,25 @@ def test_what_cannot_be_meant_is_refused_in_one_paragraph(
         assert (ended.value.code, out) == (2, ""), err
         assert said in err
         assert len(err.splitlines()) == 1, err
+
+
+def test_a_retyped_column_is_projected_after_a_reset_that_somebody_agreed_to(loaded: Project) -> None:
+    loaded.run("project", "lake", "orders")
+    loaded.sql("ALTER TABLE orders ALTER total TYPE text", "UPDATE orders SET status = 'x' WHERE id = 1")
+    loaded.run("capture", "shop")
+    early = loaded.run("project", "lake", "orders", "--reset", "--yes", code=1)
+    assert "nothing was emptied" in early.err
+    assert "Fix: replication-assets load shop.public.orders" in early.err
+    loaded.run("load", "orders", "--all")
+    refused = loaded.run("project", "lake", "orders", code=1)
+    assert "replication-assets project --reset" in refused.err
+    assert "Fix: --yes" in loaded.run("project", "lake", "orders", "--reset", code=2).err
+    done = loaded.run("project", "lake", "orders", "--reset", "--yes").err
+    assert "3 id ranges: 2,500 rows, 2,500 written" in done
+    held = DeltaTable(loaded.folder / "lake" / "shop" / "public.orders").to_pyarrow_table()
+    assert sorted(zip(held["id"].to_pylist(), held["total"].to_pylist(), strict=True)) == loaded.rows(
+        "SELECT id, total FROM orders ORDER BY id"
+    )
 
 
 def test_a_continuous_capture_ends_in_order_and_says_how_far_it_came(loaded: Project) -> None:
@@ -136,7 +157,7 @@ def test_a_continuous_capture_ends_in_order_and_says_how_far_it_came(loaded: Pro
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.startswith("Interrupted. 100 changes of 1 tables")
+    assert err.startswith("Interrupted. 100 changes of 1 table in")
     assert "where the next capture goes on" in err
     assert "0 changes" in loaded.run("capture", "shop").err
 
