@@ -170,9 +170,10 @@ def answered(sql: str, known: Mapping[Name, Open]) -> Iterator[Answer]:
             connection.execute("SET TimeZone = 'UTC'")
             for schema in sorted({schema for schema, _ in known}):
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-            for name in mentioned(sql, known):
+            opened = mentioned(sql, known)
+            for name in opened:
                 _define(connection, name, known[name]())
-            with query_errors(known):
+            with query_errors(lambda error: _mending(error, connection, opened, known)):
                 relation = connection.sql(sql)
             if relation is None:
                 raise QueryError("it gives no rows", where="query", fix="ask one question: SELECT ...")
@@ -253,13 +254,32 @@ def _projected(open_target: Callable[[], ProjectionTarget]) -> Sequence[ds.Datas
 
 
 @contextmanager
-def query_errors(known: Mapping[Name, Open] | None = None) -> Iterator[None]:
+def query_errors(mending: Callable[[duckdb.Error], str] = lambda _: "mend the query") -> Iterator[None]:
     """DuckDB's refusals as a `QueryError`. Its first line names tables and columns; the lines
     after it repeat the query."""
     try:
         yield
     except duckdb.Error as error:
-        lines = str(error).splitlines()
-        schemas = ", ".join(sorted({schema for schema, _ in known or ()}))
-        fix = f"tables are in the schemas {schemas}; `replication-assets query` lists them"
-        raise QueryError(lines[0], where="query", fix=fix if schemas else "mend the query") from error
+        raise QueryError(str(error).splitlines()[0], where="query", fix=mending(error)) from error
+
+
+def _mending(
+    error: duckdb.Error,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Sequence[Name],
+    known: Mapping[Name, Open],
+) -> str:
+    """What is there instead: columns of the tables that were opened, or schemas."""
+    if opened and isinstance(error, duckdb.BinderException):
+        return "; ".join(_columns(connection, name) for name in opened)
+    schemas = ", ".join(sorted({schema for schema, _ in known}))
+    if not schemas:
+        return "mend the query"
+    return f"tables are in the schemas {schemas}; `replication-assets query` lists them"
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, name: Name) -> str:
+    described = connection.sql(f"SELECT * FROM {quoted(name[0])}.{quoted(name[1])} LIMIT 0").columns
+    # What a target that maps rows to items shows (`ProjectionTarget.read`).
+    items = ", the item's attributes as JSON: item->>'$.name.S'" if "item_key" in described else ""
+    return f"columns of {name[0]}.{name[1]} are {', '.join(described)}{items}"

@@ -105,6 +105,34 @@ def test_computed_rows_are_asked_of_once_however_often_they_are_named() -> None:
     assert asked == [1]
 
 
+def items() -> Computed:
+    columns = pa.table({"item_key": ['{"pk":{"S":"a"}}'], "item": ['{"pk":{"S":"a"},"sk":{"S":"b"}}']})
+    return Computed(columns.schema, columns.to_batches())
+
+
+def test_a_column_that_is_not_there_is_answered_by_those_that_are() -> None:
+    wanted = r"^query: Binder Error.*sk.* Fix: columns of serving.orders are item_key, item, .*item->>"
+    with (
+        pytest.raises(QueryError, match=wanted),
+        answered("SELECT * FROM serving.orders WHERE sk = 'b'", {("serving", "orders"): items}),
+    ):
+        pass
+
+
+def test_attributes_of_items_are_taken_out_of_their_json() -> None:
+    sql = "SELECT item->>'$.pk.S' AS pk FROM serving.orders WHERE item->>'$.sk.S' = 'b'"
+    with answered(sql, {("serving", "orders"): items}) as answer:
+        assert answer.reader().read_all().to_pylist() == [{"pk": "a"}]
+
+
+def test_a_table_that_is_not_there_is_answered_by_the_schemas() -> None:
+    with (
+        pytest.raises(QueryError, match="Fix: tables are in the schemas serving"),
+        answered("SELECT * FROM serving.nothing", {("serving", "orders"): items}),
+    ):
+        pass
+
+
 def test_no_question_is_refused() -> None:
     with pytest.raises(QueryError, match="gives no rows"), answered("-- nothing", {}):
         pass
