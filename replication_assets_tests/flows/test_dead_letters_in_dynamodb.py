@@ -46,8 +46,8 @@ class Served:
         return {item["pk"]["S"]: next(iter(item.get("note", {"": None}).values())) for item in stored}
 
 
-def served(folder: Path, server: DynamoDbServer, items: Items) -> Served:
-    place = DynamoDbPlace(server, items)
+def served(folder: Path, server: DynamoDbServer, items: Items, **settings: float) -> Served:
+    place = DynamoDbPlace(server, items, **settings)
     shop = Shop(DeltaEventStore(str(folder / "store")), place.target).begin()  # type: ignore[arg-type]
     return Served(shop, place)
 
@@ -99,14 +99,15 @@ def test_the_item_that_stood_in_for_a_refused_row_goes_once_the_row_is_accepted(
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from replication_assets.targets.dynamodb.target import DynamoDbTarget
+from replication_assets.targets.dynamodb.checkpoints import Checkpoints
 from replication_assets_tests.dynamodb_servers import DynamoDbServer
 from replication_assets_tests.flows.refusing_target import Shop
 from replication_assets_tests.flows.test_dead_letters_in_dynamodb import JSON_NOTES, DeltaEventStore
 from replication_assets_tests.targets.dynamodb.places import DynamoDbPlace
 root, kind, url, into, control = sys.argv[1:]
-place = DynamoDbPlace(DynamoDbServer(kind, url), JSON_NOTES, into=into, control=control)
-DynamoDbTarget._record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+server = DynamoDbServer(kind, url)
+place = DynamoDbPlace(server, JSON_NOTES, into=into, control=control, lease_seconds=2)
+Checkpoints.record = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 Shop(DeltaEventStore(root), place.target).project()
 """
 
@@ -114,7 +115,7 @@ Shop(DeltaEventStore(root), place.target).project()
 def test_a_crash_between_a_letter_and_its_checkpoint_neither_loses_nor_doubles_it(
     tmp_path: Path, moto_dynamodb: DynamoDbServer
 ) -> None:
-    orders = served(tmp_path, moto_dynamodb, JSON_NOTES)
+    orders = served(tmp_path, moto_dynamodb, JSON_NOTES, lease_seconds=2)
     orders.happen(("I", 1, '{"a":1}'))
     orders.shop.happen(("I", 2, '{"a":'), ("I", 3, "3"))
     place = orders.place
