@@ -16,8 +16,8 @@ from replication_assets.flows.capture import FlushReceipt
 from replication_assets.ports import EventStore, ProjectionTarget
 
 KEEP_LOG_FILES = dt.timedelta(days=7)
-KEEP_TARGET_FILES = dt.timedelta(days=1)
-"""How long files that were replaced stay for readers of older versions."""
+KEEP_IN_TARGETS = dt.timedelta(days=1)
+"""How long what was replaced stays for readers of older versions, in the log and in targets."""
 
 FILES_BEFORE_COMPACTION = 500
 """Files that captures add to a log before it is compacted: a commit on top of them costs some
@@ -46,9 +46,10 @@ def tidy_dead_letters(store: EventStore, projection: str, table: TableId) -> Ite
 
 
 def tidy_target(target: ProjectionTarget, name: str) -> Iterator[str]:
-    """Delete files of a target that were replaced long enough ago; yields what was done."""
-    if deleted := target.vacuum(KEEP_TARGET_FILES):
-        yield f"{name}: {deleted} replaced files deleted"
+    """Delete what a target replaced long enough ago, and put back what killed runs left; yields
+    what was done."""
+    for done in target.tidy(KEEP_IN_TARGETS):
+        yield f"{name}: {done}"
 
 
 class RunningCompaction:

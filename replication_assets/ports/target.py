@@ -178,8 +178,9 @@ class ProjectionTarget(Protocol):
         type, after which every range must be replaced."""
         ...
 
-    def vacuum(self, older_than: dt.timedelta) -> int:
-        """Delete what was replaced longer ago than that, if anything is kept; returns how much."""
+    def tidy(self, older_than: dt.timedelta) -> Iterator[str]:
+        """Delete what was replaced longer ago than that, and put back what a killed run left
+        changed; says what was done."""
         ...
 
     def read(self) -> Iterable[pa.RecordBatch]:

@@ -108,7 +108,7 @@ class DeltaTarget:
             raise TargetError(
                 "another writer put deletion vectors on the table, which cannot be replaced range by range",
                 where=self._location.where(id_range),
-                fix="reset() the projection and fill every range",
+                fix="reset the projection and fill every range: replication-assets project --reset",
             )
         before = read_range(self._location, table, id_range)
         wanted = row_schema(schema).names
@@ -259,6 +259,11 @@ class DeltaTarget:
                     retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True
                 )
             )
+
+    def tidy(self, older_than: dt.timedelta) -> Iterator[str]:
+        """As the port says."""
+        if deleted := self.vacuum(older_than):
+            yield f"{deleted:,} replaced files deleted"
 
     # --- steps ---
 

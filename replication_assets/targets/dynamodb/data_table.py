@@ -118,13 +118,18 @@ class DataTable:
         if wanted == RaisedCapacity():
             yield
             return
-        client = self.wire.client
+        self.restore_capacity(control_table)
+        with capacity_for_load(self.wire.client, self.name, wanted, self._capacity_record(control_table)):
+            yield
+
+    def restore_capacity(self, control_table: str) -> bool:
+        """Put back what a killed load left raised, once it is overdue; whether there was anything."""
+        return restore_capacity(self.wire.client, self.name, self._capacity_record(control_table))
+
+    def _capacity_record(self, control_table: str) -> CapacityRecord:
         # One record for all projections: they raise the capacity of one and the same table.
         key = {"projection": {"S": "(capacity)"}, "subject": {"S": self.name}}
-        record = CapacityRecord(client, control_table, key)
-        restore_capacity(client, self.name, record)
-        with capacity_for_load(client, self.name, wanted, record):
-            yield
+        return CapacityRecord(self.wire.client, control_table, key)
 
     def _unready(self, found: TableDescription) -> TableDescription:
         if found.status in ("UPDATING",):

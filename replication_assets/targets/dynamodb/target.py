@@ -261,6 +261,15 @@ class DynamoDbTarget:
         seconds = self._settings.tombstone_hours * 3600
         return upkeep.vacuum(self._data, self._table, self._items, older_than, seconds)
 
+    def tidy(self, older_than: dt.timedelta) -> Iterator[str]:
+        """As the port says. What is put back is capacity, also where none is raised any more."""
+        if self._data.describe() is None:
+            return
+        if self._data.restore_capacity(self._settings.control_table):
+            yield "capacity that a killed fill had raised put back"
+        if deleted := self.vacuum(older_than):
+            yield f"{deleted:,} tombstones, parts and objects deleted that nothing needs"
+
     # --- steps ---
 
     def _where(self, id_range: str) -> str:

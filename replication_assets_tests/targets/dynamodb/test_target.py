@@ -25,6 +25,7 @@ from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import CommitConflict, TargetError, TargetUnavailable
 from replication_assets.ports import RangeCheckpoint, TargetNeeds
 from replication_assets.targets.dynamodb import range_writer
+from replication_assets.targets.dynamodb.capacity_record import LEASE_SECONDS, CapacityRecord
 from replication_assets.targets.dynamodb.conversion import together
 from replication_assets_tests.contracts.projection_target import (
     BASELINE,
@@ -120,7 +121,9 @@ def test_tombstones_go_when_they_are_old_and_nothing_else_does(place: DynamoDbPl
     fill(place.target, [row(at(5), id=1), row(at(5), id=2)], at(5))
     apply(place.target, changes(deletes=[row(at(6, 1), id=1)]), at(6, 1))
     assert place.target.vacuum(dt.timedelta(hours=1)) == 0
-    assert place.target.vacuum(dt.timedelta(0)) == 1
+    assert list(place.target.tidy(dt.timedelta(0))) == [
+        "1 tombstones, parts and objects deleted that nothing needs"
+    ]
     holds(place, [row(at(5), id=2)])
     assert set(by_key(place)) == {"order#2"}
 
@@ -792,6 +795,31 @@ def test_a_table_is_on_demand_while_it_is_filled_and_provisioned_after(dynamodb:
     assert seen == ["PAY_PER_REQUEST"]
     assert told["BillingModeSummary"]["BillingMode"] == "PROVISIONED"
     assert told["ProvisionedThroughput"]["WriteCapacityUnits"] == 9
+
+
+@pytest.mark.parametrize("dynamodb", ["moto_dynamodb"], indirect=True)
+def test_upkeep_puts_back_capacity_that_a_killed_fill_left_raised_and_none_that_a_living_one_holds(
+    dynamodb: DynamoDbServer,
+) -> None:
+    place, client = DynamoDbPlace(dynamodb), dynamodb.client()
+    fill(place.target, [row(at(5), id=1)], at(5))
+    key = {"projection": {"S": "(capacity)"}, "subject": {"S": place.into}}
+    long_ago = CapacityRecord(client, place.control, key, now=lambda: time.time() - LEASE_SECONDS - 60)
+
+    def billing() -> str:
+        told = client.describe_table(TableName=place.into)["Table"]
+        return str(told["BillingModeSummary"]["BillingMode"])
+
+    assert long_ago.begin("killed", '[["", 7, 9]]')
+    assert CapacityRecord(client, place.control, key).join("alive") is not None
+    assert list(place.target.tidy(dt.timedelta(days=1))) == []
+    assert billing() == "PAY_PER_REQUEST"
+    long_ago.leave("alive")
+    assert list(place.target.tidy(dt.timedelta(days=1))) == [
+        "capacity that a killed fill had raised put back"
+    ]
+    assert billing() == "PROVISIONED"
+    assert list(place.target.tidy(dt.timedelta(days=1))) == []
 
 
 def test_what_writing_cost_is_told_once(place: DynamoDbPlace) -> None:
