@@ -17,8 +17,9 @@ from replication_assets.errors import CatalogError
 CATALOG_VARIABLE = "REPLICATION_ASSETS_CATALOG"
 
 
-def load_catalog(path: str) -> Catalog:
+def load_catalog(path: str, *, named_by: str = CATALOG_VARIABLE) -> Catalog:
     """The catalog that `package.module:attribute` names: a `Catalog`, or a function that returns one.
+    `named_by` is where the user wrote the path.
 
     Raises:
         CatalogError: there is none at that path.
@@ -32,12 +33,10 @@ def load_catalog(path: str) -> Catalog:
         raise
     # The user's module may raise anything, and all of it is a mistake in the declaration.
     except Exception as error:
-        fix = f"Fix: {CATALOG_VARIABLE}=package.module:attribute"
-        raise CatalogError(
-            [f"{path!r} cannot be loaded ({_told(error)}). {fix}"], where=CATALOG_VARIABLE
-        ) from error
+        fix = f"Fix: {named_by}{' ' if named_by.startswith('--') else '='}package.module:attribute"
+        raise CatalogError([f"{path!r} cannot be loaded ({_told(error)}). {fix}"], where=named_by) from error
     if not isinstance(catalog, Catalog):
-        raise CatalogError([f"{path!r} is {type(catalog).__name__}, not a Catalog"], where=CATALOG_VARIABLE)
+        raise CatalogError([f"{path!r} is {type(catalog).__name__}, not a Catalog"], where=named_by)
     return catalog
 
 

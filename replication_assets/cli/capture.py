@@ -39,7 +39,7 @@ def capture(
     """
     from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.opening import opened
-    from replication_assets.cli.output import say, working
+    from replication_assets.cli.output import say, things, working
     from replication_assets.flows.capture import FlushPolicy
     from replication_assets.flows.capture import capture as drain
     from replication_assets.flows.upkeep import RunningCompaction
@@ -65,9 +65,8 @@ def capture(
             compaction.close()
             view.tell()
     rate = done.rows / max(done.seconds, 0.001)
-    summary = (
-        f"{done.rows:,} changes of {len(done.tables)} tables in {done.seconds:.1f} s, {rate:,.0f} changes/s"
-    )
+    of = f"{things(done.rows, 'change')} of {things(len(done.tables), 'table')}"
+    summary = f"{of} in {done.seconds:.1f} s, {rate:,.0f} changes/s"
     if stop.asked:
         raise Interrupted(f"{summary}; durable up to {done.position}, where the next capture goes on.")
     say(f"{source}: {summary}; durable up to {done.position}", "bold")
@@ -85,10 +84,11 @@ class _Told:
     def flushed(self, receipt: FlushReceipt) -> None:
         self._rows, self._all = self._rows + receipt.rows, self._all + receipt.rows
         lag = f", lag {receipt.lag_seconds:.1f} s" if receipt.rows and receipt.lag_seconds is not None else ""
+        self._work.advance()
         self._work.note(f"{self._all:,} changes{lag}")
         waited = time.monotonic() - self._said
         if self._rows and waited >= _LINE_SECONDS:
-            self._work.done(f"{self._rows:,} changes, {self._rows / waited:,.0f} changes/s{lag}")
+            self._work.tell(f"{self._rows:,} changes, {self._rows / waited:,.0f} changes/s{lag}")
             self._rows, self._said = 0, time.monotonic()
 
 

@@ -80,9 +80,8 @@ def list_(
     elif counted:
         headings = [Heading("projection"), Heading("table"), Heading("open", True), Heading("reason")]
         headings += [Heading("column"), Heading("suspended")]
-        show_table(
-            headings, [["" if cell is None else str(cell) for cell in each.values()] for each in counted]
-        )
+        cells = [["" if cell is None else str(cell) for cell in each.values()] for each in counted]
+        show_table(headings, cells, names=2)
     else:
         say("No dead letter is open.")
     raise typer.Exit(exits.FOUND if counted else exits.OK)
@@ -153,7 +152,7 @@ def _show(letters: tuple[DeadLetter, ...]) -> None:
         for letter in letters
     ]
     names = ["key", "position", "column", "reason", "detail", "attempts", "first", "last"]
-    show_table([Heading(name, name == "attempts") for name in names], rows)
+    show_table([Heading(name, name == "attempts") for name in names], rows, names=1)
 
 
 def retry(
@@ -196,13 +195,14 @@ def discard(
     catalog: CatalogOption = "",
 ) -> None:
     """Give the open letters up: the target stays without these rows until they change again."""
-    from replication_assets.cli.output import say
+    from replication_assets.cli.output import are, say, things
     from replication_assets.flows.dead_letters import discard as give_up
 
     boxes = _boxes(open_replication(catalog), projection, tables)
     number = sum(box.handling.letters.count() for box in boxes)
-    agreed(yes, f"Discard {number:,} dead letters of {projection}? Their rows stay out of it")
-    say(f"{sum(give_up(box.handling) for box in boxes):,} dead letters are discarded", "bold")
+    agreed(yes, f"Discard {things(number, 'dead letter')} of {projection}? Their rows stay out of it")
+    given_up = sum(give_up(box.handling) for box in boxes)
+    say(f"{things(given_up, 'dead letter')} {are(given_up)} discarded", "bold")
 
 
 def resume(projection: OneProjection, tables: TablesArgument = None, catalog: CatalogOption = "") -> None:

@@ -54,9 +54,8 @@ def code_of(error: BaseException, *, debug: bool) -> int:
     if debug:
         _say(_without_secrets("".join(traceback.format_exception(error))).rstrip())
     if isinstance(error, KeyboardInterrupt):
-        _say(
-            f"Interrupted. {error.kept if isinstance(error, Interrupted) else 'Nothing was left half-done.'}"
-        )
+        kept = error.kept if isinstance(error, Interrupted) else "Nothing was left half-done."
+        _say(f"Interrupted. {kept}")
         return INTERRUPTED
     if isinstance(error, ReplicationError):
         _say(_without_secrets(f"Failed. {_paragraph(error)}"))

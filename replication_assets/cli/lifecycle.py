@@ -25,7 +25,7 @@ def setup(source: SourceArgument, catalog: CatalogOption = "") -> None:
     Checks everything first, and creates nothing while something is missing.
     """
     from replication_assets.cli.dagster_view import DagsterView
-    from replication_assets.cli.output import say
+    from replication_assets.cli.output import say, things
     from replication_assets.flows.coverage import coverage
     from replication_assets.flows.prepare import prepare
 
@@ -37,7 +37,7 @@ def setup(source: SourceArgument, catalog: CatalogOption = "") -> None:
         lacking += len(found.lacking)
         view.listed(table.id, [each.key for each in found.known])
         key = ", ".join(table.schema.key) or "none"
-        say(f"{table.id}: key {key}, {found.loaded} of {len(found.known)} id ranges loaded")
+        say(f"{table.id}: key {key}, {found.loaded} of {things(len(found.known), 'id range')} loaded")
         for column in table.schema.not_replicated:
             say(f"{table.id}: column {column} is generated and not replicated")
     say(f"{source} is set up." + (" Next: replication-assets load" if lacking else ""), "bold")
@@ -77,7 +77,7 @@ def compact(tables: TablesArgument = None, catalog: CatalogOption = "") -> None:
 
     Safe beside loads, captures and other compactors: facts are never touched.
     """
-    from replication_assets.cli.output import say, working
+    from replication_assets.cli.output import say, things, working
     from replication_assets.flows.upkeep import tidy_log, tidy_target
 
     replication = open_replication(catalog)
@@ -94,7 +94,7 @@ def compact(tables: TablesArgument = None, catalog: CatalogOption = "") -> None:
                     told += tidy_target(replication.target(projection, table.id), name)
             changed += bool(told)
             work.done("; ".join(told) or f"{table.id}: nothing to do")
-    say(f"{changed} of {len(chosen)} tables were tidied", "bold")
+    say(f"{changed} of {things(len(chosen), 'table')} {'was' if changed == 1 else 'were'} tidied", "bold")
 
 
 def agreed(yes: bool, question: str) -> None:

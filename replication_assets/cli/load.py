@@ -41,29 +41,58 @@ def load(
     Each range is read in a snapshot of its own, beside running writers and captures. A load is a new
     generation: loading a range again never edits what is stored.
     """
-    from replication_assets.cli.dagster_view import DagsterView
-    from replication_assets.cli.output import say, seconds, working
-    from replication_assets.cli.parallel import in_parallel
+    from replication_assets.cli.output import say, seconds, things
 
     replication = open_replication(catalog)
-    jobs = list(_jobs(replication, tables, tuple(id_ranges or ()), everything))
+    jobs: list[tuple[ReplicatedTable, IdRange]] = []
+    receipts: list[LoadReceipt] = []
+    try:
+        jobs += _jobs(replication, tables, tuple(id_ranges or ()), everything)
+        took = _load(replication, jobs, parallel, receipts)
+    except KeyboardInterrupt:
+        raise Interrupted(_kept(len(receipts), len(jobs))) from None
     if not jobs:
         say("Nothing to load: every id range has a load. To load them again: --all")
         return
+    rows = sum(receipt.rows for receipt in receipts)
+    of = f"{things(rows, 'row')} of {things(len(jobs), 'id range')}"
+    say(f"{of} in {seconds(took)}, {rows / took:,.0f} rows/s", "bold")
+
+
+def _load(
+    replication: Replication,
+    jobs: list[tuple[ReplicatedTable, IdRange]],
+    parallel: int | None,
+    receipts: list[LoadReceipt],
+) -> float:
+    """Returns the seconds it took. Receipts are there as ranges are done."""
+    from replication_assets.cli.dagster_view import DagsterView
+    from replication_assets.cli.output import working
+    from replication_assets.cli.parallel import in_parallel
+
+    if not jobs:
+        return 0.0
     limit = parallel or max(
         replication.catalog.source(table.id.source).max_parallel_loads for table, _ in jobs
     )
-    receipts: list[LoadReceipt] = []
     with working() as work:
         work.begin("loading", len(jobs), "id ranges")
-        try:
-            view = DagsterView()
-            in_parallel([_Job(replication, *each, work, receipts, view) for each in jobs], limit)
-        except KeyboardInterrupt:
-            kept = f"{len(receipts)} of {len(jobs)} id ranges are loaded and kept, of the others nothing is."
-            raise Interrupted(f"{kept} Run it again to go on.") from None
-    rows, took = sum(receipt.rows for receipt in receipts), work.seconds
-    say(f"{rows:,} rows of {len(jobs)} id ranges in {seconds(took)}, {rows / took:,.0f} rows/s", "bold")
+        view = DagsterView()
+        in_parallel([_Job(replication, *each, work, receipts, view) for each in jobs], limit)
+        return work.seconds
+
+
+def _kept(loaded: int, of: int) -> str:
+    """What an interrupted load leaves. It may come before anything is begun, or even known."""
+    from replication_assets.cli.output import are, things
+
+    if not loaded:
+        return (
+            "No id range was finished, and nothing was left half-done; those of earlier loads are kept. "
+            "Run it again to go on."
+        )
+    of_all = f"{loaded} of {things(of, 'id range')} {are(loaded)} loaded and kept"
+    return f"{of_all}, of the others nothing is. Run it again to go on with them."
 
 
 def _jobs(
@@ -109,6 +138,7 @@ class _Job:
         self._view = view
 
     def __call__(self, stopped: StopAsked) -> None:
+        from replication_assets.cli.output import things
         from replication_assets.flows.load import load_range
 
         name = f"{self._table.id} {self._id_range.key}"
@@ -130,4 +160,5 @@ class _Job:
         self._view.loaded(self._table, receipt)
         self._work.rows(name, receipt.rows)
         rate = receipt.rows / max(receipt.seconds, 0.001)
-        self._work.done(f"{name}: {receipt.rows:,} rows in {receipt.seconds:.1f} s, {rate:,.0f} rows/s")
+        told = f"{things(receipt.rows, 'row')} in {receipt.seconds:.1f} s, {rate:,.0f} rows/s"
+        self._work.done(f"{name}: {told}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -59,7 +60,8 @@ def open_replication(catalog: str) -> Replication:
         from replication_assets.components.yaml_catalog import load_yaml_catalog
 
         return Replication(load_yaml_catalog(Path(catalog)))
-    return Replication(load_catalog(catalog).validate())
+    named_by = CATALOG_VARIABLE if catalog == os.environ.get(CATALOG_VARIABLE) else "--catalog"
+    return Replication(load_catalog(catalog, named_by=named_by).validate())
 
 
 def chosen_tables(replication: Replication, names: Sequence[str] | None) -> tuple[Table, ...]:

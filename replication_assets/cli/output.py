@@ -18,7 +18,17 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -65,8 +75,13 @@ def show_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def show_table(headings: Sequence[Heading], rows: Sequence[Sequence[str]]) -> None:
-    """Fitted to a terminal by folding cells; elsewhere as wide as it is, so that tools can cut it."""
+def show_table(headings: Sequence[Heading], rows: Sequence[Sequence[str]], *, names: int = 0) -> None:
+    """Elsewhere than on a terminal as wide as it is, so that tools can cut it.
+
+    On a terminal that is too narrow, a paragraph for each row, titled by its first `names` cells:
+    a name or a position that is broken in the middle can be neither read nor copied. Without
+    `names`, cells are folded.
+    """
     console = results()
     if is_live(console):
         grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -76,10 +91,33 @@ def show_table(headings: Sequence[Heading], rows: Sequence[Sequence[str]]) -> No
             )
         for row in rows:
             grid.add_row(*(Text(cell) for cell in row))
+        if (
+            names
+            and Measurement.get(console, console.options.update_width(10_000), grid).maximum > console.width
+        ):
+            for row in rows:
+                _show_paragraph(console, headings, row, names)
+            return
         console.print(grid, soft_wrap=False)
         return
     for line in aligned(headings, rows):
         sys.stdout.write(line + "\n")
+
+
+def _show_paragraph(console: Console, headings: Sequence[Heading], row: Sequence[str], names: int) -> None:
+    """Lines are broken between cells alone; one that is longer than a line folds."""
+    console.print(Text(" ".join(row[:names]), "bold"), soft_wrap=False, overflow="fold")
+    line = Text("  ")
+    for heading, cell in zip(headings[names:], row[names:], strict=True):
+        if not cell:
+            continue
+        pair = Text.assemble((f"{heading.name}: ", "dim"), _one_line(cell))
+        if len(line) > 2 and len(line) + 2 + len(pair) > console.width:
+            console.print(line, soft_wrap=False, overflow="fold")
+            line = Text("  ")
+        line = line.append("  " if len(line) > 2 else "").append_text(pair)
+    if len(line) > 2:
+        console.print(line, soft_wrap=False, overflow="fold")
 
 
 def aligned(headings: Sequence[Heading], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -132,15 +170,27 @@ class Work:
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, figures=figures)
 
-    def done(self, line: str, style: str | None = None) -> None:
-        """One thing is finished: a line that stays."""
+    def tell(self, line: str, style: str | None = None) -> None:
+        """A line that stays."""
         with self._lock:
             self._console.print(Text(line, style or ""))
+
+    def done(self, line: str, style: str | None = None) -> None:
+        """One thing is finished: a line that stays."""
+        self.tell(line, style)
         self.advance()
 
     def advance(self) -> None:
         if self._bars is not None and self._task is not None:
             self._bars.advance(self._task)
+
+
+class _Counted(ProgressColumn):
+    """How many things are done, and of how many where that is known."""
+
+    def render(self, task: Task) -> Text:
+        of = "" if task.total is None else f"/{task.total:.0f}"
+        return Text(f"{task.completed:.0f}{of} {task.fields['unit']}")
 
 
 @contextmanager
@@ -154,7 +204,7 @@ def working() -> Iterator[Work]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total} {task.fields[unit]}"),
+        _Counted(),
         TextColumn("{task.fields[figures]}"),
         TimeElapsedColumn(),
         console=console,
@@ -169,6 +219,15 @@ def working() -> Iterator[Work]:
 
 def count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
+
+
+def things(number: int, noun: str) -> str:
+    """`1 table`, `2 tables`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def size(number: int | None) -> str:

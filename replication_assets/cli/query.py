@@ -35,7 +35,8 @@ def query(
     as_of: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME|POSITION", help="now.<table> as of then: 2026-06-01T12:00Z, or a position."
+            metavar="TIME|POSITION",
+            help="now.<table> as of then: 2026-06-01T12:00Z, or a position that status shows.",
         ),
     ] = None,
     output: Annotated[
@@ -80,7 +81,10 @@ def _moment(text: str | None) -> Position | dt.datetime | None:
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        problem = f"{text!r} is no time with a zone, and no position. Fix: as 2026-06-01T12:00Z"
+        problem = (
+            f"{text!r} is no time with a zone, and no position. Fix: a time as 2026-06-01T12:00Z, or a "
+            f"position as status shows it: {Position(1, 29_096_151)}"
+        )
         raise CatalogError([problem], where="--as-of")
     return time
 

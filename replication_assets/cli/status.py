@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from replication_assets.replication import Replication
 
 
+_PROJECTIONS = "Projections"
+
+
 def health_errors(health: Health) -> list[str]:
     """What could not be read, each cause once."""
     told = [source.error for source in health.sources]
@@ -89,11 +92,11 @@ def _print(found: Status, as_json: bool) -> None:
     for title, (headings, rows) in (
         ("Sources", sources(found)),
         ("Tables in the event store", tables(found)),
-        ("Projections", projections(found)),
+        (_PROJECTIONS, projections(found)),
     ):
         if rows:
             show(title, "bold")
-            show_table(headings, rows)
+            show_table(headings, rows, names=2 if title == _PROJECTIONS else 1)
             show("")
     disk = found.health.disk
     if disk is not None:

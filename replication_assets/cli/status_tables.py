@@ -51,7 +51,7 @@ def tables(found: Status) -> Printed:
         else:
             loaded = f"{len(table.ranges) - len(table.waiting) - len(table.stale)} of ?"
         events = count(table.load_rows + table.changes) if table.exists else ""
-        position = "" if table.captured is None else str(table.captured.commit)
+        position = "" if table.captured is None else str(table.captured)
         rows.append([str(table.table), loaded, events, seconds(table.lag_seconds), position])
     return _headings("table", "ranges loaded#", "events#", "lag#", "captured position#"), rows
 
@@ -59,7 +59,7 @@ def tables(found: Status) -> Printed:
 def projections(found: Status) -> Printed:
     rows = []
     for each in found.health.projections:
-        reached = "" if each.reached is None else str(each.reached.commit)
+        reached = "" if each.reached is None else str(each.reached)
         state = "suspended" if each.suspended is not None else ""
         rows.append(
             [

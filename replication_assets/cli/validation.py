@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from replication_assets.ports import ChangeSource
     from replication_assets.replication import Replication
 
-ProjectionArgument = Annotated[
-    str | None, typer.Argument(help="The projection; all, and the event store itself, unless named.")
-]
+ProjectionArgument = Annotated[str | None, typer.Argument(help="The projection; all unless named.")]
 RangesOption = Annotated[
     list[str] | None, typer.Option("--range", metavar="KEY", help="Only this id range. Repeatable.")
 ]
@@ -39,7 +37,7 @@ WaitOption = Annotated[
 ]
 SourceOption = Annotated[
     bool,
-    typer.Option("--source/--no-source", help="Hold the event store against the source too."),
+    typer.Option("--source/--no-source", help="Hold the event store of these tables against the source too."),
 ]
 
 
@@ -96,7 +94,7 @@ def repair(
     rows cannot be. The event store is never edited: with --source, ranges that differ are loaded anew.
     Ends with 3 if something is still wrong.
     """
-    from replication_assets.cli.output import say, working
+    from replication_assets.cli.output import are, say, things, working
 
     replication = open_replication(catalog)
     parts = list(_parts(replication, projection, tables, source, wait))
@@ -110,12 +108,13 @@ def repair(
                 for line in _told(part, result):
                     work.done(line)
         except KeyboardInterrupt:
-            raise Interrupted(f"{len(done)} of {len(parts)} tables are repaired; that is kept.") from None
+            raise Interrupted(
+                f"{len(done)} of {things(len(parts), 'table')} {are(len(done))} repaired; that is kept."
+            ) from None
     wrong = sum(not result.done for result in done)
-    say(
-        f"{len(done) - wrong} of {len(done)} tables are right" + (f", {wrong} are not" if wrong else ""),
-        "bold",
-    )
+    right = len(done) - wrong
+    not_right = f", {wrong} {are(wrong)} not" if wrong else ""
+    say(f"{right} of {things(len(done), 'table')} {are(right)} right{not_right}", "bold")
     if any(each.how == "loaded" for result in done for each in result.ranges):
         say("Next: replication-assets project")
     raise typer.Exit(exits.FOUND if wrong else exits.OK)
@@ -239,7 +238,7 @@ def _show(found: list[tuple[_Part, Validation]]) -> None:
         for part, result in found
     ]
     headings = [Heading("what"), Heading("state"), Heading("ranges right", True), Heading("rows", True)]
-    show_table([*headings, *(Heading(kind, True) for kind in _KINDS)], rows)
+    show_table([*headings, *(Heading(kind, True) for kind in _KINDS)], rows, names=1)
     for part, result in found:
         for line in _findings(result):
             show(f"{part.name}: {line}")
@@ -279,11 +278,13 @@ def _document(part: _Part, result: Validation) -> dict[str, Any]:
 
 
 def _told(part: _Part, result: Repair) -> Iterator[str]:
+    from replication_assets.cli.output import things
+
     if not result.ranges:
         yield f"{part.name}: nothing to repair"
     for each in result.ranges:
         why = f" ({each.why})" if each.why else ""
-        written = f"{each.written:,} rows written, {each.removed:,} removed"
+        written = f"{things(each.written, 'row')} written, {each.removed:,} removed"
         yield f"{part.name} {each.id_range or 'rows of no range'}: {each.how}, {written}{why}"
     if result.ranges:
         yield f"{part.name}: {_state(result.after)} now"

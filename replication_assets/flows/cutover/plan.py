@@ -71,7 +71,13 @@ def _prepared(handover: Handover) -> Gate:
     ]
     if lacking:
         fix = "run the jobs `<source>_setup` or, for a slot, `<source>_recover`; then load"
-        return Gate("set up", False, f"{len(lacking)} are not", fix, tuple(lacking[: gates.NAMED]))
+        return Gate(
+            "set up",
+            False,
+            f"{len(lacking)} {'is' if len(lacking) == 1 else 'are'} not",
+            fix,
+            tuple(lacking[: gates.NAMED]),
+        )
     return Gate("set up", True, f"{', '.join(handover.sources)}, {counted(len(handover.tables), 'table')}")
 
 
