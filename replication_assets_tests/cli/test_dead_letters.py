@@ -48,7 +48,9 @@ def served(project: Project, moto_dynamodb: DynamoDbServer, monkeypatch: pytest.
     project.run("check")
     project.run("setup", "shop")
     project.run("load", "documents")
-    assert "replaced, 3 rows" in project.run("project", "served").err
+    projected = project.run("project", "served", code=3).err
+    assert "replaced, 3 rows" in projected
+    assert "2 dead letters are open. See: replication-assets dead-letters list served" in projected
     return project
 
 
@@ -67,10 +69,10 @@ def test_letters_are_counted_shown_retried_and_given_up(served: Project) -> None
     assert "2 refused again" in served.run("dead-letters", "retry", "served", code=3).err
     served.sql("""UPDATE documents SET body = '{"a": 2}' WHERE id = 2""")
     served.run("capture", "shop")
-    served.run("project", "served")
+    served.run("project", "served", code=3)
     assert served.run("dead-letters", "list", code=3).lines[1].split()[2] == "1"
     assert "Fix: --yes" in served.run("dead-letters", "discard", "served", code=2).err
-    assert "1 dead letters are discarded" in served.run("dead-letters", "discard", "served", "--yes").err
+    assert "1 dead letter is discarded" in served.run("dead-letters", "discard", "served", "--yes").err
     assert "No dead letter is open." in served.run("dead-letters", "list").err
     assert "was not suspended" in served.run("dead-letters", "resume", "served").err
     found = served.run("query", "SELECT count(*) AS n FROM served.documents", "--format", "json")

@@ -37,6 +37,29 @@ def test_no_color_means_no_colour_on_a_terminal(loaded: Project) -> None:
     assert "shop.public.orders" in seen.text
 
 
+def test_names_and_positions_stay_whole_in_a_narrow_terminal(loaded: Project) -> None:
+    loaded.sql("UPDATE orders SET status = 'sent' WHERE id = 1", "UPDATE customers SET name = 'x'")
+    loaded.capture()
+    seen = loaded.run_in_terminal("status", COLUMNS="80")
+    lines = ESCAPE.sub("", seen.text).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "shop.public.customers" in [line.strip() for line in lines]
+    captured = next(re.findall(r"captured position: (\S+)", line) for line in lines if "captured p" in line)
+    asked = ("query", "SELECT count(*) AS n FROM now.orders", "--as-of", *captured)
+    assert loaded.run(*asked).lines[1] == "2500"
+    lines = ESCAPE.sub("", loaded.run_in_terminal("validate", COLUMNS="80").text).splitlines()
+    assert "event store shop.public.customers" in [line.strip() for line in lines]
+    assert any("state: equal  ranges right: 2 of 2  rows: 50" in line for line in lines)
+
+
+def test_a_bar_counts_flushes_without_a_total(loaded: Project) -> None:
+    loaded.sql("UPDATE orders SET status = 'sent' WHERE id = 1")
+    seen = ESCAPE.sub("", loaded.run_in_terminal("capture", "shop").text)
+    assert "None" not in seen
+    assert "1 flushes" in seen
+    assert "1 change of 1 table in" in seen
+
+
 def test_a_reader_that_goes_away_ends_a_query_in_silence(loaded: Project) -> None:
     command = " ".join(
         f"'{part}'" for part in loaded.command("query", "SELECT * FROM events.orders", "--format", "csv")
@@ -60,6 +83,7 @@ def test_ctrl_c_in_a_load_keeps_what_is_done_and_the_next_one_goes_on(project: P
     assert seen.code == 130, said
     found = re.search(r"Interrupted\. (\d+) of 41 id ranges are loaded and kept", said)
     assert found, said
+    assert "go on with them" in said
     assert "Traceback" not in said
     kept = int(found.group(1))
     counted = project.run("query", "SELECT count(*) AS n FROM events.orders WHERE _op = 'X'")

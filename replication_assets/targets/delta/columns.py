@@ -95,7 +95,8 @@ def _missing(location: Location, table: DeltaTable, wanted: pa.Schema) -> list[p
         raise TargetError(
             f"columns changed their type: {', '.join(retyped)}",
             where=location.where(),
-            fix="reset() the projection and fill it anew, or project under a new name",
+            fix="reset the projection and fill it anew (replication-assets project --reset), or project "
+            "under a new name",
         )
     missing = [field for field in wanted if field.name not in stored.names]
     if missing:
