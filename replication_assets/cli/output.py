@@ -189,8 +189,9 @@ class _Counted(ProgressColumn):
     """How many things are done, and of how many where that is known."""
 
     def render(self, task: Task) -> Text:
-        of = "" if task.total is None else f"/{task.total:.0f}"
-        return Text(f"{task.completed:.0f}{of} {task.fields['unit']}")
+        if task.total is None:
+            return Text(f"{task.fields['unit']}: {task.completed:.0f}")
+        return Text(f"{task.completed:.0f}/{task.total:.0f} {task.fields['unit']}")
 
 
 @contextmanager

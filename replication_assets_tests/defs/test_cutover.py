@@ -128,7 +128,7 @@ def test_a_dry_run_works_before_everything_is_set_up(board: Board) -> None:
     job = build_definitions(catalog.validate()).resolve_job_def(f"{NAME}_plan")
     result = job.execute_in_process(instance=board.instance)
     told = metadata(result, "plan")["report"]
-    assert "| HOLD | set up | 1 are not (app.public.later: it has no log)" in told
+    assert "| HOLD | set up | 1 is not (app.public.later: it has no log)" in told
 
 
 def test_a_switch_that_fails_takes_readers_back_and_says_so(board: Board) -> None:
