@@ -126,7 +126,7 @@ def status(catalog: CatalogOption = "") -> None:
     for cutover in replication.catalog.cutovers:
         history = Handover.of(replication, cutover.name).log.history()
         rows.append((cutover.name, cutover.projection, str(history)))
-    show_table([Heading("cutover"), Heading("projection"), Heading("how far it came")], rows)
+    show_table([Heading("cutover"), Heading("projection"), Heading("how far it came")], rows, names=1)
 
 
 def _handover(name: str, catalog: str) -> Handover:
