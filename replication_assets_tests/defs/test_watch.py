@@ -126,7 +126,12 @@ def test_a_full_slot_reaches_the_receiver(
         ),
         tables=(Table("shop.public.items"),),
         projections=(DeltaProjection("lake", tables=("shop.*",), root=str(tmp_path / "lake")),),
-        watch=Watch(headroom_bytes=32 * 2**20, notify=[Webhook(receiver.url, events=["slot"])]),
+        # Bytes alone decide, however long this takes.
+        watch=Watch(
+            headroom_bytes=48 * 2**20,
+            headroom_hours=0.001,
+            notify=[Webhook(receiver.url, events=["slot"])],
+        ),
     )
     with dg.DagsterInstance.ephemeral() as instance:
         graph = Graph(catalog, build_definitions(catalog), instance, server.dsn("shop"))
@@ -279,12 +284,13 @@ def test_a_capture_that_goes_on_for_a_while_got_past_what_failed_before(ready: G
 
 
 def test_figures_plot_on_assets_of_their_own_and_checks_follow(ready: Graph) -> None:
-    shop = watched(ready, Watch(lag_sla_seconds=0.001))
+    patient, shop = watched(ready, Watch()), watched(ready, Watch(lag_sla_seconds=0.001))
     month = f"{dt.datetime.now(dt.UTC):%Y-%m-01}"
     ready.materialize(("event_store", "shop", "public", "items"), f"{month}|r000000")
     ready.run("shop_capture")
-    shop.tick(SENSOR)
+    patient.tick(SENSOR)
     ready.sql("UPDATE items SET name = 'changed'")
+    shop.cursors = patient.cursors
     shop.tick(SENSOR)
     shop.tick(SENSOR)
     source = ready.materialized(["watch", "sources", "shop"])[""]
