@@ -67,6 +67,18 @@ def micro_batch(catalog: Catalog) -> Catalog:
     return replace(catalog, sources=[replace(source, mode="micro-batch") for source in catalog.sources])
 
 
+def without_inline(catalog: Catalog, projection: str) -> Catalog:
+    """The same catalog, with one projection brought forward by runs of its own: moto's DynamoDB
+    takes some hundred changes a second, and would hold up a capture that waits for it."""
+    return replace(
+        catalog,
+        projections=[
+            replace(each, follow="micro-batch") if each.name == projection else each
+            for each in catalog.projections
+        ],
+    )
+
+
 class DagsterRuns:
     """Runs of a catalog's definitions against the instance at `home`."""
 

@@ -21,15 +21,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from replication_assets.demo.catalog import SOURCE, sample_catalog
-from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded, micro_batch
+from replication_assets.demo.catalog import SERVICE, SOURCE, sample_catalog
+from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded, micro_batch, without_inline
 from replication_assets.demo.dead_letter import DeadLetterReport, refuse_and_reprocess
 
 MODULE = "replication_assets.demo.worker"
 
 
 def main(task: str, arguments: Sequence[str]) -> None:
-    catalog = sample_catalog()
+    catalog = without_inline(sample_catalog(), SERVICE)
     tables = {str(table.id): table for table in catalog.tables}
     runs = DagsterRuns(
         Path(os.environ["DAGSTER_HOME"]), catalog if task == "capture" else micro_batch(catalog), log=True
