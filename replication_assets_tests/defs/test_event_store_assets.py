@@ -84,7 +84,7 @@ def test_a_failure_says_what_where_and_how_to_fix_it(graph: Graph) -> None:
     graph.instance.add_dynamic_partitions("shop__public__items__id_range", ["r000000"])
     result = graph.materialize(EVENTS, cell(THIS_MONTH, "r000000"), raise_on_error=False)
     assert not result.success
-    assert "shop.public.items: it was never prepared. Fix: prepare source shop first" in str(result.all_events)
+    assert "shop.public.items: it was never prepared. Fix: prepare source shop" in str(result.all_events)
 
 
 def test_setup_bounds_how_many_loads_read_the_source_at_a_time(ready: Graph) -> None:
