@@ -27,7 +27,8 @@ TABLES = [
     Table("app.public.pgbench_branches", id_ranges=ByCount(1)),
     Table(
         "app.public.pgbench_history",
-        id_ranges=ByWidth(25_000 * SCALE),
+        # Four ranges for 1 to 100,000 accounts a scale, the last account included.
+        id_ranges=ByWidth(25_000 * SCALE + 1),
         range_column="aid",
         append_only=True,
     ),
