@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Schema, Transaction
+from deltalake import DeltaTable, Transaction
 
 from replication_assets.core.cutover import CutoverFact, CutoverHistory
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, SEQUENCE
 from replication_assets.errors import CommitConflict, StoreError
-from replication_assets.event_store.columns import DELTA_PROPERTIES
 from replication_assets.event_store.commit import commit
 from replication_assets.event_store.files import active_files
+from replication_assets.event_store.kept_table import KeptTable
 from replication_assets.event_store.parts import PartWriter
 from replication_assets.event_store.storage import Place
 
@@ -73,7 +73,7 @@ class DeltaCutoverLog:
     def append(self, fact: CutoverFact, after: int) -> None:
         if fact.at.tzinfo is None:
             raise StoreError("a time has no zone", where=self._place.where, fix="give an aware datetime")
-        table = self._open()
+        table = KeptTable(self._place, SCHEMA).ensure()
         if _count(table) != after:
             raise self._conflict()
         with self._place.errors():
@@ -88,22 +88,6 @@ class DeltaCutoverLog:
             with self._place.errors():
                 files.delete_file(written.path)
             raise self._conflict() from exc
-
-    def _open(self) -> DeltaTable:
-        if not self._place.exists():
-            if self._place.local is not None:
-                self._place.local.mkdir(parents=True, exist_ok=True)
-            with self._place.errors():
-                DeltaTable.create(
-                    self._place.uri,
-                    Schema.from_arrow(SCHEMA),
-                    # Two attempts may start at once: the second finds the table there.
-                    mode="ignore",
-                    name=self._place.where,
-                    configuration=DELTA_PROPERTIES,
-                    storage_options=self._place.options,
-                )
-        return self._place.open()
 
     def _conflict(self) -> CommitConflict:
         return CommitConflict(

@@ -18,16 +18,16 @@ import json
 from collections.abc import Sequence
 
 import pyarrow as pa
-from deltalake import DeltaTable, Schema
 
 from replication_assets.core.positions import Position
 from replication_assets.core.refusals import Refusal
 from replication_assets.core.sql import Spill, engine, literal, stream
 from replication_assets.errors import StoreError
-from replication_assets.event_store.columns import DELTA_PROPERTIES, arrow_schema
+from replication_assets.event_store.columns import arrow_schema
 from replication_assets.event_store.commit import commit
 from replication_assets.event_store.compaction import compact
 from replication_assets.event_store.files import active_files, dataset
+from replication_assets.event_store.kept_table import KeptTable
 from replication_assets.event_store.parts import PartWriter
 from replication_assets.event_store.storage import Place
 from replication_assets.ports.dead_letters import LETTERS, Closed, DeadLetter, Suspension
@@ -69,7 +69,7 @@ class DeltaDeadLetters:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._table: DeltaTable | None = None
+        self._kept = KeptTable(place, FACTS)
         self._counted: tuple[int, int] | None = None
         self._suspension: tuple[int, Suspension | None] | None = None
 
@@ -97,7 +97,7 @@ class DeltaDeadLetters:
         }
         arrays = {name: pa.array(values, FACTS.field(name).type) for name, values in rows.items()}
         self._append("refused", pa.table(arrays), at)
-        table = self._table
+        table = self._kept.last
         if table is not None and len(table.file_uris()) > FILES_BEFORE_COMPACTION:
             compact(self._place)
 
@@ -131,7 +131,7 @@ class DeltaDeadLetters:
         return self._query(query, LETTERS)
 
     def count(self) -> int:
-        table = self._open()
+        table = self._kept.newest()
         if table is None:
             return 0
         if self._counted is None or self._counted[0] != table.version():
@@ -164,7 +164,7 @@ class DeltaDeadLetters:
         self._append("suspended", pa.table({"detail": pa.array([reason], pa.string())}), at)
 
     def suspended(self) -> Suspension | None:
-        table = self._open()
+        table = self._kept.newest()
         if table is None:
             return None
         if self._suspension is None or self._suspension[0] != table.version():
@@ -187,7 +187,7 @@ class DeltaDeadLetters:
         return compact(self._place) if self._place.exists() else 0
 
     def vacuum(self, older_than: dt.timedelta) -> int:
-        table = self._open()
+        table = self._kept.newest()
         if table is None:
             return 0
         hours = -(-older_than // dt.timedelta(hours=1))
@@ -197,33 +197,10 @@ class DeltaDeadLetters:
 
     # --- steps ---
 
-    def _open(self) -> DeltaTable | None:
-        if self._table is not None:
-            self._place.refresh(self._table)
-        elif self._place.exists():
-            self._table = self._place.open()
-        return self._table
-
-    def _create(self) -> DeltaTable:
-        if self._place.local is not None:
-            self._place.local.mkdir(parents=True, exist_ok=True)
-        with self._place.errors():
-            DeltaTable.create(
-                self._place.uri,
-                Schema.from_arrow(FACTS),
-                # Two ranges may be refused at once: the second finds the table there.
-                mode="ignore",
-                name=self._place.where,
-                configuration=DELTA_PROPERTIES,
-                storage_options=self._place.options,
-            )
-        self._table = self._place.open()
-        return self._table
-
     def _append(self, fact: str, rows: pa.Table, at: dt.datetime) -> None:
         if at.tzinfo is None:
             raise StoreError("the time has no zone", where=self._place.where, fix="give an aware datetime")
-        table = self._open() or self._create()
+        table = self._kept.ensure()
         given = {"fact": fact, "turn": table.version() + 1, "told_at": at}
         given |= dict.fromkeys(("_epoch", "_commit_position", "_sequence"), 0)
         columns = [
@@ -240,7 +217,7 @@ class DeltaDeadLetters:
 
     def _query(self, query: str, schema: pa.Schema) -> pa.Table:
         """A query of table `fact`, or no rows where there is none yet."""
-        table = self._open()
+        table = self._kept.newest()
         if table is None:
             return schema.empty_table()
         with self._place.errors(), engine(Spill()) as connection:

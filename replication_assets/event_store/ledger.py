@@ -14,14 +14,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import DeltaTable, Schema, Transaction
+from deltalake import DeltaTable, Transaction
 
 from replication_assets.core.positions import Position
 from replication_assets.errors import CommitConflict, StoreError
-from replication_assets.event_store.columns import DELTA_PROPERTIES, arrow_schema
+from replication_assets.event_store.columns import arrow_schema
 from replication_assets.event_store.commit import commit
 from replication_assets.event_store.compaction import compact
 from replication_assets.event_store.files import active_files, dataset
+from replication_assets.event_store.kept_table import KeptTable
 from replication_assets.event_store.parts import PartWriter
 from replication_assets.event_store.storage import Place
 from replication_assets.ports import CaptureMark, SourceIdentity
@@ -64,7 +65,7 @@ class DeltaLedger:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._table: DeltaTable | None = None
+        self._kept = KeptTable(place, SCHEMA)
         self._seen: _Head | None = None
         self._looked = False
 
@@ -72,14 +73,14 @@ class DeltaLedger:
         return f"DeltaLedger({self._place.uri!r})"
 
     def last(self) -> CaptureMark | None:
-        table = self._open()
+        table = self._kept.newest()
         head = _head(table) if table is not None else None
         mark = self._line(table, head) if table is not None and head is not None else None
         self._seen, self._looked = head, True
         return mark
 
     def record(self, mark: CaptureMark) -> None:
-        table = self._open() or self._create()
+        table = self._kept.ensure()
         if not self._looked:
             self._seen, self._looked = _head(table), True
         seen = self._seen
@@ -95,7 +96,7 @@ class DeltaLedger:
     def position_at(self, time: dt.datetime) -> Position | None:
         if time.tzinfo is None:
             raise StoreError("the time has no zone", where=self._place.where, fix="give an aware datetime")
-        table = self._open()
+        table = self._kept.newest()
         if table is None:
             return None
         with self._place.errors():
@@ -110,29 +111,6 @@ class DeltaLedger:
     def compact(self) -> int:
         """Rewrite small files; `record` does so by itself now and then. Returns files removed."""
         return compact(self._place) if self._place.exists() else 0
-
-    def _open(self) -> DeltaTable | None:
-        if self._table is not None:
-            self._place.refresh(self._table)
-        elif self._place.exists():
-            self._table = self._place.open()
-        return self._table
-
-    def _create(self) -> DeltaTable:
-        if self._place.local is not None:
-            self._place.local.mkdir(parents=True, exist_ok=True)
-        with self._place.errors():
-            DeltaTable.create(
-                self._place.uri,
-                Schema.from_arrow(SCHEMA),
-                # Two captures may start at once: the second finds the table there.
-                mode="ignore",
-                name=self._place.where,
-                configuration=DELTA_PROPERTIES,
-                storage_options=self._place.options,
-            )
-        self._table = self._place.open()
-        return self._table
 
     def _lines(self, table: DeltaTable) -> ds.Dataset:
         return dataset(self._place, active_files(table), arrow_schema(table))
