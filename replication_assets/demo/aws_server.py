@@ -6,39 +6,22 @@ DynamoDB tables emptied, notices, and fills them again from the event store.
 
 from __future__ import annotations
 
-import time
-import urllib.request
-
 from replication_assets.demo.folder import DemoFolder
-from replication_assets.demo.programs import Program
-from replication_assets.errors import ReplicationError
+from replication_assets.demo.programs import Server
 
 HOST = "127.0.0.1"
-START_SECONDS = 60.0
 
 
-class AwsServer(Program):
+class AwsServer(Server):
     """`with AwsServer(folder, port) as aws:` an endpoint at `aws.url`, gone after the block."""
 
     def __init__(self, folder: DemoFolder, port: int) -> None:
-        self.url = f"http://{HOST}:{port}"
-        super().__init__(["moto.server", "-H", HOST, "-p", str(port)], log=folder.logs / "aws.log")
-        self._note = folder.programs / str(self.pid)
-        self._note.touch()
-
-    def stop(self) -> None:
-        super().stop()
-        self._note.unlink(missing_ok=True)
+        super().__init__(
+            folder,
+            ["moto.server", "-H", HOST, "-p", str(port)],
+            url=f"http://{HOST}:{port}",
+            log=folder.logs / "aws.log",
+        )
 
     def wait_until_ready(self) -> None:
-        """Returns when it answers. Raises ReplicationError if it never will."""
-        deadline = time.monotonic() + START_SECONDS
-        while self.running and time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{self.url}/moto-api/", timeout=5):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise ReplicationError(
-            f"it did not start; its last words: {self.last_words()}", where=self.name, fix=f"Read {self.log}"
-        )
+        self.wait_for("/moto-api/")

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-import urllib.error
 import urllib.request
 
 from replication_assets.demo.folder import DemoFolder
-from replication_assets.demo.programs import Program
+from replication_assets.demo.programs import Server
 from replication_assets.errors import ReplicationError
 
 HOST = "127.0.0.1"
-START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 PORTS = 20
 LOCATION = "replication_assets"
@@ -57,41 +54,23 @@ def next_free_port(first: int) -> int:
     )
 
 
-class DagsterServer(Program):
+class DagsterServer(Server):
     """`with DagsterServer(...) as server:` webserver, daemon and code server, all gone after it."""
 
     def __init__(self, folder: DemoFolder, environment: dict[str, str], port: int) -> None:
         workspace = folder.dagster_home / "workspace.yaml"
         workspace.write_text(WORKSPACE)
-        self.url = f"http://{HOST}:{port}"
         super().__init__(
+            folder,
             ["dagster", "dev", "-w", str(workspace), "-h", HOST, "-p", str(port)],
+            url=f"http://{HOST}:{port}",
             log=folder.logs / "dagster.log",
             environment=environment,
             patience=STOP_SECONDS,
         )
-        self._note = folder.programs / str(self.pid)
-        self._note.touch()
-
-    def stop(self) -> None:
-        super().stop()
-        self._note.unlink(missing_ok=True)
 
     def wait_until_ready(self) -> None:
-        """Returns when the UI answers. Raises ReplicationError if it never will."""
-        deadline = time.monotonic() + START_SECONDS
-        while self.running and time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{self.url}/server_info", timeout=5):
-                    return
-            except OSError:
-                time.sleep(0.3)
-        raise self.ended("it did not start")
-
-    def ended(self, what: str) -> ReplicationError:
-        return ReplicationError(
-            f"{what}; its last words: {self.last_words()}", where="dagster dev", fix=f"Read {self.log}"
-        )
+        self.wait_for("/server_info")
 
     def start_sensor(self, name: str) -> None:
         """Sensors that start runs on a source are off until somebody turns them on."""

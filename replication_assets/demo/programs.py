@@ -11,16 +11,19 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from replication_assets.demo.child_processes import ends_with_parent
+from replication_assets.demo.folder import DemoFolder
 from replication_assets.demo.interrupts import interrupts_deferred
 from replication_assets.errors import ReplicationError
 
 GROUP_SECONDS = 5.0
+ANSWER_SECONDS = 120.0
 
 
 class Program:
@@ -97,6 +100,46 @@ class Program:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+class Server(Program):
+    """A program that answers HTTP at `url` on this machine. It is noted in the folder while it runs,
+    so that one which outlives a killed demonstration is found by the next."""
+
+    def __init__(
+        self,
+        folder: DemoFolder,
+        arguments: Sequence[str],
+        *,
+        url: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> None:
+        self.url = url
+        super().__init__(arguments, log=log, environment=environment, patience=patience)
+        self._note = folder.programs / str(self.pid)
+        self._note.touch()
+
+    def stop(self) -> None:
+        super().stop()
+        self._note.unlink(missing_ok=True)
+
+    def wait_for(self, path: str) -> None:
+        """Returns when `path` is answered. Raises ReplicationError if it never will be."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while self.running and time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(self.url + path, timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise self.ended("it did not start")
+
+    def ended(self, what: str) -> ReplicationError:
+        return ReplicationError(
+            f"{what}; its last words: {self.last_words()}", where=self.name, fix=f"Read {self.log}"
+        )
 
 
 def end_group(group: int, signals: Sequence[signal.Signals]) -> None:
