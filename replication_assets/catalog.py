@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replication_assets.catalog_rules.catalog import catalog_problems
+from replication_assets.catalog_rules.refreshes import refresh_problems
 from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
@@ -22,11 +23,14 @@ from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
     Email,
+    Environment,
+    EnvironmentRefresh,
     EventDate,
     EventStoreConfig,
     ItemKey,
     Items,
     LoadCapacity,
+    MaskingPolicy,
     PostgresSourceConfig,
     Projection,
     Prometheus,
@@ -92,6 +96,9 @@ class Catalog(Declaration):
     tables: Sequence[Table] = ()
     projections: Sequence[Projection] = ()
     cutovers: Sequence[Cutover] = ()
+    policies: Sequence[MaskingPolicy] = ()
+    environments: Sequence[Environment] = ()
+    refreshes: Sequence[EnvironmentRefresh] = ()
     watch: Watch = Watch()
 
     def problems(self, *, today: dt.date | None = None) -> tuple[str, ...]:
@@ -107,7 +114,7 @@ class Catalog(Declaration):
                 self.watch,
                 today or dt.datetime.now(dt.UTC).date(),
             )
-        )
+        ) + tuple(refresh_problems(self.tables, self.policies, self.environments, self.refreshes))
 
     def validate(self, *, today: dt.date | None = None) -> Catalog:
         """Itself. Raises CatalogError with all problems, if there are any."""
@@ -131,9 +138,28 @@ class Catalog(Declaration):
         """Raises KeyError for a projection that is not declared."""
         return {projection.name: projection for projection in self.projections}[name]
 
+    def policy(self, name: str) -> MaskingPolicy:
+        """Raises KeyError for a policy that is not declared."""
+        return {policy.name: policy for policy in self.policies}[name]
+
+    def environment(self, name: str) -> Environment:
+        """Raises KeyError for an environment that is not declared."""
+        return {environment.name: environment for environment in self.environments}[name]
+
+    def refresh(self, name: str) -> EnvironmentRefresh:
+        """Raises KeyError for a refresh that is not declared."""
+        return {refresh.name: refresh for refresh in self.refreshes}[name]
+
+    def refreshed(self, refresh: EnvironmentRefresh) -> tuple[Table, ...]:
+        """The tables of a refresh, in the order of the catalog."""
+        return self._named(refresh.tables)
+
     def projected(self, projection: Projection) -> tuple[Table, ...]:
         """The tables of a projection, in the order of the catalog."""
-        named = set(projection.tables)
+        return self._named(projection.tables)
+
+    def _named(self, names: Sequence[str]) -> tuple[Table, ...]:
+        named = set(names)
         return tuple(
             table for table in self.tables if str(table.id) in named or f"{table.id.source}.*" in named
         )

@@ -22,6 +22,11 @@
     ├── DeliveryError           a notification or metric did not arrive where it should
     ├── CutoverError            a cutover may not take the step that is asked of it
     │   └── HookFailed          what points readers elsewhere said no, or did not answer
+    ├── RefreshError            a refresh may not take the step that is asked of it
+    │   ├── GuardError          what would reach a nonproduction target is not certified for it
+    │   ├── PolicyError         the masking policy does not fit the tables (all problems at once)
+    │   ├── RefreshInProgress   another run refreshes the environment
+    │   └── VerificationFailed  the copy is not what the guard certified; it was not published
     └── QueryError              a query of the store cannot be understood or answered
 
 An error says what went wrong, where, and how to put it right. `retryable` is a
@@ -168,6 +173,36 @@ class CutoverError(ReplicationError):
 
 class HookFailed(CutoverError):
     """A switch hook failed. Where readers are now is not known."""
+
+
+class RefreshError(ReplicationError):
+    """A refresh cannot begin, or may not take its next step."""
+
+
+class GuardError(RefreshError):
+    """Rows, a certificate, a key or an environment is not what the guard demands. Nothing was
+    written. Retries do not help."""
+
+
+class PolicyError(RefreshError):
+    """Columns without a class and a rule, changed since they were reviewed, or with a rule that does
+    not fit them: all of them listed. No row was read."""
+
+    def __init__(self, problems: Sequence[str], *, where: str = "masking policy") -> None:
+        self.problems = tuple(problems)
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        super().__init__(f"{count}:\n{listed}", where=where)
+
+
+class RefreshInProgress(RefreshError):
+    """Another run refreshes the environment; the message names it. It is over when that run is."""
+
+    retryable = True
+
+
+class VerificationFailed(RefreshError):
+    """The copy was loaded and is not published: a proof failed. Readers have the copy of before."""
 
 
 class QueryError(ReplicationError):

@@ -75,7 +75,7 @@ _COLUMNAR = {"pyarrow", "numpy", "duckdb"}
 # Libraries that a room may use; a room that is not listed may use any.
 LIBRARIES: dict[str, set[str]] = {
     "errors": set(),
-    "core": _COLUMNAR,
+    "core": _COLUMNAR | {"cryptography", "orjson"},
     "ports": _COLUMNAR,
     "declarations": _COLUMNAR,
     "flows": _COLUMNAR,

@@ -14,6 +14,14 @@ from replication_assets.declarations.dynamodb import (
     Split,
     Ttl,
 )
+from replication_assets.declarations.environments import (
+    DatabaseTarget,
+    Environment,
+    MySqlTarget,
+    PostgresTarget,
+    SqliteTarget,
+)
+from replication_assets.declarations.masking import ColumnPolicy, MaskingPolicy, Namespace, TablePolicy
 from replication_assets.declarations.operations import (
     Cutover,
     Hook,
@@ -28,6 +36,16 @@ from replication_assets.declarations.projections import (
     DynamoDbProjection,
     Follow,
     Projection,
+)
+from replication_assets.declarations.refreshes import (
+    AfterLoad,
+    EnvironmentRefresh,
+    OneTime,
+    RefreshHook,
+    Schedule,
+    SeedRows,
+    SqlHook,
+    Subset,
 )
 from replication_assets.declarations.sources import (
     CaptureMode,
@@ -49,15 +67,20 @@ from replication_assets.declarations.watch import (
 )
 
 __all__ = [
+    "AfterLoad",
     "Attribute",
     "CaptureMode",
     "Channel",
     "CloudWatch",
+    "ColumnPolicy",
     "Cutover",
+    "DatabaseTarget",
     "Declaration",
     "DeltaProjection",
     "DynamoDbProjection",
     "Email",
+    "Environment",
+    "EnvironmentRefresh",
     "EventDate",
     "EventStoreConfig",
     "Follow",
@@ -66,18 +89,30 @@ __all__ = [
     "Items",
     "LiteralSecret",
     "LoadCapacity",
+    "MaskingPolicy",
     "MetricExport",
+    "MySqlTarget",
+    "Namespace",
+    "OneTime",
     "PostgresSourceConfig",
+    "PostgresTarget",
     "Projection",
     "Prometheus",
     "PythonHook",
+    "RefreshHook",
     "RefusalPolicy",
     "Refusals",
     "S3Pointer",
+    "Schedule",
+    "SeedRows",
     "Sns",
     "Split",
+    "SqlHook",
+    "SqliteTarget",
     "SslMode",
+    "Subset",
     "Table",
+    "TablePolicy",
     "Ttl",
     "Validation",
     "Watch",

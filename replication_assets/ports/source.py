@@ -17,6 +17,7 @@ from replication_assets.core.events import EventBatch
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.structure import TableStructure
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,15 @@ class ChangeSource(Protocol):
 
     def is_captured(self, table: TableId) -> bool:
         """False for what has no change stream: views are loaded, never captured."""
+        ...
+
+    def structure(self, table: TableId) -> TableStructure:
+        """What a copy of the table must have besides rows: types, keys, indexes, defaults. Reads the
+        source's catalog only.
+
+        Raises:
+            SourceNotReady: there is no such table.
+        """
         ...
 
     def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:

@@ -16,6 +16,7 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.ports.cutover import CutoverLog
 from replication_assets.ports.dead_letters import DeadLetters
+from replication_assets.ports.refresh import Audit, Staging, Structures
 from replication_assets.ports.source import SourceIdentity
 from replication_assets.ports.validation import FindingLists, KnownDigests
 
@@ -197,4 +198,16 @@ class EventStore(Protocol):
 
     def finding_lists(self, table: TableId) -> FindingLists:
         """Where validations of the table list what they found."""
+        ...
+
+    def structures(self, table: TableId) -> Structures:
+        """What the source table was made like, each time that was seen to change."""
+        ...
+
+    def staging(self, refresh: str) -> Staging:
+        """Sealed batches of the refresh that is under way."""
+        ...
+
+    def audit(self, environment: str) -> Audit:
+        """What was done to an environment, hash-chained."""
         ...

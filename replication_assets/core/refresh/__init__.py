@@ -1,0 +1,1 @@
+"""Refreshes: what is copied, in which order, as of when, and what is proven of the copy."""

@@ -1,0 +1,76 @@
+"""Environments: named places outside production, and the databases that copies go to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, TypeAlias
+
+from replication_assets.declarations.base import Declaration
+from replication_assets.declarations.sources import SslMode
+from replication_assets.secret_references import SecretReference
+
+Trust: TypeAlias = Literal["nonproduction"]
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTarget(Declaration):
+    """A PostgreSQL database that copies go to. `password`, `sslmode` and `sslrootcert` are libpq's."""
+
+    _: KW_ONLY
+    host: str
+    database: str
+    user: str
+    port: int = 5432
+    password: SecretReference | None = None
+    sslmode: SslMode = "require"
+    sslrootcert: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MySqlTarget(Declaration):
+    """A MySQL or MariaDB server that copies go to: a source's schema becomes a database of that name
+    with `prefix` before it. `sslrootcert` asks for TLS with a verified certificate; without one only
+    a server on this machine is taken."""
+
+    _: KW_ONLY
+    host: str
+    user: str
+    port: int = 3306
+    password: SecretReference | None = None
+    prefix: str = ""
+    sslrootcert: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteTarget(Declaration):
+    """SQLite files in a `folder`, one for each schema of a source: a copy on a laptop."""
+
+    folder: str
+
+
+DatabaseTarget: TypeAlias = PostgresTarget | MySqlTarget | SqliteTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Environment(Declaration):
+    """A place that takes masked copies only.
+
+    `mask_key` refers to at least 32 random bytes, as `openssl rand -hex 32` prints them. Masks are
+    derived from it and from `mask_scope` (by default the environment's name): environments with the
+    same key and scope mask alike, so that joins between their databases hold. `allow` are the
+    classes whose columns may be kept as they are. `readers` are roles that may read the copies.
+    """
+
+    name: str
+    _: KW_ONLY
+    target: DatabaseTarget
+    mask_key: SecretReference
+    mask_scope: str | None = None
+    allow: Sequence[str] = ("public",)
+    readers: Sequence[str] = ()
+    trust: Trust = "nonproduction"
+
+    @property
+    def scope(self) -> str:
+        return self.mask_scope or self.name

@@ -1,0 +1,78 @@
+"""Masking policies and their rules.
+
+They are declared in `core/masking`, because the mask reads them.
+"""
+
+from replication_assets.core.masking.policy import ColumnPolicy, MaskingPolicy, Namespace, TablePolicy
+from replication_assets.core.masking.rules import (
+    Address,
+    CardNumber,
+    Choice,
+    ColumnDefault,
+    Company,
+    Constant,
+    DateShift,
+    DigitsId,
+    DigitsMask,
+    DigitsRandomize,
+    Email,
+    FreeText,
+    Generalise,
+    HashMask,
+    IntegerId,
+    JsonPaths,
+    Keep,
+    Noise,
+    Null,
+    Partial,
+    PersonName,
+    Phone,
+    PythonRule,
+    RandomRange,
+    RegexReplace,
+    Rule,
+    Token,
+    UuidId,
+    XmlPaths,
+)
+
+RULES = (
+    Address,
+    CardNumber,
+    Choice,
+    ColumnDefault,
+    Company,
+    Constant,
+    DateShift,
+    DigitsId,
+    DigitsMask,
+    DigitsRandomize,
+    Email,
+    FreeText,
+    Generalise,
+    HashMask,
+    IntegerId,
+    JsonPaths,
+    Keep,
+    Noise,
+    Null,
+    Partial,
+    PersonName,
+    Phone,
+    PythonRule,
+    RandomRange,
+    RegexReplace,
+    Token,
+    UuidId,
+    XmlPaths,
+)
+
+__all__ = [
+    "ColumnPolicy",
+    "MaskingPolicy",
+    "Namespace",
+    "RULES",
+    "Rule",
+    "TablePolicy",
+    *(rule.__name__ for rule in RULES),
+]
