@@ -31,6 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: install check ## Lint, types and all tests, against real servers
 	.ci/install-postgres
+	.ci/install-mariadb
 	.ci/install-dynamodb-local
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
