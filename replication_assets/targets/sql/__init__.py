@@ -1,0 +1,1 @@
+"""The adapter for SQL databases: `SqlEnvironment` over one `SqlDialect` per engine."""
