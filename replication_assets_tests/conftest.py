@@ -16,6 +16,12 @@ from replication_assets_tests.dynamodb_servers import (
     running_dynamodb_local,
     running_moto,
 )
+from replication_assets_tests.mysql_servers import (
+    MariaDbPrefix,
+    MariaDbServer,
+    fresh_prefix,
+    running_mariadb,
+)
 from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database, running_server
 
 PrivatePostgres = Callable[[Mapping[str, str]], PostgresServer]
@@ -75,6 +81,20 @@ def private_postgres() -> Iterator[PrivatePostgres]:
     """Starts embedded servers with settings of the test's own: `private_postgres({"name": "value"})`."""
     with ExitStack() as servers:
         yield lambda settings: servers.enter_context(running_server(settings=settings))
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDbServer]:
+    """The distribution's MariaDB. Shared: a test makes databases below a prefix of its own."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_prefix(mariadb: MariaDbServer) -> Iterator[MariaDbPrefix]:
+    """A prefix of databases that nobody has yet; they go with the test."""
+    with fresh_prefix(mariadb) as fresh:
+        yield fresh
 
 
 @pytest.fixture(scope="session")
