@@ -9,8 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection
+from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
-from replication_assets.declarations import Channel, CloudWatch, Hook, MetricExport, PythonHook, Sns, Webhook
+from replication_assets.declarations import (
+    Channel,
+    CloudWatch,
+    Environment,
+    Hook,
+    MetricExport,
+    PythonHook,
+    Sns,
+    Webhook,
+)
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.hooks.function import FunctionHook
 from replication_assets.hooks.webhook import HttpHook
@@ -81,6 +91,15 @@ class Replication:
             expiry=next((each.ttl.name for each in beside if each.ttl is not None), None),
             shared=len(beside) > 1,
         )
+
+    def mask_keys(self, environment: Environment) -> KeyRing:
+        """The keys of an environment's masks, read now.
+
+        Raises:
+            SecretError, GuardError: there is none, or none that may be used.
+        """
+        text = resolve_for(environment.mask_key, f"environment {environment.name}").reveal()
+        return KeyRing.from_text(text, environment=environment.name, scope=environment.scope)
 
     def notifier(self, channel: Channel) -> Notifier:
         """A channel of `Watch.notify`."""

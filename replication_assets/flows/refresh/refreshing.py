@@ -18,7 +18,6 @@ from replication_assets.errors import GuardError, RefreshError
 from replication_assets.ports import EventStore
 from replication_assets.ports.environment import EnvironmentTarget, Marker
 from replication_assets.ports.refresh import Audit, Staging
-from replication_assets.secret_references import resolve_for
 
 Step: TypeAlias = Literal["plan", "mask", "load", "verify", "publish"]
 
@@ -47,6 +46,14 @@ class RefreshAdapters(Protocol):
     def store(self) -> EventStore: ...
 
     def environment_target(self, environment: Environment) -> EnvironmentTarget: ...
+
+    def mask_keys(self, environment: Environment) -> KeyRing:
+        """Reads the environment's key, now.
+
+        Raises:
+            SecretError, GuardError: there is none that may be used.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,12 +92,8 @@ class Refreshing:
         return self.adapters.environment_target(self.environment)
 
     def keys(self) -> KeyRing:
-        """The environment's keys, read now. Keep them for one step.
-
-        Raises:
-            SecretError, GuardError: there is no key, or it is none that may be used.
-        """
-        return environment_keys(self.environment)
+        """The environment's keys, read now. Keep them for one step. Raises as `mask_keys` does."""
+        return self.adapters.mask_keys(self.environment)
 
     @property
     def staging(self) -> Staging:
@@ -116,13 +119,6 @@ class Refreshing:
     def declared(self, table: TableId) -> Table:
         """Raises KeyError for a table that is not part of it."""
         return {each.id: each for each in self.tables}[table]
-
-
-def environment_keys(environment: Environment) -> KeyRing:
-    """Raises SecretError or GuardError if there is no key that may be used."""
-    whom = f"environment {environment.name}"
-    text = resolve_for(environment.mask_key, whom).reveal()
-    return KeyRing.from_text(text, environment=environment.name, scope=environment.scope)
 
 
 def require_marker(environment: Environment, target: EnvironmentTarget, keys: KeyRing) -> Marker:
