@@ -13,6 +13,8 @@ import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 
+from replication_assets.core.masking.column_bytes import ColumnBytes
+
 Words = npt.NDArray[np.uint64]
 """For each value two keyed 64-bit words, as an array of n x 2."""
 
@@ -36,7 +38,7 @@ class Prf:
 
     def words(self, values: pa.Array) -> Words:
         """The 128 bits for each text or binary value, as two words. A null has those of no bytes."""
-        column = _Bytes(values)
+        column = ColumnBytes(values, widest=_LONGEST * BLOCK)
         words = np.empty((len(values), 2), _WORD)
         aes = ecb(self.__key)
         for start in range(0, len(values), _ROWS):
@@ -44,7 +46,7 @@ class Prf:
             self._fill(words[start:stop], column, start, aes)
         return words.astype(np.uint64, copy=False)
 
-    def _fill(self, words: Words, column: _Bytes, start: int, aes: CipherContext) -> None:
+    def _fill(self, words: Words, column: ColumnBytes, start: int, aes: CipherContext) -> None:
         starts = column.starts[start : start + len(words)]
         lengths = column.lengths[start : start + len(words)]
         blocks = np.maximum((lengths + (BLOCK - 1)) // BLOCK, 1)
@@ -77,47 +79,6 @@ class Prf:
         return np.frombuffer(cmac.finalize(), _WORD)
 
 
-class _Bytes:
-    """Where each value of an Arrow array stands in its buffer."""
-
-    __slots__ = ("_data", "_tail", "_tail_start", "lengths", "starts")
-
-    def __init__(self, values: pa.Array) -> None:
-        array = _with_offsets(values)
-        large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-        dtype = np.dtype("<i8" if large else "<i4")
-        _, offsets, data = array.buffers()
-        if offsets is None or len(array) == 0:
-            ends = np.zeros(1, np.int64)
-        else:
-            ends = np.frombuffer(offsets, dtype, len(array) + 1, array.offset * dtype.itemsize).astype(
-                np.int64
-            )
-        self.starts = ends[:-1]
-        self.lengths = np.diff(ends)
-        if array.null_count:
-            self.lengths[array.is_null().to_numpy(zero_copy_only=False)] = 0
-        self._data = (
-            np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-        )
-        # A window may reach beyond the buffer: those of its last bytes are read from a padded copy.
-        self._tail_start = max(len(self._data) - _LONGEST * BLOCK, 0)
-        self._tail = np.concatenate((self._data[self._tail_start :], np.zeros(_LONGEST * BLOCK, np.uint8)))
-
-    def value(self, start: int, length: int) -> bytes:
-        return self._data[start : start + length].tobytes()
-
-    def windows(self, starts: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.void]:
-        """The `width` bytes from each of the ascending `starts` on, whatever stands there."""
-        inside = int(np.searchsorted(starts, len(self._data) - width, side="right"))
-        if inside == len(starts):
-            return _gathered(self._data, starts, width)
-        beyond = _gathered(self._tail, starts[inside:] - self._tail_start, width)
-        if inside == 0:
-            return beyond
-        return np.concatenate((_gathered(self._data, starts[:inside], width), beyond))
-
-
 def ecb(key: bytes) -> CipherContext:
     """AES of single blocks under `key`: the primitive of every mode here, safe in none by itself."""
     return Cipher(algorithms.AES(key), modes.ECB()).encryptor()
@@ -128,33 +89,6 @@ def encrypt(aes: CipherContext, blocks: Words) -> Words:
     sink = np.empty(blocks.size + 2, _WORD)
     aes.update_into(blocks.data.cast("B"), sink.data.cast("B"))
     return sink[: blocks.size].reshape(-1, 2)
-
-
-def _gathered(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.void]:
-    windows: npt.NDArray[np.void] = np.ndarray(
-        (len(data) - width + 1,), np.dtype(f"V{width}"), buffer=data, strides=(1,)
-    )
-    return windows[starts]  # np.take copies all of the overlapping windows first
-
-
-def _with_offsets(values: pa.Array) -> pa.Array:
-    """Raises TypeError for what is neither text nor binary."""
-    kind = values.type
-    if any(
-        check(kind)
-        for check in (
-            pa.types.is_string,
-            pa.types.is_binary,
-            pa.types.is_large_string,
-            pa.types.is_large_binary,
-        )
-    ):
-        return values
-    if pa.types.is_string_view(kind):
-        return values.cast(pa.large_string())
-    if pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
-        return values.cast(pa.large_binary())
-    raise TypeError(f"keyed words are of texts and bytes, not of {kind}")
 
 
 def _final_blocks(key: bytes) -> tuple[Words, Words]:

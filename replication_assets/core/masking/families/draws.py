@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replication_assets.core.masking.column_bytes import is_text
 from replication_assets.core.masking.masker import MaskedColumn, Rows, RuleContext, canonical_text
 from replication_assets.core.masking.prf import Prf, Words
 from replication_assets.core.masking.rules import By, Normalise
@@ -61,7 +62,7 @@ def draw_for(
     if by == "value":
         key = context.keys.mask_key(purpose, namespace)
         normalise = tuple(context.policy.namespace(namespace).normalise)
-        return Draw(column.name, by, Prf(key), normalise if _is_text(column.arrow) else ())
+        return Draw(column.name, by, Prf(key), normalise if is_text(column.arrow) else ())
     if by == "row":
         lane = column.name if lane is None else lane
         return Draw(column.name, by, Prf(context.keys.mask_key(f"{purpose} by row: {lane}", namespace)))
@@ -90,9 +91,3 @@ def _normalised(texts: pa.Array, form: Normalise, ascii_only: bool) -> pa.Array:
     if form == "casefold":
         return pc.ascii_lower(texts) if ascii_only else pc.utf8_lower(pc.utf8_upper(texts))
     raise ValueError(f"no such form of texts: {form}")
-
-
-def _is_text(arrow: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(arrow) or pa.types.is_large_string(arrow) or pa.types.is_string_view(arrow)
-    )
