@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.masking.policy import MaskingPolicy
+from replication_assets.core.masking.rules import Rule
 from replication_assets.core.structure import ColumnStructure
 
 Uniqueness: TypeAlias = Literal["preserved", "not_guaranteed", "lossy"]
@@ -115,12 +116,14 @@ class Masker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RuleContext:
-    """What a rule is compiled with: keys, policy, the key of the rows, and the table's columns."""
+    """What a rule is compiled with: keys, policy, the key of the rows, and the table's columns with
+    their rules (those of a group are told by them)."""
 
     keys: KeyRing
     policy: MaskingPolicy
     row_key: tuple[str, ...]
     columns: Mapping[str, MaskedColumn]
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
 
 RuleT = TypeVar("RuleT", contravariant=True)
@@ -134,4 +137,4 @@ class Builder(Protocol[RuleT]):
             column's place, which the caller adds.
     """
 
-    def __call__(self, rule: RuleT, column: MaskedColumn, context: RuleContext) -> Masker: ...
+    def __call__(self, rule: RuleT, column: MaskedColumn, context: RuleContext, /) -> Masker: ...
