@@ -45,12 +45,19 @@ def folder_of(table: TableId) -> str:
 
 def ledger_folder(source: str) -> str:
     """The source's ledger, beside its tables: a table's folder always has a dot or a `--`."""
-    return folder_of(TableId(source, "", "")).split("/")[0] + "/_captures"
+    return folder_name(source) + "/_captures"
 
 
 def dead_letters_folder(projection: str, table: TableId) -> str:
     """Of one table in one projection: one level deeper than any log."""
-    return f"_dead_letters/{folder_of(TableId(projection, '', '')).split('/')[0]}/{folder_of(table)}"
+    return f"_dead_letters/{folder_name(projection)}/{folder_of(table)}"
+
+
+def folder_name(text: str) -> str:
+    """Any text as the name of one folder or file: no two share one, none leaves its folder."""
+    if not text:
+        raise StoreError("a name is empty", where="event store", fix="name what is to be kept")
+    return folder_of(TableId(text, "", "")).split("/")[0]
 
 
 def _name(encoded: str) -> str:

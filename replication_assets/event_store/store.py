@@ -11,17 +11,21 @@ import pyarrow.parquet as pq
 
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.event_store.audit import DeltaAudit
 from replication_assets.event_store.cutover_log import DeltaCutoverLog
 from replication_assets.event_store.dead_letters import DeltaDeadLetters
 from replication_assets.event_store.ledger import DeltaLedger
 from replication_assets.event_store.log import Beginning, DeltaEventLog
+from replication_assets.event_store.staging import StagedBatches
 from replication_assets.event_store.storage import (
     Place,
     Storage,
     dead_letters_folder,
+    folder_name,
     folder_of,
     ledger_folder,
 )
+from replication_assets.event_store.structures import DeltaStructures
 from replication_assets.event_store.validation import StoredDigests, StoredFindings
 
 
@@ -98,3 +102,15 @@ class DeltaEventStore:
 
     def finding_lists(self, table: TableId) -> StoredFindings:
         return StoredFindings(self._storage.place(f"_findings/{folder_of(table)}", f"findings in {table}"))
+
+    def structures(self, table: TableId) -> DeltaStructures:
+        where = f"structures of {table}"
+        return DeltaStructures(self._storage.place(f"_structures/{folder_of(table)}", where))
+
+    def staging(self, refresh: str) -> StagedBatches:
+        where = f"staged batches of refresh {refresh}"
+        return StagedBatches(self._storage.place(f"_staging/{folder_name(refresh)}", where))
+
+    def audit(self, environment: str) -> DeltaAudit:
+        where = f"audit of environment {environment}"
+        return DeltaAudit(environment, self._storage.place(f"_audits/{folder_name(environment)}", where))
