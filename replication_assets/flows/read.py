@@ -15,7 +15,7 @@ from replication_assets.core.fold import fold_rows
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.partials import HistoryOf
 from replication_assets.core.positions import Position
-from replication_assets.core.schema import TableId
+from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill, engine
 from replication_assets.errors import StoreError
 from replication_assets.ports import EventStore, LogSnapshot
@@ -34,8 +34,10 @@ def fold_range(
     as_of: Position | None = None,
     baseline: Baseline | None = None,
     spill: Spill = Spill(),
+    schema: TableSchema | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of one range (`core.fold.row_schema`), now or as of a position.
+    """Rows of one range (`core.fold.row_schema`), now or as of a position. `schema` has some of the
+    columns, the key among them, where others shall not be read.
 
     Raises:
         NotLoaded, NeedsReload: the range's rows cannot be known from the store.
@@ -46,7 +48,7 @@ def fold_range(
             connection,
             # Files of older generations are not even opened.
             snapshot.events(id_range.key, after=_before(start.oldest)),
-            snapshot.schema,
+            schema or snapshot.schema,
             start,
             history_of=history_reader(snapshot),
             where=f"{table} range {id_range.key}",

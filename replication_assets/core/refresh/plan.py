@@ -34,7 +34,8 @@ class CopiedTable:
 
 @dataclass(frozen=True, slots=True)
 class RefreshPlan:
-    """One refresh. `id` is unique; a run that resumes a failed one keeps it, and its positions."""
+    """One refresh. `id` is unique; a run that resumes a failed one keeps it, and its positions.
+    `declared` is the fingerprint of all that it follows from: a run of another declaration begins anew."""
 
     id: str
     refresh: str
@@ -46,6 +47,7 @@ class RefreshPlan:
     _: KW_ONLY
     not_carried: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    declared: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, default=str)

@@ -7,8 +7,28 @@ again with its positions; anything else begins anew.
 
 from __future__ import annotations
 
-from replication_assets.core.refresh.plan import RefreshPlan
-from replication_assets.flows.refresh.refreshing import Refreshing
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from replication_assets.core.masking.keys import KeyRing
+from replication_assets.core.refresh.load_order import load_order
+from replication_assets.core.refresh.plan import CopiedTable, RefreshPlan
+from replication_assets.declarations.refreshes import OneTime
+from replication_assets.errors import RefreshError, ReplicationError
+from replication_assets.flows.read import ranges_of
+from replication_assets.flows.refresh.as_of import positions
+from replication_assets.flows.refresh.changes import Following, following
+from replication_assets.flows.refresh.compiled import compiled, require_policy
+from replication_assets.flows.refresh.explain import explain
+from replication_assets.flows.refresh.publication import note_late_publication
+from replication_assets.flows.refresh.refreshing import Refreshing, require_marker
+from replication_assets.flows.refresh.sizes import Sizes, sizes
+from replication_assets.flows.refresh.step import note_failure
+from replication_assets.flows.refresh.tables import StoredTable, open_tables
+
+__all__ = ["explain", "plan_refresh"]
 
 
 def plan_refresh(refreshing: Refreshing, *, run: str, fresh: bool = False) -> RefreshPlan:
@@ -22,10 +42,130 @@ def plan_refresh(refreshing: Refreshing, *, run: str, fresh: bool = False) -> Re
         NotLoaded, NeedsReload: rows cannot be known from the store as of the position.
         RefreshError: anything else that stands in the way, with what to do.
     """
-    raise NotImplementedError
+    keys = refreshing.keys()
+    require_marker(refreshing.environment, refreshing.target, keys)
+    with refreshing.held(run):
+        try:
+            note_late_publication(refreshing)
+            tables = open_tables(refreshing)
+            require_policy(refreshing, tables, keys)
+            declared = _declared(refreshing, tables, keys)
+            under_way = None if fresh else _under_way(refreshing, declared)
+            return under_way or _begin(refreshing, tables, keys, declared)
+        except ReplicationError as error:
+            note_failure(refreshing, "", "plan", error)
+            raise
 
 
-def explain(refreshing: Refreshing, plan: RefreshPlan) -> str:
-    """A plan for people: tables in the order of loading, rows, positions, what is not carried,
-    warnings, and what the policy does by rule. No value of any row."""
-    raise NotImplementedError
+def _declared(refreshing: Refreshing, tables: Sequence[StoredTable], keys: KeyRing) -> str:
+    """Fingerprint of all that a plan follows from; when it is started does not count."""
+    parts = [
+        repr(replace(refreshing.refresh, start=OneTime())),
+        repr((refreshing.environment.name, refreshing.environment.allow)),
+        refreshing.policy.fingerprint,
+        keys.key_id,
+        *(f"{table.id} {table.structure.fingerprint}" for table in tables),
+    ]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _under_way(refreshing: Refreshing, declared: str) -> RefreshPlan | None:
+    """What a failed or killed run left, if this one would do the same."""
+    staged = refreshing.staging.plan()
+    plan = RefreshPlan.from_json(staged) if staged is not None else None
+    if plan is None or plan.declared != declared:
+        return None
+    if plan.how == "changes":
+        published = refreshing.target.published()
+        stands = {table.table: table.as_of for table in published.tables} if published is not None else {}
+        if any(stands.get(table.table) != table.since for table in plan.tables):
+            return None
+    return plan
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What a plan is made of."""
+
+    following: Following
+    sizes: Sizes
+    not_carried: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def _begin(
+    refreshing: Refreshing, tables: Sequence[StoredTable], keys: KeyRing, declared: str
+) -> RefreshPlan:
+    as_of = positions(refreshing, tables)
+    not_carried = refreshing.target.not_carried([table.structure for table in tables])
+    warnings = [
+        f"{table.id}: {warning}" for table in tables for warning in compiled(refreshing, table, keys).warnings
+    ]
+    follow = following(refreshing, tables, as_of, keys)
+    found = sizes(refreshing, tables, as_of, follow)
+    by_id = {table.id: table for table in tables}
+    ordered = [by_id[structure.table] for structure in load_order([table.structure for table in tables])]
+    plan = RefreshPlan(
+        uuid.uuid4().hex,
+        refreshing.refresh.name,
+        refreshing.environment.name,
+        refreshing.policy.fingerprint,
+        keys.key_id,
+        follow.how,
+        tuple(
+            CopiedTable(
+                table.id,
+                as_of[table.id],
+                tuple(each.key for each in ranges_of(table.snapshot)),
+                table.structure.fingerprint,
+                since=follow.since.get(table.id),
+                rows=found.rows[table.id],
+            )
+            for table in ordered
+        ),
+        not_carried=not_carried,
+        warnings=(*warnings, *follow.warnings, *found.lines),
+        declared=declared,
+    )
+    _require_size(refreshing, plan)
+    refreshing.staging.begin(plan.to_json())
+    refreshing.note(plan.id, "plan", _told(refreshing, plan))
+    return plan
+
+
+def _require_size(refreshing: Refreshing, plan: RefreshPlan) -> None:
+    most = refreshing.refresh.max_rows
+    expected = sum(table.rows or 0 for table in plan.tables)
+    if most is not None and plan.how == "full" and expected > most:
+        listed = ", ".join(f"{table.table} {table.rows:,}" for table in plan.tables if table.rows)
+        raise RefreshError(
+            f"about {expected:,} rows are to be copied, and max_rows is {most:,} ({listed})",
+            where=refreshing.where,
+            fix="copy a smaller subset, or raise max_rows; no row was read",
+        )
+
+
+def _told(refreshing: Refreshing, plan: RefreshPlan) -> Mapping[str, object]:
+    """The audit's line of a plan: what is copied, under which policy, and who approved what."""
+    policy = refreshing.policy
+    approved = {
+        f"{table.table}.{name}": {
+            "class": column.data_class,
+            "by": column.approved_by,
+            "on": column.approved_on,
+        }
+        for table in policy.tables
+        for name, column in table.columns.items()
+        if column.approved_by or column.approved_on
+    }
+    return {
+        "how": plan.how,
+        "policy": {"name": policy.name, "version": policy.version, "fingerprint": plan.policy},
+        "key_id": plan.key_id,
+        "tables": {
+            str(table.table): {"as_of": str(table.as_of), "rows": table.rows} for table in plan.tables
+        },
+        "approved": approved,
+        "not_carried": list(plan.not_carried),
+        "warnings": list(plan.warnings),
+    }

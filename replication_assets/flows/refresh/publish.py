@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from replication_assets.core.refresh.plan import RefreshPlan
+from replication_assets.errors import VerificationFailed
+from replication_assets.flows.refresh.publication import note_late_publication, note_publication
 from replication_assets.flows.refresh.refreshing import Refreshing
-from replication_assets.ports.environment import PublishedCopy
+from replication_assets.flows.refresh.step import step
+from replication_assets.flows.refresh.tables import copies, planned_tables
+from replication_assets.ports.environment import PublishedCopy, PublishedTable
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenTable:
+    """What the verification found in a table, and what is so published of it."""
+
+    rows: int
+    checksum: int
 
 
 def publish_refresh(refreshing: Refreshing, plan: RefreshPlan, *, run: str) -> PublishedCopy:
@@ -14,4 +31,50 @@ def publish_refresh(refreshing: Refreshing, plan: RefreshPlan, *, run: str) -> P
         VerificationFailed: the audit holds no passed verification of this plan.
         RefreshError: another plan superseded this one, or somebody's objects depend on the old copy.
     """
-    raise NotImplementedError
+    published = refreshing.target.published()
+    if published is not None and published.id == plan.id:
+        with refreshing.held(run):
+            note_late_publication(refreshing)
+            _forget(refreshing, plan)
+        return published
+    with step(refreshing, plan, "publish", run):
+        proven = proven_tables(refreshing, plan)
+        tables = tuple(
+            PublishedTable(each.table, each.as_of, each.structure, found.rows, found.checksum)
+            for each in plan.tables
+            for found in (proven[str(each.table)],)
+        )
+        now = dt.datetime.now(dt.UTC)
+        copy = PublishedCopy(plan.refresh, plan.id, plan.policy, plan.key_id, now, tables)
+        refreshing.target.publish(plan, copy, copies(planned_tables(refreshing, plan)))
+        refreshing.target.grant(refreshing.environment.readers)
+        note_publication(refreshing, copy)
+        refreshing.staging.clear()
+    return copy
+
+
+def _forget(refreshing: Refreshing, plan: RefreshPlan) -> None:
+    staged = refreshing.staging.plan()
+    if staged is not None and RefreshPlan.from_json(staged).id == plan.id:
+        refreshing.staging.clear()
+
+
+def proven_tables(refreshing: Refreshing, plan: RefreshPlan) -> Mapping[str, ProvenTable]:
+    """Rows and checksums that the last verification of a plan found, by table.
+
+    Raises:
+        VerificationFailed: there is none, or it did not pass.
+        StoreCorrupt: the audit was changed.
+    """
+    lines = [
+        line for line in refreshing.audit.lines() if line.refresh_id == plan.id and line.what == "verify"
+    ]
+    body: Mapping[str, Any] = lines[-1].body if lines else {}
+    found = body.get("tables", {})
+    if body.get("passed") is not True or set(found) != {str(table.table) for table in plan.tables}:
+        raise VerificationFailed(
+            "no verification of this plan passed" if lines else "this plan was never verified",
+            where=refreshing.where,
+            fix="run the verify step first",
+        )
+    return {table: ProvenTable(int(each["rows"]), int(each["checksum"], 16)) for table, each in found.items()}

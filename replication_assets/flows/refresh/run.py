@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from replication_assets.flows.refresh.load import load_refresh
+from replication_assets.flows.refresh.mask import mask_refresh
+from replication_assets.flows.refresh.plan import plan_refresh
+from replication_assets.flows.refresh.publish import publish_refresh
 from replication_assets.flows.refresh.refreshing import Progress, Refreshing
+from replication_assets.flows.refresh.verify import verify_refresh
 from replication_assets.ports.environment import PublishedCopy
 
 
@@ -15,4 +20,8 @@ def run_refresh(
         RefreshInProgress: another run refreshes the environment.
         ReplicationError: as the steps do.
     """
-    raise NotImplementedError
+    plan = plan_refresh(refreshing, run=run, fresh=fresh)
+    mask_refresh(refreshing, plan, run=run, progress=progress)
+    load_refresh(refreshing, plan, run=run, progress=progress)
+    verify_refresh(refreshing, plan, run=run, progress=progress)
+    return publish_refresh(refreshing, plan, run=run)
