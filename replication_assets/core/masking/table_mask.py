@@ -156,9 +156,8 @@ class TableMask:
             raise GuardError("masked rows are not aligned with raw ones", where=self.table, fix=_STOPPED)
         found = {}
         for name in self.promises:
-            if name in before.schema.names:
-                same = pc.equal(before.column(name), after.column(name))
-                found[name] = int(pc.sum(same).as_py() or 0)
+            same = pc.equal(before.column(name), after.column(name))
+            found[name] = int(pc.sum(same).as_py() or 0)
         return found
 
     def _checked(self, raw: RawBatch, needed: Sequence[str]) -> pa.RecordBatch:
@@ -231,7 +230,7 @@ class TableMask:
 def _reads(mask: ColumnMask, row_key: Sequence[str]) -> set[str]:
     if isinstance(mask.rule, Null):
         return set()
-    own = {mask.name} if mask.kept else set()
+    own = {mask.name} if mask.kept or mask.never_own else set()
     return {*mask.masker.reads, *own, *(row_key if mask.masker.draws_by_row else ())}
 
 
