@@ -11,6 +11,7 @@ import psycopg
 
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.structure import TableStructure
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import (
     CaptureSetup,
@@ -32,6 +33,7 @@ from replication_assets.sources.postgres.load import open_load
 from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
 from replication_assets.sources.postgres.remains import remains
 from replication_assets.sources.postgres.stream import open_changes
+from replication_assets.sources.postgres.structure import read_structure
 from replication_assets.sources.postgres.writers import stop_writes, writers
 
 SCAN_TIMEOUT = "30min"
@@ -75,6 +77,10 @@ class PostgresSource:
 
     def is_captured(self, table: TableId) -> bool:
         return self.relation_kind(table) in ("table", "partitioned table")
+
+    def structure(self, table: TableId) -> TableStructure:
+        with connect(self.connection) as session, source_errors(str(table)):
+            return read_structure(session, table)
 
     def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
         with connect(self.connection) as session, source_errors(str(table)):
