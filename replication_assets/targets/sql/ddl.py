@@ -158,19 +158,18 @@ def foreign_key_constraint(
     child: sa.Table, parent: sa.Table, key: ForeignKey, name: str | None
 ) -> sa.ForeignKeyConstraint:
     """Attached to the child."""
-    actions = {"ondelete": key.on_delete, "onupdate": key.on_update}
     known = {"NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"}
-    for action in actions.values():
+    for action in (key.on_delete, key.on_update):
         if action not in known:
             raise RefreshError(f"the foreign key {key.name} has the unknown action {action!r}")
     made = sa.ForeignKeyConstraint(
         [child.c[column] for column in key.columns],
         [parent.c[column] for column in key.referred],
         name=name,
-        **{name: None if action == "NO ACTION" else action for name, action in actions.items()},
+        ondelete=None if key.on_delete == "NO ACTION" else key.on_delete,
+        onupdate=None if key.on_update == "NO ACTION" else key.on_update,
         deferrable=True if key.deferrable else None,
         initially="DEFERRED" if key.initially_deferred else None,
-        use_alter=False,
     )
     child.append_constraint(made)
     return made
