@@ -95,7 +95,7 @@ def keep(_rule: Keep, column: MaskedColumn, _context: RuleContext) -> KeepMasker
 
 def null(_rule: Null, column: MaskedColumn, _context: RuleContext) -> NullMasker:
     if not column.structure.nullable:
-        raise PolicyError(["Null stands at a column that is NOT NULL: use Constant, or another rule"])
+        raise PolicyError(["Null stands at a column that is NOT NULL. Fix: Constant, or another rule"])
     return NullMasker(column)
 
 
@@ -109,7 +109,7 @@ def column_default(_rule: ColumnDefault, column: MaskedColumn, _context: RuleCon
     drawn = found.identity is not None or "nextval" in (found.default or "").lower()
     filled = drawn or found.generated is not None or found.default is not None
     if not filled and not found.nullable:
-        raise PolicyError(["ColumnDefault stands at a column that is NOT NULL and has none: use Constant"])
+        raise PolicyError(["ColumnDefault stands at a column that is NOT NULL and has none. Fix: Constant"])
     return DefaultMasker(column, "preserved" if drawn else "lossy")
 
 

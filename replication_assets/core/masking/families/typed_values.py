@@ -27,7 +27,7 @@ def typed_values(values: Sequence[str | int | float | bool], column: MaskedColum
         try:
             found.append(_typed(value, column.arrow))
         except (ValueError, OverflowError, InvalidOperation, pa.ArrowException):
-            problems.append(f"{value!r} is no value of {column.structure.type}: name one that is")
+            problems.append(f"{value!r} is no value of {column.structure.type}. Fix: name one that is")
             continue
         problems.extend(_text_problems(found[-1], column))
     if problems:
@@ -92,7 +92,7 @@ def _text_problems(value: object, column: MaskedColumn) -> list[str]:
         return []
     if column.structure.labels and value not in column.structure.labels:
         labels = ", ".join(column.structure.labels)
-        return [f"{value!r} is no label of {column.structure.type}: name one of {labels}"]
+        return [f"{value!r} is no label of {column.structure.type}. Fix: one of {labels}"]
     if column.longest is not None and len(value) > column.longest:
-        return [f"{value!r} has more than the column's {column.longest} characters: shorten it"]
+        return [f"{value!r} has more than the column's {column.longest} characters. Fix: shorten it"]
     return []

@@ -80,7 +80,7 @@ def require_enough(entries: int, longest: int) -> None:
     """Raises PolicyError where too few entries fit a column."""
     if entries < LEAST_ENTRIES:
         problem = f"only {entries} made-up values have at most {longest} characters, as the column demands"
-        raise PolicyError([f"{problem}: use Token, Partial, Constant or Null"])
+        raise PolicyError([f"{problem}. Fix: Token, Partial, Constant or Null"])
 
 
 @cache
