@@ -26,6 +26,7 @@ ROOMS = {
     "core": "core",
     "ports": "ports",
     "catalog": "declarations",
+    "masks": "declarations",
     "catalog_loading": "declarations",
     "catalog_rules": "declarations",
     "declarations": "declarations",

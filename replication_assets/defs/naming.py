@@ -44,6 +44,11 @@ def dead_letters_key(projection: str, table: TableId) -> dg.AssetKey:
     return dg.AssetKey([DEAD_LETTERS, plain(projection), *table_path(table)])
 
 
+def copy_key(environment: str, table: TableId) -> dg.AssetKey:
+    """The masked copy of a table in an environment."""
+    return dg.AssetKey([plain(environment), *table_path(table)])
+
+
 def id_range_partitions(table: TableId) -> str:
     """Name of the dynamic partitions that hold a table's id ranges."""
     return "__".join([*table_path(table), "id_range"])
@@ -56,3 +61,5 @@ def load_pool(source: str) -> str:
 
 SOURCE_TAG = "replication/source"
 CAPTURE_TAG = "replication/capture"
+REFRESH_TAG = "replication/refresh"
+ENVIRONMENT_TAG = "replication/environment"

@@ -1,0 +1,1 @@
+"""Refreshes in Dagster: five visible steps, the assets of the copies, what starts them, and the guard."""
