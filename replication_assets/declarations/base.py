@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD", re.IGNORECASE)
-SECRET_FIELDS = frozenset({"password", "access_key_id", "secret_access_key"})
+SECRET_FIELDS = frozenset({"password", "access_key_id", "secret_access_key", "mask_key"})
 _SECRET_TEXT = re.compile(r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=", re.IGNORECASE)
 """A URL with a password in it, or a connection string."""
 

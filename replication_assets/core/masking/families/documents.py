@@ -29,7 +29,7 @@ def builders(values: Mapping[type, Builder[Any]]) -> Mapping[type, Builder[Any]]
     def xml_builder(rule: XmlPaths, column: MaskedColumn, context: RuleContext) -> xml_paths.XmlMasker:
         leaves = _leaves(rule, column, context, values, _XML_KINDS)
         by_row = any(leaf.draws_by_row for leaf in leaves.values())
-        return xml_paths.XmlMasker(column.name, xml_paths.paths_of(leaves), by_row, column.longest)
+        return xml_paths.XmlMasker(column.name, leaves, by_row, column.longest)
 
     return {JsonPaths: json_builder, XmlPaths: xml_builder}
 
@@ -48,6 +48,8 @@ def _leaves(
     problems: list[str] = []
     for path, each in rule.paths.items():
         try:
+            if own == "xml":
+                xml_paths.require_path(path)
             found[path] = compile_leaf(path, each, column, context, values, kinds)
         except PolicyError as error:
             problems += error.problems

@@ -34,12 +34,10 @@ class _Refused(ValueError):
     """A document that is not masked; its text is never shown."""
 
 
-def paths_of(leaves: Mapping[str, LeafMask]) -> Mapping[str, LeafMask]:
+def require_path(path: str) -> None:
     """Raises PolicyError for what is no path."""
-    wrong = [path for path in leaves if not _PATH.fullmatch(path)]
-    if wrong:
-        raise PolicyError([f"{path!r} is no path: as /order/line or /order/line/@widget" for path in wrong])
-    return dict(leaves)
+    if not _PATH.fullmatch(path):
+        raise PolicyError([f"{path!r} is no path: as /order/line or /order/line/@widget"])
 
 
 @dataclass(frozen=True, slots=True)
