@@ -19,7 +19,16 @@ from replication_assets.core.masking.column_checks import (
     unlisted_table,
 )
 from replication_assets.core.masking.column_kinds import length_of
-from replication_assets.core.masking.families import constants, documents
+from replication_assets.core.masking.families import (
+    choices,
+    constants,
+    dates,
+    documents,
+    functions,
+    numbers,
+    people,
+    texts,
+)
 from replication_assets.core.masking.key_checks import CompiledRule, unique_problems, unique_warnings
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Masker, RuleContext
@@ -42,7 +51,15 @@ from replication_assets.core.schema import TableSchema
 from replication_assets.core.structure import TableStructure
 from replication_assets.errors import PolicyError
 
-_VALUES: Mapping[type, Builder[Any]] = {**constants.BUILDERS}
+_VALUES: Mapping[type, Builder[Any]] = {
+    **constants.BUILDERS,
+    **people.BUILDERS,
+    **dates.BUILDERS,
+    **numbers.BUILDERS,
+    **texts.BUILDERS,
+    **choices.BUILDERS,
+    **functions.BUILDERS,
+}
 
 BUILDERS: Mapping[type, Builder[Any]] = {**_VALUES, **documents.builders(_VALUES)}
 """What compiles each rule, by its class."""
@@ -71,7 +88,8 @@ def compile_table(
     by_column = column_problems(table, structure, schema, allow)
     problems = [*table_problems(table, structure, schema)]
     row_key = _row_key(table, structure, schema)
-    context = RuleContext(keys, policy, row_key, _columns(structure, schema))
+    rules = {name: column.mask for name, column in table.columns.items()}
+    context = RuleContext(keys, policy, row_key, _columns(structure, schema), rules)
     maskers: dict[str, Masker] = {}
     for place, found in by_column.items():
         problems += found
