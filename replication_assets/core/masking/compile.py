@@ -23,11 +23,14 @@ from replication_assets.core.masking.families import (
     choices,
     constants,
     dates,
+    dms,
     documents,
     functions,
+    identifiers,
     numbers,
     people,
     texts,
+    tokens,
 )
 from replication_assets.core.masking.key_checks import CompiledRule, unique_problems, unique_warnings
 from replication_assets.core.masking.keys import KeyRing
@@ -53,12 +56,15 @@ from replication_assets.errors import PolicyError
 
 _VALUES: Mapping[type, Builder[Any]] = {
     **constants.BUILDERS,
+    **tokens.BUILDERS,
+    **identifiers.BUILDERS,
     **people.BUILDERS,
     **dates.BUILDERS,
     **numbers.BUILDERS,
     **texts.BUILDERS,
     **choices.BUILDERS,
     **functions.BUILDERS,
+    **dms.BUILDERS,
 }
 
 BUILDERS: Mapping[type, Builder[Any]] = {**_VALUES, **documents.builders(_VALUES)}
@@ -88,8 +94,8 @@ def compile_table(
     by_column = column_problems(table, structure, schema, allow)
     problems = [*table_problems(table, structure, schema)]
     row_key = _row_key(table, structure, schema)
-    rules = {name: column.mask for name, column in table.columns.items()}
-    context = RuleContext(keys, policy, row_key, _columns(structure, schema), rules)
+    declared = {name: column.mask for name, column in table.columns.items()}
+    context = RuleContext(keys, policy, row_key, _columns(structure, schema), declared)
     maskers: dict[str, Masker] = {}
     for place, found in by_column.items():
         problems += found

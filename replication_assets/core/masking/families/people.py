@@ -152,9 +152,10 @@ def company(rule: Company, column: MaskedColumn, context: RuleContext) -> ListMa
 
 
 def address(rule: Address, column: MaskedColumn, context: RuleContext) -> AddressMasker:
-    """By row the list is cut to what fits all columns of the group: they point at the same row."""
+    """By row the list is cut to what fits all columns of the group: they point at the same row. A
+    value inside of a document is a group of its own."""
     members = {column.name: rule}
-    if rule.by == "row":
+    if rule.by == "row" and context.rules.get(column.name) == rule:
         members = _group(rule, context) | members
     for name in members:
         require_text("Address", context.columns.get(name, column))
