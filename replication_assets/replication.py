@@ -17,10 +17,12 @@ from replication_assets.declarations import (
     Environment,
     Hook,
     MetricExport,
+    PostgresTarget,
     PythonHook,
     Sns,
     Webhook,
 )
+from replication_assets.errors import RefreshError
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.hooks.function import FunctionHook
 from replication_assets.hooks.webhook import HttpHook
@@ -30,6 +32,7 @@ from replication_assets.notify.email import EmailNotifier
 from replication_assets.notify.sns import SnsNotifier
 from replication_assets.notify.webhook import WebhookNotifier
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
+from replication_assets.ports.environment import EnvironmentTarget
 from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.sources.postgres.connection import PostgresConnection
@@ -38,6 +41,7 @@ from replication_assets.targets.delta import DeltaTarget
 from replication_assets.targets.dynamodb import DynamoDbSettings, DynamoDbTarget
 from replication_assets.targets.dynamodb.wire.credentials import Credentials
 from replication_assets.targets.dynamodb.wire.wire import WireSettings
+from replication_assets.targets.sql.postgres import TargetConnection, postgres_environment
 
 
 class Replication:
@@ -90,6 +94,28 @@ class Replication:
             table,
             expiry=next((each.ttl.name for each in beside if each.ttl is not None), None),
             shared=len(beside) > 1,
+        )
+
+    def environment_target(self, environment: Environment) -> EnvironmentTarget:
+        """The database of an environment. Nothing is connected to, and no secret read, before a call.
+
+        Raises:
+            RefreshError: its driver is not installed.
+        """
+        target = environment.target
+        if isinstance(target, PostgresTarget):
+            connection = TargetConnection(
+                host=target.host,
+                database=target.database,
+                user=target.user,
+                password=target.password,
+                port=target.port,
+                sslmode=target.sslmode,
+                sslrootcert=target.sslrootcert,
+            )
+            return postgres_environment(connection, environment.name, environment.trust)
+        raise RefreshError(
+            f"{type(target).__name__} is not supported", where=f"environment {environment.name}"
         )
 
     def mask_keys(self, environment: Environment) -> KeyRing:

@@ -35,7 +35,8 @@ class CopiedTable:
 @dataclass(frozen=True, slots=True)
 class RefreshPlan:
     """One refresh. `id` is unique; a run that resumes a failed one keeps it, and its positions.
-    `declared` is the fingerprint of all that it follows from: a run of another declaration begins anew."""
+    `declared` is the fingerprint of all that it follows from: a run of another declaration begins anew.
+    `sizes` says for people how many rows of each table come along, and why."""
 
     id: str
     refresh: str
@@ -48,6 +49,7 @@ class RefreshPlan:
     not_carried: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     declared: str = ""
+    sizes: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, default=str)

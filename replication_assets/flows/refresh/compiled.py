@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from replication_assets.core.masking.batches import MaskedBatch, RawBatch
+from replication_assets.core.masking.compile import compile_table
 from replication_assets.core.masking.keys import KeyRing
+from replication_assets.core.masking.policy_problems import policy_problems
 from replication_assets.core.masking.prf import Prf
 from replication_assets.core.masking.seal import Claims, Role, SealedBatch, seal
 from replication_assets.core.masking.table_mask import TableMask
@@ -38,6 +40,8 @@ class TableGuard:
     stored: StoredTable
     mask: TableMask
     keys: KeyRing
+    also: frozenset[str] = frozenset()
+    """Columns that are read beside those of the mask: a subset is told by them."""
 
     @property
     def name(self) -> str:
@@ -59,7 +63,7 @@ class TableGuard:
     @property
     def read_schema(self) -> TableSchema:
         schema = self.stored.snapshot.schema
-        wanted = {*self.mask.columns, *schema.key}
+        wanted = {*self.mask.columns, *schema.key, *self.also}
         return replace(schema, columns=tuple(each for each in schema.columns if each.name in wanted))
 
     def seal_raw(self, raw: RawBatch, role: Role, chunk: str) -> SealedBatch:
@@ -138,8 +142,6 @@ def require_own(refreshing: Refreshing, plan: RefreshPlan, keys: KeyRing) -> Non
 
 def compiled(refreshing: Refreshing, stored: StoredTable, keys: KeyRing) -> TableMask:
     """Raises PolicyError if the policy does not fit the table."""
-    from replication_assets.core.masking.compile import compile_table
-
     return compile_table(
         refreshing.policy, stored.structure, stored.schema, allow=refreshing.environment.allow, keys=keys
     )
@@ -147,8 +149,6 @@ def compiled(refreshing: Refreshing, stored: StoredTable, keys: KeyRing) -> Tabl
 
 def require_policy(refreshing: Refreshing, tables: Sequence[StoredTable], keys: KeyRing) -> None:
     """Raises PolicyError with every problem of every table."""
-    from replication_assets.core.masking.policy_problems import policy_problems
-
     subset = refreshing.refresh.subset
     problems = policy_problems(
         refreshing.policy,

@@ -22,6 +22,8 @@ def explain(refreshing: Refreshing, plan: RefreshPlan) -> str:
         "",
         *(f"  {number}. {_table(refreshing, table)}" for number, table in enumerate(plan.tables, 1)),
     ]
+    if plan.sizes:
+        lines += ["", *(f"  {line}" for line in plan.sizes.splitlines())]
     for title, listed in (("Not carried:", plan.not_carried), ("Warnings:", plan.warnings)):
         if listed:
             lines += ["", title, *(f"  - {each}" for each in listed)]

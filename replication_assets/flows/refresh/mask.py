@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from replication_assets.core.masking.batches import MaskedBatch, RawBatch
 from replication_assets.core.masking.seal import Role, SealedBatch
 from replication_assets.core.refresh.plan import RefreshPlan
+from replication_assets.core.refresh.subset import Subset
 from replication_assets.errors import RefreshError
 from replication_assets.flows.refresh.chunks import chunks_of
 from replication_assets.flows.refresh.compiled import TableGuard, guards
@@ -22,6 +23,7 @@ from replication_assets.flows.refresh.refreshing import Progress, Refreshing, St
 from replication_assets.flows.refresh.seed_rows import generated_rows
 from replication_assets.flows.refresh.staged import due_ranges, require_staged
 from replication_assets.flows.refresh.step import guarded, guarded_rows, step
+from replication_assets.flows.refresh.subset import planned_subset
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class _Masking:
     ) -> None:
         self._refreshing, self._plan, self._progress = refreshing, plan, progress
         self._guards = {each.name: each for each in tables}
+        self._subset: Subset | None = None
         known = [table.rows for table in plan.tables]
         self._expected = sum(each or 0 for each in known) if None not in known else None
         self._rows = 0
@@ -83,11 +86,11 @@ class _Masking:
         done = staging.completed()
         if done:
             self._rows = sum(each.rows for each in staging.certificates())
-        resumed = 0
-        for table, role, key in due_ranges(self._refreshing, self._plan):
-            if (table, role, key) in done:
-                resumed += 1
-                continue
+        due = list(due_ranges(self._refreshing, self._plan))
+        todo = [place for place in due if place not in done]
+        if todo:
+            self._choose()
+        for table, role, key in todo:
             staging.restart(table, role, key)
             chunks = 0
             for sealed in self._sealed(self._guards[table], role, key):
@@ -95,14 +98,23 @@ class _Masking:
                 chunks += 1
                 self._count(table, key, sealed.certificate.rows)
             staging.complete(table, role, key, chunks)
-        return resumed
+        return len(due) - len(todo)
+
+    def _choose(self) -> None:
+        """The rows of the subset, if there is one: the same that the plan chose. Every guard then reads
+        the columns that they are told by."""
+        chosen = planned_subset(self._refreshing, tuple(self._guards.values()))
+        if chosen is not None:
+            self._subset = chosen
+            for name, guard in self._guards.items():
+                self._guards[name] = replace(guard, also=frozenset(chosen.key(guard.planned.table)))
 
     def _sealed(self, guard: TableGuard, role: Role, key: str) -> Iterator[SealedBatch]:
         if role == "generated":
             made = guarded("mask", guard.name, lambda: self._generated(guard))
             yield from (guard.seal_masked(each, role, f"{key}.{number}") for number, each in enumerate(made))
             return
-        rows = guarded_rows("mask", guard.name, raw_rows(guard, role, key))
+        rows = guarded_rows("mask", guard.name, raw_rows(guard, role, key, self._subset))
         for number, chunk in enumerate(chunks_of(rows, self._refreshing.refresh.chunk_rows)):
             name = f"{key}.{number}"
             raw = RawBatch(chunk)

@@ -10,21 +10,23 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.refresh.load_order import load_order
 from replication_assets.core.refresh.plan import CopiedTable, RefreshPlan
 from replication_assets.declarations.refreshes import OneTime
-from replication_assets.errors import RefreshError, ReplicationError
+from replication_assets.errors import ReplicationError
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.refresh.as_of import positions
-from replication_assets.flows.refresh.changes import Following, following
+from replication_assets.flows.refresh.changes import following
 from replication_assets.flows.refresh.compiled import compiled, require_policy
 from replication_assets.flows.refresh.explain import explain
+from replication_assets.flows.refresh.hooks import hooks_began
+from replication_assets.flows.refresh.proven import proven_tables
 from replication_assets.flows.refresh.publication import note_late_publication
 from replication_assets.flows.refresh.refreshing import Refreshing, require_marker
-from replication_assets.flows.refresh.sizes import Sizes, sizes
+from replication_assets.flows.refresh.sizes import sizes
 from replication_assets.flows.refresh.step import note_failure
 from replication_assets.flows.refresh.tables import StoredTable, open_tables
 
@@ -75,22 +77,14 @@ def _under_way(refreshing: Refreshing, declared: str) -> RefreshPlan | None:
     plan = RefreshPlan.from_json(staged) if staged is not None else None
     if plan is None or plan.declared != declared:
         return None
+    if hooks_began(refreshing, plan.id) and proven_tables(refreshing, plan) is None:
+        return None
     if plan.how == "changes":
         published = refreshing.target.published()
         stands = {table.table: table.as_of for table in published.tables} if published is not None else {}
         if any(stands.get(table.table) != table.since for table in plan.tables):
             return None
     return plan
-
-
-@dataclass(frozen=True)
-class _Decided:
-    """What a plan is made of."""
-
-    following: Following
-    sizes: Sizes
-    not_carried: tuple[str, ...]
-    warnings: tuple[str, ...]
 
 
 def _begin(
@@ -102,7 +96,7 @@ def _begin(
         f"{table.id}: {warning}" for table in tables for warning in compiled(refreshing, table, keys).warnings
     ]
     follow = following(refreshing, tables, as_of, keys)
-    found = sizes(refreshing, tables, as_of, follow)
+    found = sizes(refreshing, tables, as_of, follow, keys)
     by_id = {table.id: table for table in tables}
     ordered = [by_id[structure.table] for structure in load_order([table.structure for table in tables])]
     plan = RefreshPlan(
@@ -124,25 +118,13 @@ def _begin(
             for table in ordered
         ),
         not_carried=not_carried,
-        warnings=(*warnings, *follow.warnings, *found.lines),
+        warnings=(*warnings, *follow.warnings),
         declared=declared,
+        sizes=found.text,
     )
-    _require_size(refreshing, plan)
     refreshing.staging.begin(plan.to_json())
     refreshing.note(plan.id, "plan", _told(refreshing, plan))
     return plan
-
-
-def _require_size(refreshing: Refreshing, plan: RefreshPlan) -> None:
-    most = refreshing.refresh.max_rows
-    expected = sum(table.rows or 0 for table in plan.tables)
-    if most is not None and plan.how == "full" and expected > most:
-        listed = ", ".join(f"{table.table} {table.rows:,}" for table in plan.tables if table.rows)
-        raise RefreshError(
-            f"about {expected:,} rows are to be copied, and max_rows is {most:,} ({listed})",
-            where=refreshing.where,
-            fix="copy a smaller subset, or raise max_rows; no row was read",
-        )
 
 
 def _told(refreshing: Refreshing, plan: RefreshPlan) -> Mapping[str, object]:

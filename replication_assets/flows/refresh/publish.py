@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from replication_assets.core.refresh.plan import RefreshPlan
 from replication_assets.errors import VerificationFailed
+from replication_assets.flows.refresh.proven import ProvenTable, proven_tables
 from replication_assets.flows.refresh.publication import note_late_publication, note_publication
 from replication_assets.flows.refresh.refreshing import Refreshing
 from replication_assets.flows.refresh.step import step
 from replication_assets.flows.refresh.tables import copies, planned_tables
 from replication_assets.ports.environment import PublishedCopy, PublishedTable
-
-
-@dataclass(frozen=True, slots=True)
-class ProvenTable:
-    """What the verification found in a table, and what is so published of it."""
-
-    rows: int
-    checksum: int
 
 
 def publish_refresh(refreshing: Refreshing, plan: RefreshPlan, *, run: str) -> PublishedCopy:
@@ -38,7 +29,7 @@ def publish_refresh(refreshing: Refreshing, plan: RefreshPlan, *, run: str) -> P
             _forget(refreshing, plan)
         return published
     with step(refreshing, plan, "publish", run):
-        proven = proven_tables(refreshing, plan)
+        proven = _require_proven(refreshing, plan)
         tables = tuple(
             PublishedTable(each.table, each.as_of, each.structure, found.rows, found.checksum)
             for each in plan.tables
@@ -59,22 +50,10 @@ def _forget(refreshing: Refreshing, plan: RefreshPlan) -> None:
         refreshing.staging.clear()
 
 
-def proven_tables(refreshing: Refreshing, plan: RefreshPlan) -> Mapping[str, ProvenTable]:
-    """Rows and checksums that the last verification of a plan found, by table.
-
-    Raises:
-        VerificationFailed: there is none, or it did not pass.
-        StoreCorrupt: the audit was changed.
-    """
-    lines = [
-        line for line in refreshing.audit.lines() if line.refresh_id == plan.id and line.what == "verify"
-    ]
-    body: Mapping[str, Any] = lines[-1].body if lines else {}
-    found = body.get("tables", {})
-    if body.get("passed") is not True or set(found) != {str(table.table) for table in plan.tables}:
+def _require_proven(refreshing: Refreshing, plan: RefreshPlan) -> Mapping[str, ProvenTable]:
+    proven = proven_tables(refreshing, plan)
+    if proven is None:
         raise VerificationFailed(
-            "no verification of this plan passed" if lines else "this plan was never verified",
-            where=refreshing.where,
-            fix="run the verify step first",
+            "no verification of this plan passed", where=refreshing.where, fix="run the verify step first"
         )
-    return {table: ProvenTable(int(each["rows"]), int(each["checksum"], 16)) for table, each in found.items()}
+    return proven

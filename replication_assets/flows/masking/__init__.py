@@ -1,0 +1,1 @@
+"""Masking without rows on their way: environments set up, and policies suggested."""

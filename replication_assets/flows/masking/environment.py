@@ -1,0 +1,43 @@
+"""Environments: a database is told which one it is, and whose seals it takes."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from replication_assets.declarations import Environment
+from replication_assets.flows.refresh.refreshing import RefreshAdapters
+from replication_assets.ports.environment import Marker
+
+
+def set_up_environment(
+    adapters: RefreshAdapters, environment: Environment, *, confirm: bool = False, who: str = "unknown"
+) -> Marker:
+    """Mark the environment's database with its name, and with the public half of the mask key.
+
+    Idempotent. `confirm` marks a database that holds tables already, or exchanges the key; the next
+    refresh is a full one then. A line of the audit says who did it.
+
+    Raises:
+        GuardError: it is another environment, or `confirm` is missing.
+        SecretError: the mask key cannot be read.
+    """
+    keys = adapters.mask_keys(environment)
+    target = adapters.environment_target(environment)
+    now = dt.datetime.now(dt.UTC)
+    marker = Marker(environment.name, environment.trust, keys.public_key, keys.key_id, now)
+    before = target.marker()
+    target.mark(marker, confirm=confirm)
+    made = target.marker() or marker
+    if before is None or before.key_id != made.key_id:
+        body = {
+            "key_id": made.key_id,
+            "former_key_id": before.key_id if before is not None else None,
+            "confirmed": confirm,
+        }
+        adapters.store().audit(environment.name).append("", "", "setup", who, body, now)
+    return made
+
+
+def environment_marker(adapters: RefreshAdapters, environment: Environment) -> Marker | None:
+    """What the database says of itself; None if it was never set up."""
+    return adapters.environment_target(environment).marker()
