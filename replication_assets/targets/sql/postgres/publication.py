@@ -26,7 +26,7 @@ ATTEMPTS = 5
 
 
 def publish(work: Work, plan: RefreshPlan, copy: PublishedCopy, tables: Sequence[TableCopy]) -> None:
-    _retried(work, lambda: _publish(work, plan, copy, tables))
+    _retried(lambda: _publish(work, plan, copy, tables))
 
 
 def _publish(work: Work, plan: RefreshPlan, copy: PublishedCopy, tables: Sequence[TableCopy]) -> None:
@@ -188,7 +188,7 @@ def drop(work: Work) -> None:
         records.write_readers(())
 
 
-def _retried(work: Work, act: Callable[[], None]) -> None:
+def _retried(act: Callable[[], None]) -> None:
     """Locks that readers hold are waited for several times: in between, others get theirs."""
     for attempt in range(1, ATTEMPTS + 1):
         try:

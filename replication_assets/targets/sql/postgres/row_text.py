@@ -148,7 +148,7 @@ def _from_text(name: str, texts: pa.Array, kind: pa.DataType) -> tuple[pa.Array,
 
 def _booleans(texts: pa.Array) -> pa.Array:
     true = pc.equal(texts, "t")
-    if not pc.all(pc.or_(true, pc.equal(texts, "f"))).as_py():
+    if not pc.all(pc.or_(true, pc.equal(texts, "f")), min_count=0).as_py():
         raise ValueError
     return true
 
