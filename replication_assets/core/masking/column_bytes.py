@@ -48,11 +48,11 @@ class ColumnBytes:
     def windows(self, starts: Counts, width: int) -> npt.NDArray[np.void]:
         """The `width` bytes from each of the ascending `starts` on, whatever stands there."""
         inside = int(np.searchsorted(starts, len(self._data) - width, side="right"))
-        if inside == len(starts):
-            return _gathered(self._data, starts, width)
         beyond = _gathered(self._tail, starts[inside:] - self._tail_start, width)
         if inside == 0:
             return beyond
+        if inside == len(starts):
+            return _gathered(self._data, starts, width)
         return np.concatenate((_gathered(self._data, starts[:inside], width), beyond))
 
     def matrix(self, rows: Counts, width: int) -> Bytes:
@@ -72,9 +72,7 @@ def known(values: pa.Array) -> Flags:
 
 
 def texts_of_rows(matrix: Bytes, flags: Flags, arrow: pa.DataType) -> pa.Array:
-    """Texts that are all as long as a row of the matrix; null where `flags` is false."""
-    if not flags.all():
-        matrix = matrix[flags]
+    """Texts of one length, a row of the matrix for each that is known; null where `flags` is false."""
     lengths = np.where(flags, np.int64(matrix.shape[1]), np.int64(0))
     return texts_of_bytes(np.ascontiguousarray(matrix).reshape(-1), lengths, flags, arrow)
 

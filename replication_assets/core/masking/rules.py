@@ -137,7 +137,8 @@ class CardNumber:
 
 @dataclass(frozen=True, slots=True)
 class UuidId:
-    """A keyed bijection of UUIDs, with version 8 (RFC 9562) in the result."""
+    """A keyed bijection of UUIDs (RFC 9562): version and variant stay, the other 122 bits are permuted.
+    A mark in the result would overwrite bits in which two of them may differ."""
 
     namespace: str
 
