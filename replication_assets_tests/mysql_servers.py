@@ -55,10 +55,9 @@ class MariaDbServer:
     user: str = SUPERUSER
 
     def connect(self, **settings: object) -> pymysql.connections.Connection:
-        """As superuser, committing every statement."""
-        found: pymysql.connections.Connection = pymysql.connect(
-            host=self.host, port=self.port, user=self.user, charset="utf8mb4", autocommit=True, **settings
-        )
+        """As superuser unless told otherwise, committing every statement."""
+        login = {"host": self.host, "port": self.port, "user": self.user, **settings}
+        found: pymysql.connections.Connection = pymysql.connect(charset="utf8mb4", autocommit=True, **login)
         return found
 
 

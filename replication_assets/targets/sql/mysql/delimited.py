@@ -54,6 +54,11 @@ def _written(values: pa.Array, form: Form, name: str) -> pa.Array:
         case "float":
             if not pc.all(pc.is_finite(values), skip_nulls=True).as_py():
                 raise _not_held(name)
+            if np.signbit(_zeros(values)).any():
+                raise RefreshError(
+                    f"column {name} holds the negative zero, which MySQL stores as the positive one",
+                    fix="give the column a rule that rounds or replaces its values",
+                )
             # The text of a float32 would be read as the double that is nearest to that text.
             return values.cast(pa.float64()).cast(_WIDE)
         case "binary":
@@ -62,6 +67,12 @@ def _written(values: pa.Array, form: Form, name: str) -> pa.Array:
             if pa.types.is_timestamp(values.type):
                 values = values.cast(pa.timestamp("us"))
             return values.cast(_WIDE)
+
+
+def _zeros(values: pa.Array) -> npt.NDArray[np.float64]:
+    zeros = values.filter(pc.fill_null(pc.equal(values, pa.scalar(0, values.type)), False))
+    found: npt.NDArray[np.float64] = zeros.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return found
 
 
 def require_held(batch: pa.RecordBatch) -> None:
@@ -95,7 +106,8 @@ def decoded(lines: Sequence[str | None], schema: pa.Schema, forms: Mapping[str, 
             "a row is longer than the server may send",
             fix="SET GLOBAL max_allowed_packet = 1073741824 (as an administrator)",
         )
-    data = "\n".join(line for line in lines if line is not None).encode()
+    # Without a line's end, the reader takes an empty last field for a quoted one, which is no null.
+    data = "".join(f"{line}\n" for line in lines).encode()
     names = [name for name in schema.names if name != OVERFLOW]
     table = csv.read_csv(
         io.BytesIO(data),

@@ -107,11 +107,12 @@ def publish_changes(
 
 
 def _delete_changed(connection: sa.Connection, tables: CopyTables, table: TableId) -> None:
-    key = ddl.merge_key(tables.copied[table])
-    same = " AND ".join(f"live.{quoted(name)} = changed.{quoted(name)}" for name in key)
+    live = _named(tables.live(table))
     for shadow in (tables.shadow(table, "deletes"), tables.shadow(table, "upserts")):
-        joined = f"{_named(tables.live(table))} AS live JOIN {_named(shadow)} AS changed ON {same}"
-        run(connection, f"DELETE live FROM {joined}")
+        same = " AND ".join(
+            f"{live}.{quoted(name)} = changed.{quoted(name)}" for name in ddl.merge_key(tables.copied[table])
+        )
+        run(connection, f"DELETE {live} FROM {live} JOIN {_named(shadow)} AS changed ON {same}")
 
 
 def clear_outgoing(connection: sa.Connection, records: Records, places: Places) -> None:
