@@ -3,6 +3,7 @@
     mapping            a declaration, field by field
     one scalar, list   a declaration whose first field it is: `shop.public.orders` for a `Table`
     {name: value}      where several declarations may stand: `{by_width: 1000000}`, `{env: PASSWORD}`
+    name               one of several that needs nothing to be said: `keep`, `one_time`
 
 Nothing is written twice: a field that a declaration gains can be used in YAML at once. All problems
 are told, each with the path of what it speaks of; values are never shown, since one may be a
@@ -31,6 +32,12 @@ _TAGS = {
     "PythonHook": "python",
     "WebhookHook": "webhook",
     "CloudWatch": "cloudwatch",
+    "SqlHook": "sql",
+    "PostgresTarget": "postgres",
+    "MySqlTarget": "mysql",
+    "SqliteTarget": "sqlite",
+    # `null` is no text in YAML.
+    "Null": "set_null",
 }
 
 
@@ -94,6 +101,11 @@ def choices(hint: Any) -> tuple[list[Any], list[Any]]:
     return declared, [part for part in parts if part not in declared]
 
 
+def bare_tags(declared: Sequence[Any]) -> tuple[str, ...]:
+    """What the declarations are called that need nothing to be said."""
+    return tuple(tag_of(each) for each in declared if not any(map(is_required, dataclasses.fields(each))))
+
+
 def _read_choice(value: object, hint: Any, problems: list[ValueProblem], path: Path) -> Any:
     declared, others = choices(hint)
     if value is None and NoneType in get_args(hint):
@@ -110,11 +122,17 @@ def _read_choice(value: object, hint: Any, problems: list[ValueProblem], path: P
     if len(declared) == 1 and not others:
         return read(value, declared[0], problems, path)
     by_tag = {tag_of(each): each for each in declared}
+    bare = bare_tags(declared)
     if isinstance(value, Mapping) and len(value) == 1 and (tag := str(next(iter(value)))) in by_tag:
-        return read(value[tag], by_tag[tag], problems, (*path, tag))
+        inner = value[next(iter(value))]
+        return read({} if inner is None and tag in bare else inner, by_tag[tag], problems, (*path, tag))
+    if isinstance(value, str) and value in bare:
+        return by_tag[value]()
     if not declared:
         return _refuse(problems, path, f"is {_kind(value)}. Fix: {describe(hint)}")
-    forms = [f"{{{tag}: ...}}" for tag in by_tag] + [describe(other) for other in others]
+    forms = [tag if tag in bare else f"{{{tag}: ...}}" for tag in by_tag] + [
+        describe(other) for other in others
+    ]
     return _refuse(problems, path, f"is none of what may stand here. Fix: {' or '.join(forms)}")
 
 
@@ -151,15 +169,19 @@ def _read_short(
     """A value that stands for the first field, where the others have defaults."""
     first = short_field(declared)
     if first is None or value is None:
-        return _refuse(problems, path, f"is {_kind(value)}. Fix: a mapping of {', '.join(fields)}")
+        return _refuse(problems, path, f"is {_kind(value)}. Fix: {_mapping_of(fields)}")
     found = read(value, hints[first], problems, path)
     return WRONG if found is WRONG else declared(**{first: found})
 
 
+def _mapping_of(fields: Mapping[str, Any]) -> str:
+    return f"a mapping of {', '.join(fields)}" if fields else "nothing, or an empty mapping"
+
+
 def short_field(declared: Any) -> str | None:
     """The first field, if a declaration needs no other."""
-    first, *others = [each for each in dataclasses.fields(declared) if each.init]
-    return None if any(is_required(each) for each in others) else first.name
+    fields = [each for each in dataclasses.fields(declared) if each.init]
+    return None if not fields or any(is_required(each) for each in fields[1:]) else fields[0].name
 
 
 def is_required(field: dataclasses.Field[Any]) -> bool:

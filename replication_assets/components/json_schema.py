@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from replication_assets.components.declared_values import choices, is_required, short_field, tag_of
+from replication_assets.components.declared_values import bare_tags, choices, is_required, short_field, tag_of
 from replication_assets.secret_references import EnvVar
 
 _TEMPLATE = {"type": "string", "pattern": r"\{\{.*\}\}"}
@@ -54,16 +54,23 @@ def _choice_schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     rest = [json_schema(other, definitions) for other in others]
     if not declared:
         return {"anyOf": [*rest, *optional]}
+    bare = bare_tags(declared)
+    inner = {tag_of(each): json_schema(each, definitions) for each in declared}
     one_of_them = {
         "type": "object",
-        "properties": {tag_of(each): json_schema(each, definitions) for each in declared},
+        "properties": {tag: _or_nothing(each) if tag in bare else each for tag, each in inner.items()},
         "minProperties": 1,
         "maxProperties": 1,
         "additionalProperties": False,
     }
+    rest += [{"enum": list(bare)}] if bare else []
     # A validator quotes what it refuses, and text in the place of a reference is a password:
     # it is refused when the file is loaded, unquoted.
     return _if_mapping(one_of_them, [True] if EnvVar in declared else [*rest, *optional])
+
+
+def _or_nothing(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"if": {"type": "null"}, "then": True, "else": schema}
 
 
 def _if_mapping(then: Any, other: list[Any]) -> dict[str, Any]:
@@ -78,8 +85,13 @@ def _short(declared: Any, definitions: dict[str, Any]) -> dict[str, Any] | None:
     return None if first is None else json_schema(get_type_hints(declared)[first], definitions)
 
 
+def definition_name(declared: Any) -> str:
+    """With its module: an `Email` is a channel of the watch, and a rule of a mask."""
+    return f"{declared.__module__.rpartition('.')[2]}.{declared.__name__}"
+
+
 def _declaration_schema(declared: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    name = declared.__name__
+    name = definition_name(declared)
     reference = {"$ref": f"#/$defs/{name}"}
     if name in definitions:
         return reference

@@ -21,10 +21,27 @@ from replication_assets.catalog import (
     EventStoreConfig,
     PostgresSourceConfig,
     SecretsManager,
+    SsmParameter,
     Table,
 )
 from replication_assets.components.declared_values import WRONG, ValueProblem, choices, read, tag_of
-from replication_assets.components.json_schema import json_schema
+from replication_assets.components.json_schema import definition_name, json_schema
+from replication_assets.declarations import (
+    ColumnPolicy,
+    Environment,
+    EnvironmentRefresh,
+    MaskingPolicy,
+    Namespace,
+    PostgresTarget,
+    PythonHook,
+    Schedule,
+    SqlHook,
+    SqliteTarget,
+    Subset,
+    TablePolicy,
+    masking,
+)
+from replication_assets.declarations.masking import Choice, IntegerId, JsonPaths, Keep, Null
 
 SOUND: dict[str, Any] = {
     "event_store": {
@@ -69,6 +86,64 @@ SOUND: dict[str, Any] = {
             }
         },
     ],
+    "policies": [
+        {
+            "name": "shop_masks",
+            "namespaces": [
+                {"name": "email", "normalise": ["trim"]},
+                {"name": "id", "low": 1, "high": 999_999},
+            ],
+            "tables": [
+                {
+                    "table": "shop.public.customers",
+                    "columns": {
+                        "id": {
+                            "data_class": "pii.identifier",
+                            "mask": {"integer_id": "id"},
+                            "reviewed": "bigint",
+                        },
+                        "email": {"data_class": "pii.email", "mask": {"email": {"namespace": "email"}}},
+                        "mail2": {"data_class": "pii.email", "mask": "email"},
+                        "token": {"data_class": "secret.token", "mask": "set_null"},
+                        "plan": "public",
+                        "status": {"data_class": "internal", "mask": {"choice": {"values": ["a", "b"]}}},
+                        "profile": {
+                            "data_class": "pii.json",
+                            "mask": {"json_paths": {"paths": {"$.plan": "keep", "$.mail": {"email": None}}}},
+                        },
+                    },
+                    "row_key": ["id"],
+                }
+            ],
+        }
+    ],
+    "environments": [
+        {
+            "name": "qa",
+            "target": {"postgres": {"host": "qa-db", "database": "shop", "user": "loader"}},
+            "mask_key": {"env": "QA_MASK_KEY"},
+            "allow": ["public", "internal"],
+        },
+        {"name": "laptop", "target": {"sqlite": "./copies"}, "mask_key": {"ssm": "/mask/laptop"}},
+    ],
+    "refreshes": [
+        {
+            "name": "nightly",
+            "environment": "qa",
+            "policy": "shop_masks",
+            "tables": ["shop.public.customers"],
+            "start": {"schedule": {"cron": "0 3 * * *", "timezone": "Europe/Berlin"}},
+            "subset": {"begin": {"shop.public.customers": 0.01}},
+            "hooks": [{"sql": "ANALYZE"}, {"python": "team.hooks:after"}],
+        },
+        {
+            "name": "once",
+            "environment": "laptop",
+            "policy": "shop_masks",
+            "tables": ["shop.public.customers"],
+            "start": "one_time",
+        },
+    ],
 }
 
 
@@ -107,6 +182,81 @@ def test_yaml_becomes_the_same_catalog_as_python() -> None:
     assert found.projections[0].refusals.policy == "stop"
 
 
+def test_policies_environments_and_refreshes_are_written_in_yaml() -> None:
+    found = read(SOUND, Catalog, [])
+    columns = {
+        "id": ColumnPolicy("pii.identifier", IntegerId("id"), reviewed="bigint"),
+        "email": ColumnPolicy("pii.email", masking.Email("email")),
+        "mail2": ColumnPolicy("pii.email", masking.Email()),
+        "token": ColumnPolicy("secret.token", Null()),
+        "plan": ColumnPolicy("public"),
+        "status": ColumnPolicy("internal", Choice(("a", "b"))),
+        "profile": ColumnPolicy("pii.json", JsonPaths({"$.plan": Keep(), "$.mail": masking.Email()})),
+    }
+    namespaces = (Namespace("email", normalise=("trim",)), Namespace("id", low=1, high=999_999))
+    table = TablePolicy("shop.public.customers", columns=columns, row_key=("id",))
+    assert found.policies == (MaskingPolicy("shop_masks", namespaces=namespaces, tables=(table,)),)
+    assert (
+        found.policies[0].fingerprint
+        == MaskingPolicy("shop_masks", namespaces=namespaces, tables=(table,)).fingerprint
+    )
+    assert found.environments == (
+        Environment(
+            "qa",
+            target=PostgresTarget(host="qa-db", database="shop", user="loader"),
+            mask_key=EnvVar("QA_MASK_KEY"),
+            allow=("public", "internal"),
+        ),
+        Environment("laptop", target=SqliteTarget("./copies"), mask_key=SsmParameter("/mask/laptop")),
+    )
+    assert found.refreshes == (
+        EnvironmentRefresh(
+            "nightly",
+            environment="qa",
+            policy="shop_masks",
+            tables=("shop.public.customers",),
+            start=Schedule("0 3 * * *", timezone="Europe/Berlin"),
+            subset=Subset({"shop.public.customers": 0.01}),
+            hooks=(SqlHook("ANALYZE"), PythonHook("team.hooks:after")),
+        ),
+        EnvironmentRefresh(
+            "once", environment="laptop", policy="shop_masks", tables=("shop.public.customers",)
+        ),
+    )
+
+
+@pytest.mark.parametrize("rule", masking.RULES, ids=lambda rule: rule.__name__)
+def test_every_rule_has_a_tag_of_its_own_in_yaml(rule: type) -> None:
+    hint = get_type_hints(ColumnPolicy)["mask"]
+    given = {
+        name: value for name, value in _SMALLEST.items() if name in {f.name for f in dataclasses.fields(rule)}
+    }
+    required = {
+        f.name
+        for f in dataclasses.fields(rule)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
+    problems: list[ValueProblem] = []
+    inner = {name: value for name, value in given.items() if name in required}
+    found = read({tag_of(rule): inner}, hint, problems)
+    assert problems == []
+    assert type(found) is rule
+
+
+_SMALLEST: dict[str, Any] = {
+    "value": "x",
+    "namespace": "n",
+    "part": "city",
+    "low": 1,
+    "high": 2,
+    "pattern": "x",
+    "replacement": "y",
+    "values": ["a"],
+    "function": "a:b",
+    "output": ".*",
+}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
@@ -123,6 +273,18 @@ def test_yaml_becomes_the_same_catalog_as_python() -> None:
         (("tables",), "shop.*", "tables: is text. Fix: a list of Table"),
         (("projections", 0, "delta", "tables"), "shop.*", "projections[0].delta.tables: is text"),
         (("projections", 1, "dynamodb", "items", 0), {"table": "x"}, "into, partition_key is missing"),
+        (
+            ("policies", 0, "tables", 0, "columns", "email", "mask"),
+            {"emial": {}},
+            "policies[0].tables[0].columns.email.mask: is none of what may stand here. Fix: set_null or",
+        ),
+        (
+            ("policies", 0, "tables", 0, "columns", "email", "mask"),
+            {"email": {"domian": "x"}},
+            "columns.email.mask.email.domian: there is no such key. Fix: did you mean domain?",
+        ),
+        (("environments", 0, "mask_key"), "hunter2", "environments[0].mask_key: is none of what may stand"),
+        (("refreshes", 0, "start"), "nightly", "{schedule: ...} or one_time or after_load"),
         (("watch",), {"notify": [{"email": {"host": "x"}}]}, "watch.notify[0].email: sender, recipients"),
     ],
 )
@@ -147,7 +309,8 @@ def test_every_declaration_of_a_catalog_has_a_place_in_the_schema_and_a_name_amo
     definitions: dict[str, Any] = {}
     json_schema(Catalog, definitions)
     declared = set(_declarations(Catalog, set()))
-    assert {each.__name__ for each in declared} == definitions.keys()
+    assert {definition_name(each) for each in declared} == definitions.keys()
+    assert len(declared) == len(definitions)
     unions = [hint for each in declared for hint in get_type_hints(each).values()]
     for hint in (inner for each in unions for inner in (each, *get_args(each))):
         peers, _ = choices(hint)
