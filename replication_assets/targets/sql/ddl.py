@@ -67,7 +67,8 @@ def bare_table(
                 *parts,
                 nullable=column.name not in required,
                 server_default=default,
-                autoincrement=False,
+                # SQLAlchemy refuses to be told so for an identity, which is one anyway.
+                autoincrement="auto" if any(isinstance(part, sa.Identity) for part in parts) else False,
             )
         )
     return sa.Table(name, metadata, *columns, schema=place)
