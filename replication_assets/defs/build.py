@@ -12,6 +12,10 @@ from replication_assets.defs.dead_letters import dead_letters_assets
 from replication_assets.defs.event_store_assets import event_store_asset
 from replication_assets.defs.lifecycle import lifecycle_jobs, setup_job_name, upkeep
 from replication_assets.defs.projection_assets import projection_asset
+from replication_assets.defs.refresh.checks import masked_checks
+from replication_assets.defs.refresh.guard import ENVIRONMENTS, guarded
+from replication_assets.defs.refresh.jobs import refresh_assets, refresh_jobs
+from replication_assets.defs.refresh.triggers import refresh_schedules, refresh_sensors
 from replication_assets.defs.repair import repair_job
 from replication_assets.defs.sensors import offset_sensor
 from replication_assets.defs.source_assets import source_assets
@@ -30,11 +34,13 @@ def build_definitions(catalog: Catalog) -> dg.Definitions:
         # Two parts of Dagster that the graph stands on are in beta in the pinned version:
         # backfill policies and the mapping from two partition dimensions to one.
         warnings.simplefilter("ignore", category=dg.BetaWarning)
-        return _definitions(catalog)
+        definitions = _definitions(catalog)
+        return guarded(definitions) if catalog.refreshes else definitions
 
 
 def _definitions(catalog: Catalog) -> dg.Definitions:
     tables = list(catalog.tables)
+    replication = Replication(catalog)
     projected = [
         projection_asset(projection, table)
         for projection in catalog.projections
@@ -52,6 +58,11 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
     checks = validation_checks(catalog)
     validate, validations = validation_job(catalog, checks)
     tidy, schedule = upkeep(catalog)
+    copies = refresh_assets(catalog)
+    refreshes = {
+        refresh.name: job
+        for refresh, job in zip(catalog.refreshes, refresh_jobs(catalog, copies), strict=True)
+    }
     follow = dg.AutomationConditionSensorDefinition(
         name="projections_follow",
         target=dg.AssetSelection.assets(*projected) if projected else dg.AssetSelection.all(),
@@ -67,10 +78,11 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
             *stored,
             *projected,
             *dead_letters_assets(catalog),
+            *copies,
         ],
-        asset_checks=[*watch_checks(catalog), *checks],
-        jobs=[*jobs, tidy, validate],
-        sensors=[*sensors, follow],
-        schedules=[schedule, *validations],
-        resources={"replication": Replication(catalog)},
+        asset_checks=[*watch_checks(catalog), *checks, *masked_checks(catalog)],
+        jobs=[*jobs, tidy, validate, *refreshes.values()],
+        sensors=[*sensors, follow, *refresh_sensors(catalog, refreshes)],
+        schedules=[schedule, *validations, *refresh_schedules(catalog, refreshes)],
+        resources={"replication": replication, ENVIRONMENTS: replication},
     )

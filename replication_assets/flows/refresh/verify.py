@@ -7,7 +7,7 @@ of them and the others, which so see what hooks left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from replication_assets.core.refresh.plan import RefreshPlan
 from replication_assets.core.refresh.proofs import Proof, Verification
@@ -22,9 +22,15 @@ from replication_assets.flows.refresh.step import step
 
 
 def verify_refresh(
-    refreshing: Refreshing, plan: RefreshPlan, *, run: str, progress: Progress | None = None
+    refreshing: Refreshing,
+    plan: RefreshPlan,
+    *,
+    run: str,
+    progress: Progress | None = None,
+    told: Callable[[Verification], None] | None = None,
 ) -> Verification:
-    """Prove the shadow schema of a plan. The result is in the audit, passed or not.
+    """Prove the shadow schema of a plan. The result is in the audit, passed or not; `told` gets it
+    either way, before a failed proof is raised.
 
     Raises:
         VerificationFailed: a proof failed. The next run begins anew.
@@ -38,6 +44,8 @@ def verify_refresh(
         proofs = (content, *found.proofs, references_proof(refreshing, plan, tables))
         verification = Verification(proofs)
         note_verification(refreshing, plan, verification, found.tables)
+        if told is not None:
+            told(verification)
         verification.require(refreshing.where)
     return verification
 
