@@ -33,7 +33,9 @@ def positions(refreshing: Refreshing, tables: Sequence[StoredTable]) -> dict[Tab
         if mark is None:
             raise NotLoaded("nothing of it is captured", where=source, fix=f"set up and load source {source}")
         captured = mark.commit > 0
-        reached = Position(mark.epoch, mark.commit).end_of_commit()
+        # The same rows as at the end of the commit: no change lies between. Loads that were taken when
+        # nothing came after it stand here.
+        reached = Position(mark.epoch, mark.commit + 1)
         for table in of_source:
             found[table.id] = reached if captured else newest_load(table)
             for id_range in ranges_of(table.snapshot):

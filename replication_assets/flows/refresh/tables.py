@@ -1,8 +1,8 @@
-"""The tables of a refresh as the event store has them, each held against its recorded structure."""
+"""The tables of a refresh as the event store has them, each with its recorded structure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replication_assets.core.controls import live_schema
@@ -39,10 +39,10 @@ class StoredTable:
 def open_tables(refreshing: Refreshing) -> tuple[StoredTable, ...]:
     """All tables of a refresh, in the order of the catalog.
 
+    Whether log and structure agree is the policy's to say, column by column.
+
     Raises:
         NotLoaded: tables whose log or structure is not there.
-        RefreshError: tables whose log lacks columns that their structure has, or the reverse; all of
-            them at once.
     """
     missing = [str(table.id) for table in refreshing.tables if not refreshing.store.log(table.id).exists()]
     if missing:
@@ -52,14 +52,6 @@ def open_tables(refreshing: Refreshing) -> tuple[StoredTable, ...]:
             fix="load these tables first",
         )
     opened = tuple(_open(refreshing, table.id) for table in refreshing.tables)
-    drifted = [problem for table in opened for problem in _drift(table)]
-    if drifted:
-        listed = "\n".join(f"  - {problem}" for problem in drifted)
-        raise RefreshError(
-            f"the event store does not hold what the source's structure says:\n{listed}\n",
-            where=refreshing.where,
-            fix="capture the source, load these tables anew, and refresh again",
-        )
     return opened
 
 
@@ -74,16 +66,6 @@ def _open(refreshing: Refreshing, table: TableId) -> StoredTable:
         )
     schema = live_schema(snapshot.schema, snapshot.controls().schema_changes)
     return StoredTable(table, snapshot, schema, structure, refreshing.policy.table(str(table)))
-
-
-def _drift(table: StoredTable) -> Iterator[str]:
-    stored = {*table.schema.names, *table.schema.not_replicated}
-    for column in table.structure.columns:
-        if column.name not in stored and column.generated is None:
-            yield f"{table.id}.{column.name} is in the source and not in the event store"
-    for name in table.schema.names:
-        if name not in table.structure.names:
-            yield f"{table.id}.{name} is in the event store and not in the source"
 
 
 def planned_tables(refreshing: Refreshing, plan: RefreshPlan) -> list[tuple[CopiedTable, StoredTable]]:
