@@ -185,9 +185,9 @@ def told(error: Exception, where: str, columns: Collection[str] = ()) -> Excepti
 
 def column_in(message: str, columns: Collection[str]) -> str | None:
     """The column that a message of the server speaks of, if it is one of these."""
-    for name in re.findall(r"column [`']?(?:[^`']*`\.)*`?([^`']+)[`'] at row \d+$", message):
-        if name in columns:
-            return str(name)
+    for name in columns:
+        if re.search(rf"[`']{re.escape(name)}[`'] at row \d+$", message):
+            return name
     return None
 
 

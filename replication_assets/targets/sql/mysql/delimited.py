@@ -52,7 +52,7 @@ def _written(values: pa.Array, form: Form, name: str) -> pa.Array:
         case "boolean":
             return values.cast(pa.int8()).cast(_WIDE)
         case "float":
-            if not pc.all(pc.is_finite(values), skip_nulls=True).as_py():
+            if not pc.all(pc.is_finite(values), skip_nulls=True, min_count=0).as_py():
                 raise _not_held(name)
             if np.signbit(_zeros(values)).any():
                 raise RefreshError(

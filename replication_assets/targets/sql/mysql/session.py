@@ -87,6 +87,8 @@ class MySqlSession:
     def begin(self, plan: RefreshPlan, tables: Sequence[TableCopy]) -> None:
         publication.clear_outgoing(self._connection, self._records, self._places)
         copies = self._copy_of([each.structure for each in tables])
+        if plan.how == "changes":
+            self._require_published([each.structure for each in tables])
         made = Made(tuple(sorted({self._places.incoming(each.structure.table) for each in tables})))
         found = self._records.shadow()
         if found is None or found[0] != plan.id:
@@ -240,6 +242,17 @@ class MySqlSession:
 
     def _copy_of(self, structures: Sequence[TableStructure]) -> CopyTables:
         return CopyTables(self._places, self._collations, structures)
+
+    def _require_published(self, structures: Sequence[TableStructure]) -> None:
+        found = self._records.published()
+        there = {each.table: each.structure for each in found[0].tables} if found is not None else {}
+        for structure in structures:
+            if there.get(structure.table) != structure.fingerprint:
+                raise RefreshError(
+                    "there is no published copy of the same structure that changes could be merged into",
+                    where=str(structure.table),
+                    fix="refresh it in full",
+                )
 
     def _require_shadow(self, plan: RefreshPlan) -> None:
         found = self._records.shadow()
