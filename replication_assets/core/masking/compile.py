@@ -37,6 +37,7 @@ from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Masker, RuleContext
 from replication_assets.core.masking.policy import MaskingPolicy, TablePolicy
 from replication_assets.core.masking.rules import (
+    Address,
     ColumnDefault,
     Company,
     DateShift,
@@ -70,7 +71,7 @@ _VALUES: Mapping[type, Builder[Any]] = {
 BUILDERS: Mapping[type, Builder[Any]] = {**_VALUES, **documents.builders(_VALUES)}
 """What compiles each rule, by its class."""
 
-_NEVER_OWN = (Token, Email, Phone, PersonName, Company, DateShift, UuidId, PythonRule)
+_NEVER_OWN = (Token, Email, Phone, PersonName, Company, Address, DateShift, UuidId, PythonRule)
 """Rules that promise never to give a value its own back."""
 
 
