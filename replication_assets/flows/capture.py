@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -24,9 +25,9 @@ from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.events import COMMIT_POSITION, EPOCH
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import CommitConflict, SlotLost
+from replication_assets.errors import CommitConflict, SlotLost, SourceError
 from replication_assets.flows.partition_trees import note_partitions
-from replication_assets.flows.prepare import ReplicatedTable, last_mark, log_for
+from replication_assets.flows.prepare import ReplicatedTable, last_mark, log_for, record_structure
 from replication_assets.ports import (
     CaptureMark,
     CellCount,
@@ -114,6 +115,7 @@ def capture(
     watched = [(table.id, table.schema) for table in captured]
     for table in captured:
         note_partitions(source, drain.logs[table.id], table, epoch)
+    _record_structures(source, store, [table.id for table in captured])
     try:
         with source.changes(watched, epoch=epoch, after=mark.commit, upto=upto, stop=stop) as stream:
             for chunk in stream:
@@ -135,6 +137,13 @@ def capture(
         time.monotonic() - started,
         tuple(sorted(drain.touched)),
     )
+
+
+def _record_structures(source: ChangeSource, store: EventStore, tables: Iterable[TableId]) -> None:
+    for table in tables:
+        # It may have been dropped since its events were read, which are to be captured all the same.
+        with suppress(SourceError):
+            record_structure(source, store, table)
 
 
 def _refuse_overtaken(ledger: Ledger, mark: CaptureMark, error: SlotLost) -> None:
@@ -176,6 +185,8 @@ class _Drain:
     touched: set[TableId] = field(default_factory=set)
     reloads: dict[TableId, set[str]] = field(default_factory=dict)
     """Why tables need a reload, in the change stream's own words."""
+    altered: set[TableId] = field(default_factory=set)
+    """Tables whose columns changed since the last flush."""
     flushed: float = field(default_factory=time.monotonic)
     identity: SourceIdentity | None = None
 
@@ -217,6 +228,7 @@ class _Drain:
     def _follow(self, table: TableId, schema: TableSchema, change: SchemaChanged) -> None:
         if change.reload:
             self.reloads.setdefault(table, set()).update(change.reason.split("; "))
+        self.altered.add(table)
         log = log_for(self.store, self.by_id[table], schema, change.position)
         self.schemas[table] = schema
         if log.chapter != self.logs[table].chapter:
@@ -252,6 +264,8 @@ class _Drain:
         identity = self.identity = self.identity or self.source.identify()
         self.ledger.record(CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now))
         stream.acknowledge(self.boundary)
+        _record_structures(self.source, self.store, sorted(self.altered))
+        self.altered.clear()
         self._count(FlushReceipt(position, self.committed_at, now, cells))
 
     def _count(self, receipt: FlushReceipt) -> None:

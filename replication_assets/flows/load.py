@@ -18,7 +18,7 @@ from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.errors import LoadBlocked
-from replication_assets.flows.prepare import ReplicatedTable, current_epoch, follow_schema
+from replication_assets.flows.prepare import ReplicatedTable, current_epoch, follow_schema, record_structure
 from replication_assets.ports import CellCount, ChangeSource, EventStore, LoadSlice
 
 Progress = Callable[[int, float], None]
@@ -88,6 +88,7 @@ def _load(
     added and filled in between would be in neither the load nor the changes after it."""
     epoch = current_epoch(source, store)
     log, schema, change = follow_schema(source, store, table, epoch)
+    record_structure(source, store, table.id)
     load_id = uuid.uuid4().hex
     request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, dates)
     writer = log.writer()

@@ -20,7 +20,7 @@ from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, plan_i
 from replication_assets.core.plan import plan_granularity
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SchemaConflict, SlotLost, SourceNotReady
+from replication_assets.errors import LoadBlocked, SchemaConflict, SlotLost, SourceNotReady
 from replication_assets.ports import (
     CaptureMark,
     CaptureSetup,
@@ -76,6 +76,8 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
         if table.id in setup.added and store.log(table.id).exists():
             reason = "the table was not captured for a while"
             _demand_reload(store, table.id, schema, Position(mark.epoch, source.status().head), reason)
+    for table, _ in schemas:
+        record_structure(source, store, table.id)
     return tuple(_open(source, store, table, schema) for table, schema in schemas)
 
 
@@ -118,6 +120,19 @@ def tell(log: EventLog, schema: TableSchema, change: SchemaChanged) -> None:
     except BaseException:
         writer.abort()
         raise
+
+
+def record_structure(source: ChangeSource, store: EventStore, table: TableId) -> bool:
+    """Keep what the table is made like beside its events, if that changed; whether it did. Copies of
+    the table are made from it, so that a refresh asks the source nothing.
+
+    While the table is being altered nothing is recorded: the next load or capture looks again.
+    """
+    try:
+        structure = source.structure(table)
+    except LoadBlocked:
+        return False
+    return store.structures(table).record(structure, dt.datetime.now(dt.UTC))
 
 
 def open_table(source: ChangeSource, store: EventStore, table: Table) -> ReplicatedTable:

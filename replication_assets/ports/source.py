@@ -221,6 +221,7 @@ class ChangeSource(Protocol):
 
         Raises:
             SourceNotReady: there is no such table.
+            LoadBlocked: the table is being altered; it is soon told, and not waited for.
         """
         ...
 

@@ -32,15 +32,24 @@ from replication_assets.sources.postgres.reflection import existing_relation
 
 _IDENTITIES: Mapping[str, Identity | None] = {"": None, "a": "always", "d": "by default"}
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+LOCK_TIMEOUT = "2s"
+"""Expressions are printed under a lock that an ALTER TABLE in progress holds up. Whoever records
+structures looks again, so it is not worth a long wait."""
+
 _ONLY_COLUMNS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 
 def read_structure(session: psycopg.Connection[Any], table: TableId) -> TableStructure:
     """See `ports.ChangeSource.structure`. Of a partitioned table it is the structure of the whole; of
-    what is no table, its columns."""
+    what is no table, its columns.
+
+    Raises:
+        LockNotAvailable: of psycopg; the table is being altered.
+    """
     # One snapshot, so that the queries agree with each other.
     with session.transaction():
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        session.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         found = existing_relation(session, table)
         columns = _rows(session, queries.COLUMNS, found.oid)
         if found.kind in _ONLY_COLUMNS:
