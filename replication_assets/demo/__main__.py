@@ -66,7 +66,7 @@ def run(
 
     with _told():
         outcome = demonstrate(RunOptions(folder, port, events, seconds, rate, backlog), Console())
-    raise typer.Exit(1 if outcome.mismatches else 0)
+    raise typer.Exit(0 if outcome.sound else 1)
 
 
 @app.command(

@@ -12,19 +12,25 @@ from replication_assets.catalog import (
     Catalog,
     DeltaProjection,
     DynamoDbProjection,
+    Environment,
+    EnvironmentRefresh,
     EnvVar,
     EventDate,
     EventStoreConfig,
     ItemKey,
     Items,
     PostgresSourceConfig,
+    PostgresTarget,
+    Schedule,
     Table,
 )
+from replication_assets.demo.policy import sample_policy
 
 PORT_VARIABLE = "REPLICATION_ASSETS_DEMO_PORT"
 FOLDER_VARIABLE = "REPLICATION_ASSETS_DEMO_FOLDER"
 AWS_PORT_VARIABLE = "REPLICATION_ASSETS_DEMO_AWS_PORT"
 AWS_KEY_VARIABLE = "REPLICATION_ASSETS_DEMO_AWS_KEY"
+MASK_KEY_VARIABLE = "REPLICATION_ASSETS_DEMO_MASK_KEY"
 DEFAULT_PORT = 54329
 DEFAULT_AWS_PORT = 54330
 DEFAULT_FOLDER = ".demo"
@@ -33,6 +39,9 @@ SOURCE = "shop"
 LAKE = "lake"
 SERVICE = "service"
 WIDGETS = "shop.public.widgets"
+QA = "qa"
+"""Name of the environment for testers, and of its database."""
+REFRESH = "qa_nightly"
 
 
 def demo_folder() -> Path:
@@ -80,6 +89,25 @@ def sample_catalog() -> Catalog:
         projections=(
             DeltaProjection(LAKE, tables=("shop.*",), root=str(folder / "lakehouse"), follow="inline"),
             _service(),
+        ),
+        policies=(sample_policy(),),
+        environments=(
+            Environment(
+                QA,
+                target=PostgresTarget(
+                    host="127.0.0.1", port=demo_port(), database=QA, user="postgres", sslmode="disable"
+                ),
+                mask_key=EnvVar(MASK_KEY_VARIABLE),
+            ),
+        ),
+        refreshes=(
+            EnvironmentRefresh(
+                REFRESH,
+                environment=QA,
+                policy="testers",
+                tables=("shop.*",),
+                start=Schedule("0 2 * * *", timezone="Europe/Berlin"),
+            ),
         ),
     )
 

@@ -26,6 +26,7 @@ from replication_assets.defs import naming, partitions
 from replication_assets.defs.build import build_definitions
 from replication_assets.defs.capture import ACTIVE, capture_job_name
 from replication_assets.defs.lifecycle import setup_job_name
+from replication_assets.defs.refresh.jobs import refresh_job_name
 from replication_assets.errors import ReplicationError
 
 SHIPPED_INSTANCE = Path(replication_assets.__file__).parent.parent / "dagster.yaml"
@@ -147,6 +148,10 @@ class DagsterRuns:
         with self._explained(asset.to_user_string()):
             job = self._definitions.resolve_implicit_global_asset_job_def()
             job.execute_in_process(run_config=self._config, instance=self.instance, asset_selection=[asset])
+
+    def refresh(self, name: str) -> None:
+        """Run the job of a refresh, all five steps of it."""
+        self._job(refresh_job_name(name))
 
     def give_up_leftovers(self) -> int:
         """Close the books on runs that a killed demonstration left open; how many they were.

@@ -71,6 +71,8 @@ def _prepare(system: SampleSystem, runs: DagsterRuns, options: DevOptions, progr
         system.load_all(runs, step.show)
     with progress.step("Materialize lakehouse and DynamoDB") as step:
         system.project_all(step.show)
+    with progress.step("Refresh the testers' database") as step:
+        system.refresh(step.show)
     system.folder.mark_loaded()
 
 
@@ -106,6 +108,8 @@ def _say_what_to_look_at(system: SampleSystem, url: str, progress: Progress) -> 
         ("assets/lake/shop/public/orders?view=events", "what each projection did; the plots of its figures"),
         ("assets/service/shop/public/widgets/checks", "validation; the dead letters stand beside it"),
         ("runs", "shop_capture runs on and on: its log tells events a second, and lag"),
+        ("assets/qa/shop/public/customers", "the masked copy for testers, made anew every night"),
+        ("jobs/qa_nightly", "its steps: plan, mask, load, verify, publish"),
         ("automation", f"{SENSOR} keeps the capture alive, projections_follow moves the lakehouse"),
     ]:
         progress.say(f"  {url}/{path}  [dim]{what}[/dim]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import time
@@ -35,6 +36,7 @@ class DemoFolder:
         """Process groups that were started, one empty file each, named after the group."""
         self._marker = self.root / MARKER
         self._ready = self.root / ".loaded"
+        self._mask_key = self.root / "mask.key"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -80,6 +82,13 @@ class DemoFolder:
 
     def mark_loaded(self) -> None:
         self._ready.touch()
+
+    def mask_key(self) -> str:
+        """The root of all masks of the folder's QA database: made once, then read."""
+        if not self._mask_key.exists():
+            self._mask_key.touch(mode=0o600)
+            self._mask_key.write_text(secrets.token_hex(32))
+        return self._mask_key.read_text()
 
 
 def stop_leftover_programs(folder: DemoFolder) -> None:

@@ -37,6 +37,8 @@ CREATE TABLE customers (
     id          uuid PRIMARY KEY,
     email       text NOT NULL,
     name        text NOT NULL,
+    phone       text,
+    born_on     date,
     created_at  timestamptz NOT NULL
 );
 
@@ -78,10 +80,12 @@ FROM generate_series(1, %(rows)s) i
 """
 
 _CUSTOMERS = """
-INSERT INTO customers (id, email, name, created_at)
+INSERT INTO customers (id, email, name, phone, born_on, created_at)
 SELECT md5('customer ' || i)::uuid,
        'customer' || i || '@example.com',
        (ARRAY['Ada', 'Grace', 'Edsger', 'Barbara', 'Zoë', 'Łukasz', '小林'])[1 + mod(i, 7)] || ' ' || i,
+       CASE WHEN mod(i, 5) > 0 THEN '+49 151 ' || 1000000 + i * 7919 END,
+       date '1950-01-01' + mod(i * 37, 20000),
        %(until)s - random() * interval '1 day' * %(days)s
 FROM generate_series(1, %(rows)s) i
 """

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from replication_assets.catalog import Catalog, DeltaProjection
 from replication_assets.demo.catalog import DEFAULT_FOLDER, DEFAULT_PORT, LAKE, SERVICE
 from replication_assets.demo.dagster_runs import Drained
 from replication_assets.demo.figures import Lag, TableReport, event_store_path, projection_path
+from replication_assets.demo.refresh import RefreshReport
 
 DUCKDB = (
     "import duckdb, deltalake; files = deltalake.DeltaTable('{path}').file_uris(); "
@@ -38,11 +40,17 @@ class Outcome:
     transactions: int
     lag: Lag
     backlog: Drained
+    refreshed: RefreshReport
     seconds: float
 
     @property
     def mismatches(self) -> int:
         return sum(table.mismatches for table in self.tables)
+
+    @property
+    def sound(self) -> bool:
+        """No row differs anywhere, and nothing reached the testers unmasked."""
+        return self.mismatches == 0 and self.refreshed.passed
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
@@ -61,8 +69,21 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
             f"{table.load_rows_per_second:,.0f}",
         )
     console.print(grid)
+    _print_masked(console, outcome.refreshed)
     for line in _totals(outcome):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _print_masked(console: Console, report: RefreshReport) -> None:
+    """Two customers as testers see them, beside what the originals are. Originals are not shown."""
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for heading in ("customers", "is", "rule"):
+        grid.add_column(heading, no_wrap=True, min_width=max(len(heading), 14))
+    for heading in ("for testers", "")[: len(report.customers[0].masked)]:
+        grid.add_column(heading, overflow="ellipsis", no_wrap=True)
+    for column in report.customers:
+        grid.add_row(*map(escape, (column.name, column.data_class, column.rule, *column.masked)))
+    console.print(grid)
 
 
 def _count(rows: int | None) -> str:
@@ -84,10 +105,18 @@ def _totals(outcome: Outcome) -> list[str]:
     latency = f"[bold]{lag.median:.2f} s[/bold] median, {lag.p95:.2f} s p95"
     return [
         f"  result    {verdict}",
+        f"  testers   {_proven(outcome.refreshed)}",
         f"  capture   [bold]{rate:,.0f}[/bold] changes a second ({piled_up})",
         f"  lag       {latency}, from commit in the source to durable in the store ({live})",
         f"  time      {outcome.seconds:.0f} s",
     ]
+
+
+def _proven(report: RefreshReport) -> str:
+    failed = [f"{name}: {what}" for name, passed, what in report.proofs if not passed]
+    if failed:
+        return f"[bold red]not proven masked[/bold red]: {escape('; '.join(failed))}"
+    return f"{report.rows:,} masked rows, proven by {', '.join(name for name, _, _ in report.proofs)}"
 
 
 def print_next_steps(console: Console, catalog: Catalog, root: Path, port: int) -> None:

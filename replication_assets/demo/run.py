@@ -22,6 +22,7 @@ from replication_assets.demo.catalog import SOURCE
 from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded
 from replication_assets.demo.figures import Lag, TableReport, capture_lag, stored_events
 from replication_assets.demo.progress import Progress
+from replication_assets.demo.refresh import RefreshReport
 from replication_assets.demo.report import Outcome, print_next_steps, print_outcome
 from replication_assets.demo.system import SampleSystem, running
 from replication_assets.demo.traffic import Traffic
@@ -63,9 +64,10 @@ def run(options: RunOptions, console: Console) -> Outcome:
             caught_up = _catch_up(system, options, progress)
             _project(system, progress)
             _dead_letter(system, progress)
+            refreshed = _refresh(system, progress)
         reports = _validate(system, live.loads, progress)
         catalog = system.catalog
-    outcome = Outcome(reports, live.transactions, live.lag, caught_up, progress.seconds)
+    outcome = Outcome(reports, live.transactions, live.lag, caught_up, refreshed, progress.seconds)
     print_outcome(console, outcome)
     print_next_steps(console, catalog, options.folder.absolute(), options.port)
     return outcome
@@ -152,6 +154,17 @@ def _dead_letter(system: SampleSystem, progress: Progress) -> None:
             f"Dead letters: {report.refused} kept ({report.column}: {report.reason}, the rest of the item "
             f"written), {report.left} after the row was mended and reprocessed"
         )
+
+
+def _refresh(system: SampleSystem, progress: Progress) -> RefreshReport:
+    with progress.step("Refresh the testers' database: plan, mask, load, verify, publish") as step:
+        report = system.refresh(step.show)
+        passed = sum(passed for _, passed, _ in report.proofs)
+        step.done(
+            f"Testers' database: {report.rows:,} rows of {report.tables} tables, masked, in "
+            f"{report.seconds:.1f} s; {passed} of {len(report.proofs)} proofs passed"
+        )
+    return report
 
 
 def _validate(system: SampleSystem, loads: Sequence[Loaded], progress: Progress) -> list[TableReport]:

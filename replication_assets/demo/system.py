@@ -25,7 +25,9 @@ from replication_assets.demo.catalog import (
     AWS_KEY_VARIABLE,
     AWS_PORT_VARIABLE,
     FOLDER_VARIABLE,
+    MASK_KEY_VARIABLE,
     PORT_VARIABLE,
+    QA,
     SOURCE,
     sample_catalog,
 )
@@ -36,6 +38,7 @@ from replication_assets.demo.folder import DemoFolder, stop_leftover_programs, s
 from replication_assets.demo.interrupts import interrupts_deferred, undisturbed
 from replication_assets.demo.postgres_server import HOST, PostgresServer
 from replication_assets.demo.programs import Program
+from replication_assets.demo.refresh import RefreshReport
 from replication_assets.demo.worker import MODULE
 from replication_assets.errors import ReplicationError
 from replication_assets.replication import Replication
@@ -79,6 +82,7 @@ class SampleSystem:
             "DAGSTER_HOME": str(self.folder.dagster_home),
             AWS_PORT_VARIABLE: os.environ[AWS_PORT_VARIABLE],
             AWS_KEY_VARIABLE: os.environ[AWS_KEY_VARIABLE],
+            MASK_KEY_VARIABLE: os.environ[MASK_KEY_VARIABLE],
         }
 
     def projections(self, table: TableId) -> list[Projection]:
@@ -92,6 +96,7 @@ class SampleSystem:
     def create_database(self, events: int) -> None:
         """The monolith, with a history that ends today: traffic continues it."""
         self.server.create_database(SOURCE)
+        self.server.create_database(QA)
         today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         monolith.create(self.dsn, events, until=today)
 
@@ -163,6 +168,11 @@ class SampleSystem:
         (line,) = self._work("dead-letter", [[]], show)
         return DeadLetterReport(**json.loads(line))
 
+    def refresh(self, show: Show) -> RefreshReport:
+        """The masked copy for testers, by the job that runs every night."""
+        (line,) = self._work("refresh", [[]], show)
+        return RefreshReport.from_json(line)
+
     def _work(self, task: str, parts: Sequence[Sequence[str]], show: Show) -> list[str]:
         """A process for each part of a task, all at the same time; what they answered."""
         with ExitStack() as started:
@@ -222,6 +232,7 @@ def running(root: Path, port: int, *, fresh: bool) -> Iterator[SampleSystem]:
                 PORT_VARIABLE: str(port),
                 AWS_PORT_VARIABLE: str(aws_port),
                 AWS_KEY_VARIABLE: "demo",
+                MASK_KEY_VARIABLE: folder.mask_key(),
             }
         )
         aws = AwsServer(folder, aws_port)

@@ -79,8 +79,8 @@ class TrafficWriter:
         key = UUID(int=self._random.getrandbits(128), version=4)
         number = self._random.randrange(10**6)
         self._run(
-            "INSERT INTO customers (id, email, name, created_at) VALUES (%s, %s, %s, now())",
-            [key, f"new{number}@example.com", f"Newcomer {number}"],
+            "INSERT INTO customers (id, email, name, phone, created_at) VALUES (%s, %s, %s, %s, now())",
+            [key, f"new{number}@example.com", f"Newcomer {number}", f"+49 160 {1_000_000 + number}"],
         )
         self._remember("customers", key)
 

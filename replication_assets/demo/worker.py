@@ -10,6 +10,7 @@ run's log, on standard error.
     drain                        captures what is there; one line
     capture                      captures until a successor takes over
     dead-letter                  one row refused and reprocessed; one line
+    refresh                      the masked copy for testers; one line
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from replication_assets.demo.catalog import SERVICE, SOURCE, sample_catalog
 from replication_assets.demo.dagster_runs import DagsterRuns, Drained, Loaded, micro_batch, without_inline
 from replication_assets.demo.dead_letter import DeadLetterReport, refuse_and_reprocess
+from replication_assets.demo.refresh import refresh
 
 MODULE = "replication_assets.demo.worker"
 
@@ -36,6 +38,8 @@ def main(task: str, arguments: Sequence[str]) -> None:
     )
     if task in ("capture", "drain"):
         _answer(runs.capture(SOURCE))
+    elif task == "refresh":
+        sys.stdout.write(refresh(catalog, runs).to_json() + "\n")
     elif task == "dead-letter":
         _answer(refuse_and_reprocess(catalog, runs))
     elif task == "project":
