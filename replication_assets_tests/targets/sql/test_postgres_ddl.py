@@ -120,8 +120,8 @@ def test_a_structure_is_carried_or_listed(place: PostgresPlace, target: SqlEnvir
     )
     assert added == [(3, 10, "placed", True)]
     constraints = place.ask(
-        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'public.purchase'::regclass"
-        " AND contype <> 'n'"
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conrelid = 'public.purchase'::regclass AND contype <> 'n'"
     )
     assert {name for name, _ in constraints} == {
         "purchase_pkey",

@@ -18,7 +18,7 @@ Qualified: TypeAlias = tuple[str, str]
 _TOKEN = re.compile(
     r"""(?P<text>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*')
       |(?P<quoted>"(?:[^"]|"")+")
-      |(?P<word>[^\W\d][\w$]*)
+      |(?P<word>(?![eE]')[^\W\d][\w$]*)
       |(?P<number>\d[\w.]*)
       |(?P<space>\s+)
       |(?P<comment>--|/\*)
@@ -66,6 +66,8 @@ def translated(expression: str, types: Mapping[Qualified, Qualified]) -> Transla
         if kind == "word" and text.lower() in _BY_NAME:
             return Translation(None, f"uses {text.lower()}")
         pair = _pair(tokens, at)
+        if pair is None and _of_other_schema(tokens, at):
+            return Translation(None, f"uses an operator of {text}")
         if pair is None:
             parts.append(text)
             at += 1
@@ -73,7 +75,7 @@ def translated(expression: str, types: Mapping[Qualified, Qualified]) -> Transla
         called = tokens[at + 3][1] if at + 3 < len(tokens) else ""
         if pair in types:
             parts.append(qualified(*types[pair]))
-        elif pair[0] != "pg_catalog" and (called == "(" or _after_operator(tokens, at)):
+        elif pair[0] != "pg_catalog" and called == "(":
             return Translation(None, f"uses {pair[0]}.{pair[1]}")
         else:
             parts.append("".join(each for _, each in tokens[at : at + 3]))
@@ -84,7 +86,7 @@ def translated(expression: str, types: Mapping[Qualified, Qualified]) -> Transla
 def _malformed(tokens: list[tuple[str, str]]) -> str | None:
     open_: list[str] = []
     for kind, text in tokens:
-        if kind == "comment" or (kind == "other" and text in ";$'\"\\\x00"):
+        if kind == "comment" or (kind == "other" and text in ";$'\"\\\x00eE"):
             return "is no expression"
         if kind != "other":
             continue
@@ -103,9 +105,11 @@ def _pair(tokens: list[tuple[str, str]], at: int) -> Qualified | None:
     return (plain(three[0][1]), plain(three[2][1])) if at == 0 or tokens[at - 1][1] != "." else None
 
 
-def _after_operator(tokens: list[tuple[str, str]], at: int) -> bool:
-    before = [text.lower() for kind, text in tokens[:at] if kind != "space"][-2:]
-    return before == ["operator", "("]
+def _of_other_schema(tokens: list[tuple[str, str]], at: int) -> bool:
+    """`OPERATOR(schema.+)`, where a name stands before the dot and none after it."""
+    if tokens[at][0] not in ("word", "quoted") or at + 1 >= len(tokens) or tokens[at + 1][1] != ".":
+        return False
+    return plain(tokens[at][1]) != "pg_catalog"
 
 
 def plain(name: str) -> str:
