@@ -16,13 +16,12 @@ _HALF = 1 << 64
 
 def unscaled(values: pa.Array) -> Unscaled:
     """The integers of a decimal128 array; those of nulls are 0."""
+    narrow = values.type.precision <= INT64_DIGITS
     if not len(values):
-        return np.zeros(0, np.int64)
-    words = np.frombuffer(values.buffers()[1], np.int64)[
-        2 * values.offset : 2 * (values.offset + len(values))
-    ]
+        return np.zeros(0, np.int64 if narrow else object)
+    words = np.frombuffer(values.buffers()[1], np.int64)[2 * values.offset :][: 2 * len(values)]
     low, high = words[0::2], words[1::2]
-    if values.type.precision <= INT64_DIGITS:
+    if narrow:
         found: Unscaled = low.copy()
     else:
         found = high.astype(object) * _HALF + low.view(np.uint64).astype(object)

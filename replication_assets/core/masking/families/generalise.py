@@ -26,6 +26,8 @@ from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, 
 from replication_assets.core.masking.rules import Generalise
 from replication_assets.errors import GuardError, PolicyError
 
+# Up to here a type has every whole number.
+_EXACT = {pa.float32(): 2.0**24, pa.float64(): 2.0**53}
 Unit = Literal["day", "month", "year", "decade"]
 
 
@@ -65,9 +67,7 @@ class CoarseNumbers(_Coarse):
 
     def _coarse(self, values: pa.Array) -> pa.Array:
         if pa.types.is_floating(values.type):
-            require_finite(values, self.column.name)
-            width = pa.scalar(float(self.width), values.type)
-            return pc.multiply(pc.floor(pc.divide(values, width)), width)
+            return self._coarse_floats(values)
         width = self.width * (10**values.type.scale if pa.types.is_decimal(values.type) else 1)
         numbers = integers_of(values)
         if width > np.iinfo(np.int64).max:
@@ -76,6 +76,14 @@ class CoarseNumbers(_Coarse):
         low, _ = integer_bounds(values.type)
         self._require_none(int(np.count_nonzero(numbers < low + rests)))
         return from_integers(numbers - rests, values)
+
+    def _coarse_floats(self, values: pa.Array) -> pa.Array:
+        """Beyond the digits that the type has there are no multiples, only what lies near them."""
+        require_finite(values, self.column.name)
+        exact = _EXACT[values.type]
+        self._require_none(pc.sum(pc.greater(pc.abs(values), pa.scalar(exact, values.type))).as_py() or 0)
+        width = float(self.width)
+        return pc.multiply(pc.floor(pc.divide(values.cast(pa.float64()), width)), width).cast(values.type)
 
 
 @dataclass(frozen=True, slots=True)
