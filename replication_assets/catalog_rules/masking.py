@@ -211,7 +211,7 @@ def _documents(rule: JsonPaths | XmlPaths) -> Iterator[str]:
             else:
                 require_path(path)
         except PolicyError as error:
-            yield from (f"{problem}. Fix: write it so" for problem in error.problems)
+            yield from error.problems
         yield from (f"{path} {problem}" for problem in rule_parameters(each))
 
 

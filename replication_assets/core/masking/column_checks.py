@@ -103,7 +103,7 @@ def _unlisted(column: ColumnStructure) -> str:
     data_class, rule = suggest_rule(column)
     reviewed = describe_column(column)
     return (
-        f"the policy does not list it. Fix, if that is what it holds: "
+        f"the policy does not list it. Fix: if that is what it holds, "
         f"{column.name!r}: ColumnPolicy({data_class!r}, {spelled(rule)}, reviewed={reviewed!r})"
     )
 

@@ -57,7 +57,7 @@ def steps_of(path: str) -> tuple[str | None, ...]:
     Raises:
         PolicyError: it is no path.
     """
-    problem = f"{path!r} is no path: as $.plan, $.emails[*], $.address.city or $['odd name']"
+    problem = f"{path!r} is no path. Fix: as $.plan, $.emails[*], $.address.city or $['odd name']"
     if not path.startswith("$"):
         raise PolicyError([problem])
     steps: list[str | None] = []
@@ -84,7 +84,7 @@ def tree_of(leaves: Mapping[str, LeafMask]) -> PathNode:
             else:
                 node = node.members.setdefault(step, PathNode())
         if node.leaf is not None:
-            raise PolicyError([f"{path!r} and {node.leaf.path!r} are one path: name it once"])
+            raise PolicyError([f"{path!r} and {node.leaf.path!r} are one path. Fix: name it once"])
         node.leaf = leaf
     return root
 

@@ -102,7 +102,7 @@ def compile_leaf(
     build = builders.get(type(rule))
     if build is None or isinstance(rule, ColumnDefault):
         raise PolicyError(
-            [f"{path}: {type(rule).__name__} is no rule for a part of a document: use Constant"]
+            [f"{path}: {type(rule).__name__} is no rule for a part of a document. Fix: Constant"]
         )
     own_key = (_ROW,) if context.row_key else ()
     maskers: dict[LeafKind, Masker] = {}
@@ -137,7 +137,9 @@ def _kinds_of(rule: Rule, kinds: Sequence[LeafKind]) -> Sequence[LeafKind]:
 def _require_own(path: str, name: str, maskers: Mapping[LeafKind, Masker]) -> None:
     for masker in maskers.values():
         if not {*masker.reads} <= {name}:
-            raise PolicyError([f"{path}: its rule needs other columns, which a document has not"])
+            raise PolicyError(
+                [f"{path}: its rule needs other columns, which a document has not. Fix: another rule"]
+            )
 
 
 def refuse(problems: Mapping[str, int], where: str, fix: str) -> None:

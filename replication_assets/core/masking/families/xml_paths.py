@@ -37,7 +37,7 @@ class _Refused(ValueError):
 def require_path(path: str) -> None:
     """Raises PolicyError for what is no path."""
     if not _PATH.fullmatch(path):
-        raise PolicyError([f"{path!r} is no path: as /order/line or /order/line/@widget"])
+        raise PolicyError([f"{path!r} is no path. Fix: as /order/line or /order/line/@widget"])
 
 
 @dataclass(frozen=True, slots=True)
