@@ -35,9 +35,11 @@ from replication_assets.core.schema import TableId
 from replication_assets.definitions import load_catalog
 from replication_assets.defs.build import build_definitions
 from replication_assets.demo import pgbench
+from replication_assets.event_store.audit import SCHEMA as AUDITS
 from replication_assets.event_store.columns import DELTA_PROPERTIES
 from replication_assets.event_store.cutover_log import SCHEMA as CUTOVERS
 from replication_assets.event_store.dead_letters import FACTS
+from replication_assets.event_store.structures import SCHEMA as STRUCTURES
 from replication_assets.flows.capture import capture
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import open_table, prepare
@@ -239,6 +241,8 @@ def test_what_stands_beside_the_logs_is_as_documented() -> None:
     cutovers = rows(EVENT_STORE, "Cutovers")
     assert [quoted(row[0])[0] for row in cutovers] == CUTOVERS.names[2:]
     assert tuple(quoted(cutovers[2][1])) == get_args(Step)
+    for title, schema in (("Structures", STRUCTURES), ("Audits", AUDITS)):
+        assert [quoted(row[0])[0] for row in rows(EVENT_STORE, title)] == schema.names[2:]
 
 
 def test_types_are_stored_as_documented(database: FreshDatabase) -> None:
