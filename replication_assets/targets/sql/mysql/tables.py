@@ -12,9 +12,11 @@ from replication_assets.errors import RefreshError
 from replication_assets.ports.environment import TableCopy
 from replication_assets.targets.sql import ddl
 from replication_assets.targets.sql.dialect import Place
-from replication_assets.targets.sql.mysql.defaults import default_of, is_carried, is_serial
 from replication_assets.targets.sql.mysql.places import Places
 from replication_assets.targets.sql.mysql.types import Collations, ColumnTypes, Form
+from replication_assets.targets.sql.source_defaults import Functions, default_of, is_carried, is_serial
+
+_FUNCTIONS = Functions(now="(UTC_TIMESTAMP(6))", uuid="(UUID())")
 
 
 class CopyTables:
@@ -33,7 +35,11 @@ class CopyTables:
         }
         if place != "rows":
             required = frozenset(ddl.merge_key(structure))
-        defaults = {each.name: found for each in structure.columns if (found := default_of(each)) is not None}
+        defaults = {
+            each.name: found
+            for each in structure.columns
+            if (found := default_of(each, _FUNCTIONS)) is not None
+        }
         return ddl.bare_table(
             sa.MetaData(),
             structure,
@@ -106,7 +112,7 @@ class CopyTables:
                 yield f"{where}: column {column.name} ({column.type}) {note}"
             if column.generated is not None:
                 yield f"{where}: column {column.name} is not generated: it is null"
-            elif not is_carried(structure, column):
+            elif not is_carried(structure, column, _FUNCTIONS):
                 yield f"{where}: column {column.name} has no default"
             elif is_serial(structure, column) and column.name != serial:
                 yield f"{where}: column {column.name} is not AUTO_INCREMENT: no key begins with it"
@@ -150,7 +156,9 @@ def require_filled(copy: TableCopy, serial: str | None) -> None:
     for column in structure.columns:
         if column.name in copy.schema.names or column.generated is not None or column.name == serial:
             continue
-        if not is_carried(structure, column) or (column.name in required and default_of(column) is None):
+        if not is_carried(structure, column, _FUNCTIONS) or (
+            column.name in required and default_of(column, _FUNCTIONS) is None
+        ):
             raise RefreshError(
                 f"column {column.name} is to get its default, which MySQL cannot express",
                 where=str(structure.table),

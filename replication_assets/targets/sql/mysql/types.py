@@ -12,7 +12,6 @@ Longer values are refused when they are loaded; nothing is cut.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -23,6 +22,7 @@ from sqlalchemy.types import TypeEngine
 from replication_assets.core.schema import TableId
 from replication_assets.core.structure import ColumnStructure, TableStructure
 from replication_assets.errors import RefreshError
+from replication_assets.targets.sql.source_defaults import spelled
 
 Form: TypeAlias = Literal["text", "plain", "time", "boolean", "float", "binary"]
 """How a value is written in a bulk load and selected again."""
@@ -34,7 +34,6 @@ CHARACTER_BYTES = 4
 LONGEST_VARCHAR = 1000
 _ENUM_LABELS = 3000
 
-_SPELLING = re.compile(r"(?P<base>[^(]+?)\s*(?:\((?P<arguments>[\d,\s-]+)\))?(?P<rest>[^()]*)")
 _PLAIN: Mapping[str, type[TypeEngine[Any]]] = {
     "smallint": mysql.SMALLINT,
     "integer": mysql.INTEGER,
@@ -68,15 +67,6 @@ class Held:
     type: TypeEngine[Any]
     form: Form
     note: str | None = None
-
-
-def spelled(column: ColumnStructure) -> tuple[str, tuple[int, ...]]:
-    """A type's name without arguments, and the arguments: `timestamp with time zone`, (3,)."""
-    found = _SPELLING.fullmatch(column.type)
-    if found is None or column.type.endswith("[]"):
-        return column.type, ()
-    arguments = tuple(int(each) for each in (found["arguments"] or "").split(",") if each.strip())
-    return f"{found['base']}{found['rest']}".strip(), arguments
 
 
 class ColumnTypes:

@@ -1,4 +1,5 @@
-"""Defaults of PostgreSQL columns in MySQL's SQL, where they say the same; nothing else is carried.
+"""Types and defaults of PostgreSQL columns for engines with another SQL: a default is carried where it
+says the same there, and nowhere else.
 
 Refused: whatever calls a function that is not listed, and literals whose text one engine reads
 differently from the other.
@@ -7,11 +8,11 @@ differently from the other.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from replication_assets.core.structure import ColumnStructure, TableStructure
-from replication_assets.targets.sql.mysql.connection import literal
-from replication_assets.targets.sql.mysql.types import spelled
 
+_SPELLING = re.compile(r"(?P<base>[^(]+?)\s*(?:\((?P<arguments>[\d,\s-]+)\))?(?P<rest>[^()]*)")
 _NUMBER = re.compile(r"\(?'?(-?\d+(?:\.\d+)?)'?\)?(?:::[a-z][a-z ]*(?:\([\d,]+\))?)?")
 _TEXT = re.compile(r"'((?:[^']|'')*)'::(?:[^:'()]|\(\d+\))+")
 _CAST_TO_NULL = re.compile(r"NULL::[^:']+")
@@ -23,6 +24,23 @@ _NUMERIC = frozenset({"smallint", "integer", "bigint", "numeric", "real", "doubl
 _TEXTUAL = frozenset({"text", "character varying", "json", "jsonb", "uuid", "citext"})
 
 
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """What an engine has for the functions that defaults call; None where it has nothing alike."""
+
+    now: str
+    uuid: str | None = None
+
+
+def spelled(column: ColumnStructure) -> tuple[str, tuple[int, ...]]:
+    """A type's name without arguments, and the arguments: `timestamp with time zone`, (3,)."""
+    found = _SPELLING.fullmatch(column.type)
+    if found is None or column.type.endswith("[]"):
+        return column.type, ()
+    arguments = tuple(int(each) for each in (found["arguments"] or "").split(",") if each.strip())
+    return f"{found['base']}{found['rest']}".strip(), arguments
+
+
 def is_serial(structure: TableStructure, column: ColumnStructure) -> bool:
     """Whether the source draws the column's values from a sequence."""
     owned = {each.column for each in structure.sequences}
@@ -30,14 +48,14 @@ def is_serial(structure: TableStructure, column: ColumnStructure) -> bool:
     return column.name in owned or column.identity is not None or drawn
 
 
-def is_carried(structure: TableStructure, column: ColumnStructure) -> bool:
+def is_carried(structure: TableStructure, column: ColumnStructure, functions: Functions) -> bool:
     """Whether there is nothing to say of the column's default in `not_carried`."""
     if column.default is None or _CAST_TO_NULL.fullmatch(column.default):
         return True
-    return is_serial(structure, column) or default_of(column) is not None
+    return is_serial(structure, column) or default_of(column, functions) is not None
 
 
-def default_of(column: ColumnStructure) -> str | None:
+def default_of(column: ColumnStructure, functions: Functions) -> str | None:
     """An expression in brackets; None if there is none, or none that means the same."""
     text = column.default
     if text is None:
@@ -50,9 +68,9 @@ def default_of(column: ColumnStructure) -> str | None:
         return f"({number[1]})"
     constant = _TEXT.fullmatch(text)
     if constant is not None and (base in _TEXTUAL or column.labels):
-        return f"({literal(constant[1].replace(chr(39) * 2, chr(39)))})"
+        return f"('{constant[1]}')"
     if _NOW.fullmatch(text) and base.startswith("timestamp"):
-        return "(UTC_TIMESTAMP(6))"
+        return functions.now
     if text in ("gen_random_uuid()", "uuid_generate_v4()") and base == "uuid":
-        return "(UUID())"
+        return functions.uuid
     return None
