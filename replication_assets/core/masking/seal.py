@@ -140,7 +140,7 @@ def _require_signature(certificate: Certificate, public_key: str, where: str) ->
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
         key.verify(base64.b64decode(certificate.signature, validate=True), _signed_text(certificate))
-    except (InvalidSignature, binascii.Error, ValueError):
+    except (InvalidSignature, binascii.Error, ValueError, TypeError):
         raise GuardError(
             "its certificate was not made by this environment's guard",
             where=where,
