@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.masking.pools import Indices, drawn, pool
 from replication_assets.core.masking.prf import Words
+from replication_assets.errors import GuardError
 
 _WORDS = 1 << 14
 _BYTES_AT_ONCE = 1 << 22
@@ -39,10 +40,8 @@ def _text(longest: int) -> _Text:
     """
     words = pool("words").entries.to_pylist()
     chosen = [words[(at * at + at // 2 * 7 + at // len(words)) % len(words)] for at in range(_WORDS)]
-    again = 0
-    while sum(len(word) + 1 for word in chosen[_WORDS:]) < longest + 1:
-        chosen.append(words[again % len(words)])
-        again += 1
+    rounds = (longest + 1) // sum(len(word) + 1 for word in words) + 1
+    chosen += words * rounds
     lengths = np.array([len(word) for word in chosen])
     starts = np.concatenate(([0], np.cumsum(lengths + 1)))[:-1]
     content = np.frombuffer(" ".join(chosen).encode(), np.uint8)
@@ -61,10 +60,10 @@ def filled(values: pa.Array, words: Words, longest: int) -> pa.Array:
         own = pc.fill_null(pc.and_(pc.equal(result, values), pc.not_equal(values, "")), False)
         again = own.to_numpy(zero_copy_only=False)
         if not again.any():
-            break
+            return result
         chosen = np.where(again, (chosen + 1) % _WORDS, chosen)
         result = _cut(text, chosen, asked, values)
-    return result
+    raise GuardError(f"{again.sum()} texts find no words that are not their own", fix="use Constant or Null")
 
 
 def _lengths(values: pa.Array) -> npt.NDArray[np.int64]:
