@@ -6,7 +6,7 @@ structures published it, and nothing was loaded anew since. Whatever else happen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -124,8 +124,11 @@ def _events(table: StoredTable, since: Position, as_of: Position) -> int:
     return found
 
 
-def net_changes(guard: TableGuard, id_range: str, spill: Spill = Spill()) -> RangeChanges:
-    """Raw net changes of a range since the published copy, whole rows.
+def net_changes(
+    guard: TableGuard, id_range: str, columns: Collection[str] | None = None, spill: Spill = Spill()
+) -> RangeChanges:
+    """Raw net changes of a range since the published copy: whole rows of the columns that the mask
+    needs, or of those that are named.
 
     Raises:
         RefreshError: they are more than can be held.
@@ -140,7 +143,7 @@ def net_changes(guard: TableGuard, id_range: str, spill: Spill = Spill()) -> Ran
         changes = range_changes(
             connection,
             snapshot.events(id_range, after=planned.since),
-            guard.read_schema,
+            guard.read_schema(columns),
             baseline,
             start=planned.since,
             end=planned.as_of,

@@ -6,7 +6,7 @@ mask: no row kept its own value where the rule promises so, and every value is o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -47,8 +47,11 @@ class TableGuard:
     def name(self) -> str:
         return str(self.planned.table)
 
-    def read(self, id_range: str, spill: Spill = Spill()) -> Iterator[pa.RecordBatch]:
-        """Raw rows of a range as of the plan's position: the columns that the mask needs, and the key."""
+    def read(
+        self, id_range: str, *, columns: Collection[str] | None = None, spill: Spill = Spill()
+    ) -> Iterator[pa.RecordBatch]:
+        """Raw rows of a range as of the plan's position: the key, and the columns that the mask needs,
+        or those that are named."""
         snapshot = self.stored.snapshot
         found = snapshot.id_ranges.by_key(id_range)
         return fold_range(
@@ -57,13 +60,12 @@ class TableGuard:
             found,
             as_of=self.planned.as_of,
             spill=spill,
-            schema=self.read_schema,
+            schema=self.read_schema(columns),
         )
 
-    @property
-    def read_schema(self) -> TableSchema:
+    def read_schema(self, columns: Collection[str] | None = None) -> TableSchema:
         schema = self.stored.snapshot.schema
-        wanted = {*self.mask.columns, *schema.key, *self.also}
+        wanted = {*(self.mask.columns if columns is None else columns), *schema.key, *self.also}
         return replace(schema, columns=tuple(each for each in schema.columns if each.name in wanted))
 
     def seal_raw(self, raw: RawBatch, role: Role, chunk: str) -> SealedBatch:

@@ -51,8 +51,7 @@ def open_tables(refreshing: Refreshing) -> tuple[StoredTable, ...]:
             where=refreshing.where,
             fix="load these tables first",
         )
-    opened = tuple(_open(refreshing, table.id) for table in refreshing.tables)
-    return opened
+    return tuple(_open(refreshing, table.id) for table in refreshing.tables)
 
 
 def _open(refreshing: Refreshing, table: TableId) -> StoredTable:

@@ -55,12 +55,13 @@ def _audit_proof(refreshing: Refreshing, published: PublishedCopy) -> Proof:
 
 def _copy_proofs(refreshing: Refreshing, published: PublishedCopy, progress: Progress | None) -> list[Proof]:
     try:
-        tables = guards(refreshing, _as_plan(refreshing, published))
+        plan = _as_plan(refreshing, published)
+        tables = guards(refreshing, plan)
     except PolicyError as error:
         return [Proof("policy", False, f"the policy does not fit any more: {len(error.problems)} problems")]
     except RefreshError as error:
         return [Proof("policy", False, f"{error.what}: the copy is proven by the next refresh")]
-    found = inspect(refreshing, None, tables, progress)
+    found = inspect(refreshing, plan, tables, progress, published=True)
     record = {str(each.table): ProvenTable(each.rows, each.checksum) for each in published.tables}
     return [content_proof(record, found.tables), *found.proofs]
 
