@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers import CipherContext
 
-from replication_assets.core.masking.prf import BLOCK, Prf, Words, ecb, encrypt
+from replication_assets.core.masking.prf import BLOCK, Keyed, Prf, Words, ecb, encrypt
 
 Numbers: TypeAlias = npt.NDArray[np.uint64] | npt.NDArray[np.object_]
 """Halves of what FF1 permutes: 64-bit words, or Python's integers where these are too narrow."""
@@ -30,7 +30,7 @@ _WORD = np.dtype("<u8")
 _DIGITS_OF_A_HALF = 9  # so many digits of radix 10 are reduced by one 64-bit division
 
 
-class Ff1:
+class Ff1(Keyed):
     """FF1 (SP 800-38G, algorithm 7) of numerals of `length` digits under one key and tweak."""
 
     __slots__ = ("__key", "_digest_bytes", "_half_bytes", "_moduli", "_radix", "_round_blocks")
@@ -46,9 +46,6 @@ class Ff1:
         self._digest_bytes = 4 * ((self._half_bytes + 3) // 4) + 4
         self._moduli = (radix**short, radix**long)
         self._round_blocks = self._constants(length, tweak)
-
-    def __repr__(self) -> str:
-        return "Ff1()"
 
     def encrypt(self, left: Numbers, right: Numbers) -> tuple[Numbers, Numbers]:
         """The numeral's first `length // 2` digits and the rest as numbers, before and after."""
@@ -113,7 +110,7 @@ class Ff1:
         return constants
 
 
-class Permutation:
+class Permutation(Keyed):
     """A keyed bijection of 0 to `width` - 1, for a width of 2 to 2**64.
 
     FF1 over as many bits as the width has, walked on until it is back inside. FF1 is not for fewer
@@ -160,15 +157,23 @@ class Permutation:
         return (left.astype(np.uint64) << low_bits) | right.astype(np.uint64)
 
 
-def permute_digits(key: bytes, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """FF1 in radix 10 of each row of a matrix of digits 0 to 9; 2 to 56 of them."""
-    count = digits.shape[1]
-    ff1 = Ff1(key, radix=10, length=count)
-    half = count // 2
-    left, right = ff1.encrypt(
-        _number(digits[:, :half], wide=ff1.wide), _number(digits[:, half:], wide=ff1.wide)
-    )
-    return np.concatenate((_digits(left, half), _digits(right, count - half)), axis=1)
+class DigitsPermutation(Keyed):
+    """FF1 in radix 10 of texts of digits: each count of digits, 2 to 56, has a bijection of its own."""
+
+    __slots__ = ("__key",)
+
+    def __init__(self, key: bytes) -> None:
+        self.__key = key
+
+    def permute(self, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Each row of a matrix of digits 0 to 9."""
+        count = digits.shape[1]
+        ff1 = Ff1(self.__key, radix=10, length=count)
+        half = count // 2
+        left, right = ff1.encrypt(
+            _number(digits[:, :half], wide=ff1.wide), _number(digits[:, half:], wide=ff1.wide)
+        )
+        return np.concatenate((_digits(left, half), _digits(right, count - half)), axis=1)
 
 
 def _number(digits: npt.NDArray[np.uint8], *, wide: bool) -> Numbers:

@@ -7,6 +7,8 @@ rare in columns that are drawn from: they go through the library's own CMAC one 
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from replication_assets.core.masking.column_bytes import ColumnBytes
+from replication_assets.errors import GuardError
 
 Words = npt.NDArray[np.uint64]
 """For each value two keyed 64-bit words, as an array of n x 2."""
@@ -24,7 +27,19 @@ _LONGEST = 64  # blocks of a value that is gathered
 _WORD = np.dtype("<u8")
 
 
-class Prf:
+class Keyed:
+    """What holds a key. It neither prints it, nor can be pickled or copied."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __reduce__(self) -> NoReturn:
+        raise GuardError("the keys of the masks do not leave their process", fix="pass the reference")
+
+
+class Prf(Keyed):
     """AES-CMAC under one key. Nobody without the key can tell its outputs from random ones."""
 
     __slots__ = ("__key", "__masks", "__pads")
@@ -32,9 +47,6 @@ class Prf:
     def __init__(self, key: bytes) -> None:
         self.__key = key
         self.__masks, self.__pads = _final_blocks(key)
-
-    def __repr__(self) -> str:
-        return "Prf()"
 
     def words(self, values: pa.Array) -> Words:
         """The 128 bits for each text or binary value, as two words. A null has those of no bytes."""
@@ -45,6 +57,10 @@ class Prf:
             stop = min(start + _ROWS, len(values))
             self._fill(words[start:stop], column, start, aes)
         return words.astype(np.uint64, copy=False)
+
+    def more(self, words: Words, number: int) -> Words:
+        """Two further words for each row: AES of its words with `number`, so under a key of its own."""
+        return encrypt(ecb(self.__key), words ^ np.array([number, 0], np.uint64))
 
     def _fill(self, words: Words, column: ColumnBytes, start: int, aes: CipherContext) -> None:
         starts = column.starts[start : start + len(words)]

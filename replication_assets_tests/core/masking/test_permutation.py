@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replication_assets.core.masking.permutation import LEAST_DOMAIN, Ff1, Permutation, permute_digits
+from replication_assets.core.masking.permutation import LEAST_DOMAIN, DigitsPermutation, Ff1, Permutation
+from replication_assets.core.masking.prf import Keyed, Prf
+from replication_assets.errors import GuardError
 
 KEY = bytes.fromhex("2B7E151628AED2A6ABF7158809CF4F3C")
 
@@ -72,7 +75,7 @@ def test_the_reference_is_nist_s_sample_3() -> None:
 
 
 def test_ten_digits_are_nist_s_sample_1() -> None:
-    masked = permute_digits(KEY, np.arange(10, dtype=np.uint8)[None])
+    masked = DigitsPermutation(KEY).permute(np.arange(10, dtype=np.uint8)[None])
     assert masked.tolist() == [[2, 4, 3, 3, 4, 7, 7, 4, 8, 4]]
 
 
@@ -85,7 +88,7 @@ def test_ten_digits_with_a_tweak_are_nist_s_sample_2() -> None:
 @settings(deadline=None, max_examples=80)
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=56), st.binary(min_size=16, max_size=16))
 def test_digits_of_every_count_are_ff1(digits: list[int], key: bytes) -> None:
-    masked = permute_digits(key, np.array([digits, digits], np.uint8))
+    masked = DigitsPermutation(key).permute(np.array([digits, digits], np.uint8))
     expected = ff1(key, 10, digits)
     assert masked.tolist() == [expected, expected]
     assert ff1(key, 10, expected, backwards=True) == digits
@@ -155,9 +158,20 @@ def test_a_width_that_cannot_be_permuted_is_refused(width: int) -> None:
 
 def test_an_empty_column_is_permuted_to_itself() -> None:
     assert len(Permutation(KEY, 2**31).permute(np.zeros(0, np.uint64))) == 0
-    assert permute_digits(KEY, np.zeros((0, 9), np.uint8)).shape == (0, 9)
+    assert DigitsPermutation(KEY).permute(np.zeros((0, 9), np.uint8)).shape == (0, 9)
 
 
-def test_neither_prints_its_key() -> None:
-    assert repr(Ff1(KEY, radix=2, length=31)) == "Ff1()"
-    assert repr(Permutation(KEY, 1000)) == "Permutation(1000)"
+@pytest.mark.parametrize(
+    ("keyed", "printed"),
+    [
+        (Ff1(KEY, radix=2, length=31), "Ff1()"),
+        (Permutation(KEY, 1000), "Permutation(1000)"),
+        (DigitsPermutation(KEY), "DigitsPermutation()"),
+        (Prf(KEY), "Prf()"),
+    ],
+    ids=repr,
+)
+def test_what_holds_a_key_does_not_print_it_and_stays_in_its_process(keyed: Keyed, printed: str) -> None:
+    assert repr(keyed) == str(keyed) == printed
+    with pytest.raises(GuardError, match="do not leave their process"):
+        pickle.dumps(keyed)

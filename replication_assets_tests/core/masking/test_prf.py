@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from cryptography.hazmat.primitives.ciphers import algorithms
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,5 +110,9 @@ def test_what_is_neither_text_nor_bytes_has_no_words() -> None:
         Prf(KEY).words(pa.array([1]))
 
 
-def test_a_prf_does_not_print_its_key() -> None:
-    assert repr(Prf(KEY)) == "Prf()"
+def test_further_words_are_aes_of_the_words_and_a_number() -> None:
+    words = Prf(KEY).words(pa.array(["a", "b"]))
+    further = Prf(bytes(16)).more(words, 5)
+    aes = Cipher(algorithms.AES(bytes(16)), modes.ECB()).encryptor()
+    counted = words ^ np.array([5, 0], np.uint64)
+    assert further.astype("<u8").tobytes() == aes.update(counted.astype("<u8").tobytes())

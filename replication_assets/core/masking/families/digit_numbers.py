@@ -11,19 +11,16 @@ import pyarrow as pa
 
 from replication_assets.core.masking.column_bytes import Bytes, Flags, known
 from replication_assets.core.masking.families.limbs import WORD, Limbs, integers_of, limbs_of, limits
-from replication_assets.core.masking.prf import Words, ecb, encrypt
+from replication_assets.core.masking.prf import Prf, Words
 
 DIGITS_OF_A_WORD = 16  # 9**16 is so far below 2**64 that no digit is more likely than another
 
 
-def other_digits(digits: Bytes, words: Words, key: bytes) -> Bytes:
-    """For each digit another one, by the words of its row; further words are the AES of these under
-    `key` with a counter."""
+def other_digits(digits: Bytes, words: Words, more: Prf) -> Bytes:
+    """For each digit another one, by as many words of its row as `more` has to give."""
     made = np.empty_like(digits)
-    aes = ecb(key)
     for block, start in enumerate(range(0, digits.shape[1], 2 * DIGITS_OF_A_WORD)):
-        counter = np.array([block, 0], np.uint64)
-        drawn = encrypt(aes, words ^ counter)
+        drawn = more.more(words, block)
         for place in range(start, min(start + 2 * DIGITS_OF_A_WORD, digits.shape[1])):
             word = (place - start) // DIGITS_OF_A_WORD
             rest = drawn[:, word] // np.uint64(9)

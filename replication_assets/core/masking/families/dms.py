@@ -23,6 +23,7 @@ from replication_assets.core.masking.families.draws import Draw, draw_for
 from replication_assets.core.masking.families.limbs import limits
 from replication_assets.core.masking.families.text_columns import require_text
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
+from replication_assets.core.masking.prf import Prf
 from replication_assets.core.masking.rules import DigitsMask, DigitsRandomize, HashMask
 from replication_assets.errors import PolicyError
 
@@ -66,10 +67,7 @@ class DigitsRandomizeMasker:
 
     draw: Draw
     arrow: pa.DataType
-    key: bytes
-
-    def __repr__(self) -> str:
-        return f"DigitsRandomizeMasker({self.draw.column})"
+    more: Prf
 
     @property
     def uniqueness(self) -> Uniqueness:
@@ -89,7 +87,7 @@ class DigitsRandomizeMasker:
             return other_numbers(values, words, self.arrow)
         texts = DigitTexts(values)
         for numbers, places in texts.groups():
-            texts.put(places, other_digits(texts.digits(places), words[numbers], self.key))
+            texts.put(places, other_digits(texts.digits(places), words[numbers], self.more))
         return texts.texts(self.arrow)
 
     def fits(self, values: pa.Array) -> pa.Array:
@@ -157,8 +155,8 @@ def _digits_randomize(
     if limits(column.arrow) is None:
         require_text("DigitsRandomize", column)
     draw = draw_for("digits randomize", rule.namespace, column, context)
-    key = context.keys.mask_key("digits randomize: more", rule.namespace)
-    return DigitsRandomizeMasker(draw, column.arrow, key)
+    more = Prf(context.keys.mask_key("digits randomize: more", rule.namespace))
+    return DigitsRandomizeMasker(draw, column.arrow, more)
 
 
 def _hash_mask(rule: HashMask, column: MaskedColumn, context: RuleContext) -> HashMasker:

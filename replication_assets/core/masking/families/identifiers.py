@@ -20,7 +20,7 @@ from replication_assets.core.masking.families.integers import INTEGER_BUILDERS
 from replication_assets.core.masking.families.text_columns import require_text
 from replication_assets.core.masking.families.uuids import UUID_BUILDERS
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
-from replication_assets.core.masking.permutation import permute_digits
+from replication_assets.core.masking.permutation import DigitsPermutation
 from replication_assets.core.masking.rules import CardNumber, DigitsId
 from replication_assets.errors import GuardError
 
@@ -36,14 +36,11 @@ class DigitsMasker:
     anew (ISO/IEC 7812-1). Punctuation and spaces stay in their places and are no part of the identity."""
 
     column: str
-    key: bytes
+    permutation: DigitsPermutation
     arrow: pa.DataType
     least: int
     most: int
     luhn: bool = False
-
-    def __repr__(self) -> str:
-        return f"DigitsMasker({self.column})"
 
     @property
     def uniqueness(self) -> Uniqueness:
@@ -78,9 +75,9 @@ class DigitsMasker:
 
     def _permuted(self, digits: Bytes) -> Bytes:
         if not self.luhn:
-            return permute_digits(self.key, digits)
+            return self.permutation.permute(digits)
         masked = np.zeros_like(digits)
-        masked[:, :-1] = permute_digits(self.key, digits[:, :-1])
+        masked[:, :-1] = self.permutation.permute(digits[:, :-1])
         masked[:, -1] = (10 - luhn_sums(masked)) % 10
         return masked
 
@@ -113,14 +110,16 @@ def _ends_in_luhn(texts: DigitTexts) -> Flags:
 
 def _digits_id(rule: DigitsId, column: MaskedColumn, context: RuleContext) -> DigitsMasker:
     require_text("DigitsId", column)
-    key = context.keys.mask_key("digits id", rule.namespace)
-    return DigitsMasker(column.name, key, column.arrow, LEAST_DIGITS, MOST_DIGITS)
+    permutation = DigitsPermutation(context.keys.mask_key("digits id", rule.namespace))
+    return DigitsMasker(column.name, permutation, column.arrow, LEAST_DIGITS, MOST_DIGITS)
 
 
 def _card_number(rule: CardNumber, column: MaskedColumn, context: RuleContext) -> DigitsMasker:
     require_text("CardNumber", column)
-    key = context.keys.mask_key("card number", rule.namespace)
-    return DigitsMasker(column.name, key, column.arrow, LEAST_CARD_DIGITS, MOST_CARD_DIGITS, luhn=True)
+    permutation = DigitsPermutation(context.keys.mask_key("card number", rule.namespace))
+    return DigitsMasker(
+        column.name, permutation, column.arrow, LEAST_CARD_DIGITS, MOST_CARD_DIGITS, luhn=True
+    )
 
 
 BUILDERS: Mapping[type, Builder[Any]] = {
