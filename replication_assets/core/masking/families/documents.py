@@ -43,11 +43,8 @@ def _leaves(
 ) -> Mapping[str, LeafMask]:
     own: Kind = "json" if isinstance(rule, JsonPaths) else "xml"
     if not pa.types.is_string(column.arrow) or kind_of(column.structure) not in (own, "text"):
-        raise PolicyError(
-            [
-                f"{type(rule).__name__} is for {own} and text, not for {column.structure.type}. Fix: another rule"
-            ]
-        )
+        problem = f"{type(rule).__name__} is for {own} and text, not for {column.structure.type}"
+        raise PolicyError([f"{problem}. Fix: another rule"])
     found: dict[str, LeafMask] = {}
     problems: list[str] = []
     for path, each in rule.paths.items():
