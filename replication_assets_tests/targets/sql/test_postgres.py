@@ -16,8 +16,8 @@ from replication_assets.core.structure import (
     ForeignKey,
     UniqueKey,
 )
-from replication_assets.errors import GuardError, RefreshError, VerificationFailed
-from replication_assets.targets.sql.postgres import postgres_environment
+from replication_assets.errors import GuardError, RefreshError, TargetUnavailable, VerificationFailed
+from replication_assets.targets.sql.postgres import postgres_environment, publication
 from replication_assets.targets.sql.target import SqlEnvironment
 from replication_assets_tests.contracts.environment_copies import CUSTOMER, copy_of, marker_of
 from replication_assets_tests.contracts.environment_target import EnvironmentTargetContract
@@ -197,6 +197,31 @@ def test_a_reader_that_reads_all_the_time_sees_one_copy_or_the_other(
         reader.join()
     assert seen <= {(1, 2), (3, 4), (5, 6)}
     assert seen
+
+
+def test_a_reader_that_does_not_end_keeps_its_copy(
+    place: PostgresPlace, target: SqlEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publication, "LOCK_TIMEOUT", "50ms")
+    first = copy_of(place, 1)
+    with psycopg.connect(place.database.dsn) as session:
+        assert session.execute("SELECT id FROM shop.customer").fetchall() == [(1,)]
+        with pytest.raises(TargetUnavailable, match="lock"):
+            copy_of(place, 2)
+    published = target.published()
+    assert published is not None
+    assert published.id == first.plan.id
+
+
+def test_the_lock_of_a_run_whose_session_died_is_free(place: PostgresPlace, target: SqlEnvironment) -> None:
+    with target.held("nightly", "run-1"):
+        place.ask(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'replication_assets refresh' AND datname = current_database()"
+        )
+        with place.target().held("nightly", "run-2"):
+            copy_of(place, 3)
+    assert place.ids("shop", "customer") == [3]
 
 
 def test_a_hook_works_on_the_shadow_and_nowhere_else(place: PostgresPlace, target: SqlEnvironment) -> None:

@@ -136,6 +136,31 @@ def test_a_structure_is_carried_or_listed(place: PostgresPlace, target: SqlEnvir
     assert target.marker() == marker_of(KEYS)
 
 
+def test_changes_reach_columns_that_the_database_numbers_itself(
+    place: PostgresPlace, target: SqlEnvironment
+) -> None:
+    refresh = Refresh(target, [RICH_COPY]).begin()
+    refresh.load(RICH_COPY, batch(RICH_COPY, (1, 1, "placed", "a", None), (2, 2, "placed", "b", None)))
+    refresh.finish().publish()
+    changes = Refresh(target, [RICH_COPY], how="changes").begin()
+    upserts = batch(RICH_COPY, (1, 70, "it's paid", "c", "w"), (50, 3, "placed", "d", None))
+    changes.load(RICH_COPY, upserts, role="upserts")
+    changes.load(RICH_COPY, batch(RICH_COPY, (2, None, None, None, None)), role="deletes")
+    assert changes.finish().rows(RICH_COPY, "upserts")["status"].to_pylist() == ["it's paid", "placed"]
+    changes.publish()
+    added = place.ask("INSERT INTO public.purchase (email) VALUES ('e') RETURNING id, number")
+    assert added == [(51, 71)]
+    found = place.ask(
+        "SELECT id, number, status::text, short, shape FROM public.purchase WHERE id < 51 ORDER BY 1"
+    )
+    assert found == [(1, 70, "it's paid", "c", "w"), (50, 3, "placed", "d", None)]
+    kept = place.ask(
+        "SELECT attidentity::text FROM pg_attribute"
+        " WHERE attrelid = 'public.purchase'::regclass AND attname = 'id'"
+    )
+    assert kept == [("a",)]
+
+
 def test_a_structure_whose_type_is_no_type_is_refused(target: SqlEnvironment) -> None:
     bad = structure("bad", {"id": "bigint not null", "x": "text); DROP TABLE y; --"})
     with pytest.raises(RefreshError, match="none"):

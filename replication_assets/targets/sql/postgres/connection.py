@@ -196,7 +196,9 @@ def _translated(error: BaseException | None, where: str, columns: Sequence[str])
         return TargetUnavailable(text, where=where, fix="check that the server runs and accepts connections")
     if state == "42501":
         return RefreshError(first[0], where=where, fix="grant the missing privilege to the loading role")
-    return RefreshError(f"{first[0]} (SQLSTATE {state})", where=where)
+    # What functions raise (P0) may be any text.
+    text = first[0] if state[:2] != "P0" else "a function of the target refused"
+    return RefreshError(f"{text} (SQLSTATE {state})", where=where)
 
 
 _BROKEN = "nothing was published; mask the column by a rule that keeps it, or mend the rows at the source"

@@ -16,7 +16,7 @@ from replication_assets.errors import RefreshError
 from replication_assets.ports.environment import TableCopy
 from replication_assets.targets.sql import ddl
 from replication_assets.targets.sql.postgres.connection import Work, state_of
-from replication_assets.targets.sql.postgres.expressions import identifier, qualified
+from replication_assets.targets.sql.postgres.expressions import identifier, literal, qualified
 from replication_assets.targets.sql.postgres.shadow import place_name, stored_columns
 
 
@@ -42,7 +42,7 @@ def merge(work: Work, tables: Sequence[TableCopy]) -> None:
 
 
 def _merge(work: Work, ordered: Sequence[TableCopy]) -> None:
-    kept = _defer(work, ordered)
+    kept = [*_take_identities(work, ordered), *_defer(work, ordered)]
     for each in reversed(ordered):
         _delete(work, each)
     for each in ordered:
@@ -50,6 +50,37 @@ def _merge(work: Work, ordered: Sequence[TableCopy]) -> None:
     work.run("SET CONSTRAINTS ALL IMMEDIATE")
     for statement in kept:
         work.run(statement)
+    for each in ordered:
+        _advance_sequences(work, each)
+
+
+def _take_identities(work: Work, tables: Sequence[TableCopy]) -> list[str]:
+    """Let columns that are always generated take the values of the changes; how to undo that."""
+    again = []
+    for each in tables:
+        for column in each.structure.columns:
+            if column.identity == "always" and column.name in stored_columns(each):
+                alter = f"ALTER TABLE {_published(each)} ALTER COLUMN {identifier(column.name)} SET GENERATED"
+                work.run(f"{alter} BY DEFAULT")
+                again.append(f"{alter} ALWAYS")
+    return again
+
+
+def _advance_sequences(work: Work, table: TableCopy) -> None:
+    """Beyond what the upserts brought, never back."""
+    owned = {each.column: each.increment for each in table.structure.sequences}
+    owned.update({each.name: owned.get(each.name, 1) for each in table.structure.columns if each.identity})
+    upserts = qualified(*place_name(table.structure, "upserts"))
+    for column, step in owned.items():
+        found = work.rows("SELECT pg_get_serial_sequence(%s, %s)", [_published(table), column])[0][0]
+        if found is None or column not in stored_columns(table):
+            continue
+        last, beyond = ("max", ">") if step > 0 else ("min", "<")
+        new = f"SELECT {last}({identifier(column)})::bigint AS v FROM {upserts}"
+        work.run(
+            f"SELECT setval({literal(found)}::regclass, m.v) FROM {found} s, ({new}) m"
+            f" WHERE m.v {beyond} s.last_value OR m.v = s.last_value AND NOT s.is_called"
+        )
 
 
 def _published(table: TableCopy) -> str:
@@ -93,17 +124,13 @@ def _delete(work: Work, table: TableCopy) -> None:
 def _upsert_statement(table: TableCopy) -> str:
     key = ddl.merge_key(table.structure)
     columns = stored_columns(table)
-    always = {each.name for each in table.structure.columns if each.identity == "always"}
     listed = ", ".join(identifier(name) for name in columns)
     changed = ", ".join(
-        f"{identifier(name)} = excluded.{identifier(name)}"
-        for name in columns
-        if name not in key and name not in always
+        f"{identifier(name)} = excluded.{identifier(name)}" for name in columns if name not in key
     )
-    overriding = " OVERRIDING SYSTEM VALUE" if always.intersection(columns) else ""
     action = f"UPDATE SET {changed}" if changed else "NOTHING"
     return (
-        f"INSERT INTO {_published(table)} ({listed}){overriding}"
+        f"INSERT INTO {_published(table)} ({listed})"
         f" SELECT {listed} FROM {qualified(*place_name(table.structure, 'upserts'))}"
         f" ON CONFLICT ({', '.join(identifier(name) for name in key)}) DO {action}"
     )
