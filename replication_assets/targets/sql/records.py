@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
@@ -50,7 +51,9 @@ class Records:
         self._connection = connection
         self.metadata = sa.MetaData(schema=place)
         only = ("one", sa.SmallInteger)
-        text, long_text, number = sa.String(255), sa.Text, sa.BigInteger
+        text, number = sa.String(255), sa.BigInteger
+        # MySQL's TEXT ends at 64 KiB: a copy of some hundred tables has a longer record.
+        long_text = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
         self._marker = self._table(
             "environment",
             (only, ("environment", text), ("trust", text), ("public_key", text)),
