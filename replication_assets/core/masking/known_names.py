@@ -5,7 +5,8 @@ The first hint that fits counts: secrets come first, then people, then what is h
 
 from __future__ import annotations
 
-from replication_assets.core.masking.column_kinds import Kind
+from replication_assets.core.masking import detectors
+from replication_assets.core.masking.column_kinds import Kind, kind_of
 from replication_assets.core.masking.name_hints import INTERNAL, Hint, always, free_text, gone, if_room, token
 from replication_assets.core.masking.rules import (
     Address,
@@ -167,3 +168,21 @@ HINTS: tuple[Hint, ...] = (
 def hint_of(column: ColumnStructure) -> Hint | None:
     """The first hint that the column's name and kind fit."""
     return next((hint for hint in HINTS if hint.fits(column)), None)
+
+
+_LOOKING_LIKE = {
+    detectors.EMAIL: "e-mail",
+    detectors.CARD: "card number",
+    detectors.IBAN: "IBAN",
+    detectors.PHONE: "telephone number",
+    detectors.IP: "IP address",
+    detectors.NATIONAL_ID: "national identity number",
+    detectors.PERSON: "name",
+    detectors.SECRET: "a secret",
+}
+
+
+def hint_looking_like(what: str, column: ColumnStructure) -> Hint | None:
+    """The hint for a column whose values look like that, if it is one for columns of its kind."""
+    found = next((hint for hint in HINTS if hint.what == _LOOKING_LIKE.get(what)), None)
+    return found if found is not None and kind_of(column) in found.kinds else None
