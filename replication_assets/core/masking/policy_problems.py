@@ -22,13 +22,16 @@ def policy_problems(
     keys: KeyRing,
     *,
     virtual_keys: Mapping[str, str] = _NO_KEYS,
+    changes: bool = False,
 ) -> tuple[str, ...]:
     """Every problem of every table, each with its place and its fix; empty if rows may be read.
-    `virtual_keys` are those of a `Subset`, held to what foreign keys are held to."""
+    `virtual_keys` are those of a `Subset`, held to what foreign keys are held to. With `changes`, the
+    refresh goes on with what changes, and has to find deleted rows by their masked keys."""
     found: list[str] = []
     for structure, schema in tables:
         try:
-            compile_table(policy, structure, schema, allow=allow, keys=keys)
+            mask = compile_table(policy, structure, schema, allow=allow, keys=keys)
+            found += mask.key_problems() if changes else ()
         except PolicyError as error:
             found += error.problems
     found += reference_problems(policy, [structure for structure, _ in tables], virtual_keys)

@@ -158,6 +158,7 @@ def require_policy(refreshing: Refreshing, tables: Sequence[StoredTable], keys: 
         refreshing.environment.allow,
         keys,
         virtual_keys=subset.virtual_keys if subset is not None else {},
+        changes=refreshing.refresh.migration != "full-load",
     )
     if problems:
         raise PolicyError(problems, where=f"policy {refreshing.policy.name} for {refreshing.where}")

@@ -173,6 +173,19 @@ def test_odd_values_beside_a_deleted_key_do_not_come_out() -> None:
     assert key["_overflow"] is None
 
 
+def test_a_key_whose_rule_needs_more_than_the_key_is_told_before_and_refused_after() -> None:
+    made = column("made", "bigint", nullable=False, default="0")
+    dated = structure_of(ID, column("day", "date", nullable=False), made, key=("id", "day"))
+    mask = compiled(dated, {"id": "public", "day": DateShift(entity="made"), "made": "public"})
+    (problem,) = mask.key_problems()
+    assert problem.startswith(
+        "shop.public.customers.day: it is part of the key, and its rule DateShift needs"
+    )
+    with pytest.raises(GuardError, match="needs more than the key"):
+        mask.mask_keys(raw(dated, [{"id": 1, "day": dt.date(2020, 1, 1), "made": 1}]))
+    assert compiled(TABLE, RULES).key_problems() == ()
+
+
 def test_deletes_of_a_table_without_a_key_are_masked_whole() -> None:
     structure = structure_of(ID, EMAIL, key=())
     mask = compiled(structure, {"id": "public", "email": Email()})
