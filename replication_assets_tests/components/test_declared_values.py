@@ -26,6 +26,7 @@ from replication_assets.catalog import (
 )
 from replication_assets.components.declared_values import WRONG, ValueProblem, choices, read, tag_of
 from replication_assets.components.json_schema import definition_name, json_schema
+from replication_assets.components.places import path_of
 from replication_assets.declarations import (
     ColumnPolicy,
     Environment,
@@ -353,3 +354,16 @@ def _parts(hint: Any) -> list[type]:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return [hint]
     return [part for each in get_args(hint) for part in _parts(each)]
+
+
+@pytest.mark.parametrize(
+    ("problem", "place"),
+    [
+        ("policy shop_masks: table shop.public.customers: k_min is of no columns", ("policies", 0)),
+        ("environment laptop: mask_key names no environment variable", ("environments", 1, "mask_key")),
+        ("refresh nightly: table 'shop.public.customers' is not in", ("refreshes", 0, "tables", 0)),
+        ("refreshes: 2 are called 'once'", ("refreshes", 1, "name")),
+    ],
+)
+def test_what_is_told_of_a_refresh_has_its_place_in_the_file(problem: str, place: tuple[Any, ...]) -> None:
+    assert path_of(SOUND, problem)[: len(place)] == place

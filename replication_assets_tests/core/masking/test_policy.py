@@ -360,6 +360,17 @@ def test_a_parent_that_is_not_copied_asks_for_nothing() -> None:
     assert policy_problems(policy, [(CHILD, schema_of(CHILD))], ["public"], KEYS) == ()
 
 
+def test_a_refresh_that_goes_on_with_changes_needs_keys_that_deletes_can_be_found_by() -> None:
+    day, made = column("day", "date", nullable=False), column("made", "bigint")
+    structure = structure_of(ID, day, made, key=("id", "day"))
+    rules: dict[str, Any] = {"id": "public", "day": DateShift(entity="made"), "made": "public"}
+    policy = policy_of(listed(structure, rules))
+    tables = [(structure, schema_of(structure))]
+    assert policy_problems(policy, tables, ["public"], KEYS) == ()
+    (problem,) = policy_problems(policy, tables, ["public"], KEYS, changes=True)
+    assert "needs more than the key of a deleted row" in problem
+
+
 def test_problems_of_all_tables_are_told_together() -> None:
     tables = [(each, schema_of(each)) for each in (PLAIN, CHILD)]
     found = policy_problems(policy_of(), tables, ["public"], KEYS)
