@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from replication_assets.core.masking.common_names import FIRST_NAMES
+from replication_assets.core.masking.first_names import FIRST_NAMES
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Detector: TypeAlias = Callable[[pa.Array], Mask]
