@@ -48,6 +48,26 @@ attributes:
     #       - table: shop.public.orders
     #         into: orders
     #         partition_key: {{name: pk, template: "order#${{id}}"}}
+
+  # Masked copies for tests: what becomes of every column, where to, and when. A refresh that lacks
+  # a column stops, and proposes a rule; `replication-assets mask suggest` proposes all of them.
+  # policies:
+  #   - name: masks
+  #     tables:
+  #       - table: shop.public.customers
+  #         columns:
+  #           id: {{data_class: public, reviewed: bigint not null}}
+  #           email: {{data_class: pii.email, mask: email, reviewed: text}}
+  # environments:
+  #   - name: qa
+  #     target: {{postgres: {{host: qa.internal, database: qa, user: qa, password: {{env: QA_PASSWORD}}}}}}
+  #     mask_key: {{env: QA_MASK_KEY}} # openssl rand -hex 32
+  # refreshes:
+  #   - name: nightly
+  #     environment: qa
+  #     policy: masks
+  #     tables: [shop.public.customers]
+  #     start: {{schedule: {{cron: "0 3 * * *", timezone: Europe/Berlin}}}}
 """
 
 

@@ -85,6 +85,16 @@ def test_the_scaffolded_file_loads_as_it_stands(tmp_path: Path) -> None:
     ]
 
 
+def test_the_masked_copies_that_the_scaffolded_file_proposes_are_sound(tmp_path: Path) -> None:
+    text, mark, proposed = STARTING_POINT.format(type=TYPE).partition("  # policies:\n")
+    uncommented = "".join(f"{line.replace('# ', '', 1)}\n" for line in (mark + proposed).splitlines())
+    path = tmp_path / "defs.yaml"
+    path.write_text(text + uncommented)
+    catalog = load_yaml_catalog(path)
+    assert [refresh.name for refresh in catalog.refreshes] == ["nightly"]
+    assert catalog.policy("masks").tables[0].columns["email"].data_class == "pii.email"
+
+
 def test_templates_are_rendered_before_values_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
