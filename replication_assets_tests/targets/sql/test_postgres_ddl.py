@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pyarrow as pa
 import pytest
 
@@ -15,11 +16,15 @@ from replication_assets.core.structure import (
     TableStructure,
     UniqueKey,
 )
+from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import RefreshError, VerificationFailed
+from replication_assets.ports.environment import TableCopy
+from replication_assets.sources.postgres.connection import PostgresConnection, connect
+from replication_assets.sources.postgres.structure import read_structure
 from replication_assets.targets.sql.postgres.expressions import index_statement, translated, type_text
 from replication_assets.targets.sql.target import SqlEnvironment
 from replication_assets_tests.contracts.environment_copies import marker_of
-from replication_assets_tests.postgres_servers import FreshDatabase
+from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
 from replication_assets_tests.targets.sql.masked_copies import KEYS, Refresh, batch, copied, structure
 from replication_assets_tests.targets.sql.postgres_place import PostgresPlace
 
@@ -134,6 +139,49 @@ def test_a_structure_is_carried_or_listed(place: PostgresPlace, target: SqlEnvir
     assert sum("purchase_lower" in each and "lower" in each for each in indexes) == 1
     assert len(place.ask("SELECT 1 FROM pg_type WHERE typname = 'order_status'")) == 1
     assert target.marker() == marker_of(KEYS)
+
+
+SOURCE = """
+CREATE TYPE public.mood AS ENUM ('sad', 'it''s "ok"');
+CREATE TABLE public.parent (
+    id serial PRIMARY KEY, code char(3) COLLATE "C" NOT NULL UNIQUE, "we ird%s" mood DEFAULT 'sad',
+    moods mood[] DEFAULT ARRAY['sad'::mood], boss int REFERENCES public.parent ON DELETE SET NULL,
+    total numeric(12,2) DEFAULT 0.5 CHECK (total >= 0 AND total < 1e6),
+    joined text GENERATED ALWAYS AS (code || total::int) STORED,
+    CONSTRAINT moody CHECK ("we ird%s" <> 'sad' OR id > 0));
+CREATE TABLE public."Child;" (
+    a bigint GENERATED ALWAYS AS IDENTITY (INCREMENT BY 5), b smallint NOT NULL,
+    parent_code char(3) REFERENCES public.parent (code) ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    span interval day to second(3), at timestamptz(3) DEFAULT now(), bits bit varying(7) DEFAULT B'101',
+    tags text[] DEFAULT '{}', area int4range, PRIMARY KEY (b, a));
+CREATE INDEX ON public.parent (lower(code)) WHERE "we ird%s" = 'sad';
+CREATE INDEX ON public.parent USING hash (id);
+CREATE UNIQUE INDEX ON public.parent (code DESC NULLS LAST) INCLUDE (id);
+CREATE INDEX ON public."Child;" (parent_code, b);
+CREATE INDEX ON public."Child;" USING gin (tags);
+"""
+
+
+def test_what_is_read_of_a_source_is_what_the_copy_has(
+    place: PostgresPlace, target: SqlEnvironment, postgres_18: PostgresServer
+) -> None:
+    with fresh_database(postgres_18) as source:
+        with psycopg.connect(source.dsn, autocommit=True) as session:
+            session.execute(SOURCE.encode())
+        structures = _structures(source.dsn, "crm")
+        assert target.not_carried(structures) == ()
+        copies = [
+            TableCopy(each, pa.schema([(each.names[0], pa.int32()), ("_overflow", pa.string())]))
+            for each in structures
+        ]
+        for _ in range(2):
+            Refresh(target, copies).begin().finish().publish()
+        assert _structures(place.database.dsn, "crm") == structures
+
+
+def _structures(dsn: str, source: str) -> list[TableStructure]:
+    with connect(PostgresConnection.parse(dsn)) as session:
+        return [read_structure(session, TableId(source, "public", name)) for name in ("parent", "Child;")]
 
 
 def test_changes_reach_columns_that_the_database_numbers_itself(

@@ -87,9 +87,8 @@ class Building:
     def _default(self, structure: TableStructure, column: ColumnStructure) -> None:
         table = qualified(*self._name(structure))
         owned = {each.column: each for each in structure.sequences}.get(column.name)
-        if owned is not None:
-            place = self._name(structure)[0]
-            sequence = qualified(place, owned.name.split(".")[-1].strip('"'))
+        if owned is not None and column.default is not None and column.default.startswith("nextval("):
+            sequence = qualified(self._name(structure)[0], owned.name)
             self._work.run(
                 f"CREATE SEQUENCE {sequence} INCREMENT BY {int(owned.increment)}"
                 f" OWNED BY {table}.{identifier(column.name)}"

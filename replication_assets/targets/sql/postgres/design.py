@@ -198,9 +198,8 @@ WHERE t.oid = to_regtype(%s)::oid AND (n.nspname = 'pg_catalog' OR EXISTS (
 """Types of the engine and of extensions that the target has as well."""
 
 
-def _collation(work: Work, spelled: str) -> str | None:
-    text = type_text(spelled) or type_text(f'"{spelled}"')
-    name = text.name[1] if text is not None and text.name else spelled.split(".")[-1].strip('"')
+def _collation(work: Work, name: str) -> str | None:
+    """One of the engine's own, which are named without a schema (and some with dots)."""
     found = work.rows(
         "SELECT collname FROM pg_collation WHERE collname = %s AND collnamespace = 'pg_catalog'::regnamespace"
         " AND collencoding IN (-1, (SELECT encoding FROM pg_database WHERE datname = current_database()))",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 
 from replication_assets.core.refresh.plan import RefreshPlan
 from replication_assets.core.structure import TableStructure
-from replication_assets.errors import RefreshError
+from replication_assets.errors import RefreshError, ReplicationError
 from replication_assets.ports.environment import Marker, PublishedCopy, TableCopy, Violation
 from replication_assets.targets.sql import ddl
 from replication_assets.targets.sql.dialect import Place, SqlSession
@@ -52,18 +52,30 @@ class PostgresDialect:
     def session(self) -> Iterator[SqlSession]:
         with target_errors(self.__where):
             connection = self.__engine.connect()
+        session = _Session(Work(connection, self.__where))
         try:
-            yield _Session(Work(connection, self.__where))
+            yield session
         finally:
+            # The server ends a closed session when it comes to it: the next step would find it holding.
+            with suppress(ReplicationError):
+                session.unlock()
             with target_errors(self.__where):
                 connection.close()
 
 
 class _Session:
-    __slots__ = ("_work",)
+    __slots__ = ("_locked", "_work")
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self._locked = False
+
+    def unlock(self) -> None:
+        """Give the environment free, if this session has it."""
+        if self._locked:
+            self._locked = False
+            with self._work.transaction():
+                self._work.rows("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
     def marker(self) -> Marker | None:
         with self._work.transaction():
@@ -93,6 +105,7 @@ class _Session:
             self._records().make()
             if not self._work.rows("SELECT pg_try_advisory_lock(%s)", [_LOCK])[0][0]:
                 return self._records().holder() or "another run"
+            self._locked = True
             self._records().write_holder(holder)
             return None
 
