@@ -89,6 +89,37 @@ def test_noise_is_as_wide_as_declared_and_not_wider() -> None:
     assert abs(shares.mean() - 1) < 0.01
 
 
+@settings(max_examples=40)
+@given(st.lists(st.none() | decimals(40, 5) | decimals(3, 2) | integers(64).map(Decimal), max_size=30))
+def test_a_number_without_precision_is_a_text_with_as_many_digits_after_the_point(
+    numbers: list[Decimal | None],
+) -> None:
+    texts = pa.array([None if number is None else f"{number + 0:f}" for number in numbers], pa.string())
+    column = column_of(pa.string(), type="numeric")
+    result = masked(compiled(BUILDERS, Noise(0.1), column), texts)
+    for text, noisy in zip(texts.to_pylist(), result.to_pylist(), strict=True):
+        if text is not None:
+            before, after = Decimal(text), Decimal(noisy)
+            assert (after == before) is (before == 0)
+            assert after.as_tuple().exponent == before.as_tuple().exponent
+            least = Decimal(1).scaleb(int(before.as_tuple().exponent))
+            assert abs(WIDE.subtract(after, before)) <= abs(before) / 10 + least
+
+
+def test_a_text_of_a_declared_precision_stays_within_it() -> None:
+    column = column_of(pa.string(), type="numeric(40,1)")
+    result = masked(compiled(BUILDERS, Noise(), column), pa.array(["9" * 39 + ".9"] * 20))
+    assert {len(text) for text in result.to_pylist()} == {41}
+
+
+@pytest.mark.parametrize("odd", ["NaN", "Infinity", "", "1e5", "9" * 400])
+def test_a_text_that_is_no_number_stops_the_mask(odd: str) -> None:
+    masker = compiled(BUILDERS, Noise(), column_of(pa.string(), type="numeric"))
+    with pytest.raises(GuardError, match="1 values are no finite numbers") as refused:
+        masker.mask(rows_of(it=pa.array(["1.50", odd, None])))
+    assert "1.50" not in str(refused.value)
+
+
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_stops_the_mask(odd: float) -> None:
     masker = compiled(BUILDERS, Noise(), column_of(pa.float64()))

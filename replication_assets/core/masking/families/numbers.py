@@ -19,6 +19,13 @@ import pyarrow.compute as pc
 from replication_assets.core.masking.families.dates import is_date
 from replication_assets.core.masking.families.decimals import INT64_DIGITS, Unscaled, scaled, unscaled
 from replication_assets.core.masking.families.draws import Draw, draw_for
+from replication_assets.core.masking.families.numeric_texts import (
+    GRAMMAR,
+    is_numeric_text,
+    most_of,
+    numbers_of,
+    texts_of,
+)
 from replication_assets.core.masking.families.typed_values import typed_values
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.prf import Words
@@ -55,10 +62,17 @@ class NoiseMasker:
             require_finite(values, self.column.name)
             return _floats(_noisy_floats(_float_array(values), shares), values)
         signs = np.where(words[:, 1] & np.uint64(1), 1, -1)
+        if pa.types.is_string(values.type):
+            numbers, scales = numbers_of(values, self.column.name)
+            most = most_of(self.column)
+            noisy = _noisy_integers(numbers, shares, signs, -most, most)
+            return texts_of(noisy, scales, values)
         low, high = integer_bounds(values.type)
         return from_integers(_noisy_integers(integers_of(values), shares, signs, low, high), values)
 
     def fits(self, values: pa.Array) -> pa.Array:
+        if pa.types.is_string(values.type):
+            return pc.match_substring_regex(values, GRAMMAR)
         if pa.types.is_floating(values.type):
             return pc.is_finite(values)
         return pc.if_else(values.is_valid(), pa.scalar(True), pa.scalar(None, pa.bool_()))
@@ -204,7 +218,7 @@ def _nulls(values: pa.Array) -> npt.NDArray[np.bool_] | None:
 
 def noise(rule: Noise, column: MaskedColumn, context: RuleContext) -> NoiseMasker:
     problems = []
-    if not is_number(column.arrow):
+    if not is_number(column.arrow) and not is_numeric_text(column):
         problems.append(f"Noise is for numbers, not {column.structure.type}. Fix: another rule")
     if not 0 < rule.ratio <= 1:
         problems.append("Noise needs a ratio above 0 and at most 1. Fix: ratio=0.1")
