@@ -153,6 +153,8 @@ def test_readers_read_the_copy_and_neither_shadow_nor_records(
 ) -> None:
     role = f"reader_{place.database.name}"
     place.ask(f"CREATE ROLE {role} LOGIN")
+    place.ask(f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}, PUBLIC")
+    place.ask(f"ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {role}")
     try:
         copy_of(place, 1)
         target.grant([role])

@@ -82,6 +82,27 @@ def _make_schema(work: Work, place: str) -> None:
         )
     work.run(f"CREATE SCHEMA {identifier(place)}")
     work.run(f"REVOKE ALL ON SCHEMA {identifier(place)} FROM PUBLIC")
+    granted = "SELECT nspacl, nspowner FROM pg_namespace WHERE nspname = %s"
+    _revoke_defaults(work, f"SCHEMA {identifier(place)}", granted, [place])
+
+
+def _revoke_defaults(work: Work, what: str, granted: str, names: Sequence[str]) -> None:
+    """Take away what default privileges of the database gave: readers are declared."""
+    rows = work.rows(
+        "SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END"
+        f" FROM ({granted}) g(acl, owner), aclexplode(g.acl) a WHERE a.grantee <> g.owner",
+        names,
+    )
+    for (grantee,) in rows:
+        work.run(f"REVOKE ALL ON {what} FROM {grantee}")
+
+
+def _revoke_on_table(work: Work, name: Qualified) -> None:
+    granted = (
+        "SELECT relacl, relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s"
+    )
+    _revoke_defaults(work, f"TABLE {qualified(*name)}", granted, name)
 
 
 def _full(work: Work, _: Records, tables: Sequence[TableCopy]) -> Made:
@@ -94,6 +115,7 @@ def _full(work: Work, _: Records, tables: Sequence[TableCopy]) -> Made:
     building.enums()
     for structure in structures:
         building.table(structure)
+        _revoke_on_table(work, place_name(structure, "rows"))
     return Made(
         places, tuple(place_name(each, "rows") for each in structures), tuple(made.enum_names.values())
     )
@@ -125,6 +147,7 @@ def _changes(work: Work, records: Records, tables: Sequence[TableCopy]) -> Made:
             source = qualified(table.schema, table.name)
             work.run(f"CREATE TABLE {qualified(*name)} AS SELECT {columns} FROM {source} WITH NO DATA")
             work.run(f"ALTER TABLE {qualified(*name)} {keyed}")
+            _revoke_on_table(work, name)
             names.append(name)
     return Made(places, tuple(names))
 
