@@ -26,7 +26,6 @@ from replication_assets.core.masking.rules import (
     PythonRule,
     RandomRange,
     RegexReplace,
-    Rule,
     Token,
     XmlPaths,
 )
@@ -36,6 +35,7 @@ from replication_assets.errors import PolicyError
 
 DATA_CLASS = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_LONGEST_PREFIX = 8
 
 
 def policy_rules(policy: MaskingPolicy, tables: Collection[str]) -> Iterator[str]:
@@ -43,15 +43,14 @@ def policy_rules(policy: MaskingPolicy, tables: Collection[str]) -> Iterator[str
     if not policy.version:
         yield "version is empty. Fix: any text; it stands in the audit"
     for namespace in policy.namespaces:
-        label = f"namespace {namespace.name if isinstance(namespace.name, str) else '?'}"
-        yield from (f"{label}: {problem}" for problem in _namespace(namespace))
+        yield from (f"namespace {namespace.name}: {problem}" for problem in _namespace(namespace))
     yield from _twice("namespace", [each.name for each in policy.namespaces])
     yield from _twice("table", [each.table for each in policy.tables])
     for table in policy.tables:
         yield from (f"table {table.table}: {problem}" for problem in _table(table, tables))
 
 
-def near(name: str, known: Collection[str]) -> str:
+def near(name: str, known: Collection[object]) -> str:
     """A fix: what is called almost so."""
     words = sorted(each for each in known if isinstance(each, str))
     close = get_close_matches(name, words, n=1)
@@ -116,7 +115,7 @@ def _column(column: ColumnPolicy) -> Iterator[str]:
     yield from rule_parameters(column.mask)
 
 
-def rule_parameters(rule: Rule) -> Iterator[str]:
+def rule_parameters(rule: object) -> Iterator[str]:
     """What is wrong with a rule's own parameters."""
     if not isinstance(rule, RULES):
         known = ", ".join(each.__name__ for each in RULES)
@@ -186,10 +185,13 @@ def _choice(rule: Choice) -> Iterator[str]:
 def _generalise(rule: Generalise) -> Iterator[str]:
     if sum(part is not None for part in (rule.width, rule.unit, rule.prefix)) != 1:
         yield "takes one of width, unit and prefix. Fix: width for numbers, unit for dates, prefix for texts"
-    if rule.width is not None and rule.width < 2:
-        yield f"width {rule.width} keeps every number as it is. Fix: 2 at least"
-    if rule.prefix is not None and rule.prefix < 0:
-        yield f"prefix {rule.prefix} is no number of characters. Fix: 0 or more"
+    if rule.width is not None and rule.width < 1:
+        yield f"width {rule.width} is none. Fix: 10 makes 47 to 40"
+    if rule.prefix is not None and not 1 <= rule.prefix <= _LONGEST_PREFIX:
+        yield (
+            f"prefix {rule.prefix} is not between 1 and {_LONGEST_PREFIX}: most names would be kept whole. "
+            "Fix: 2 characters of a postcode, as an example"
+        )
 
 
 def _function(rule: PythonRule) -> Iterator[str]:

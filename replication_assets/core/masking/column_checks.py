@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from difflib import get_close_matches
 
 from replication_assets.core.masking.policy import ColumnPolicy, TablePolicy
-from replication_assets.core.masking.rules import Choice, ColumnDefault, Constant, Keep, Null, Rule
+from replication_assets.core.masking.rules import Choice, ColumnDefault, Constant, JsonPaths, Keep, Null, Rule
 from replication_assets.core.masking.suggestions import suggest_rule
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.structure import ColumnStructure, TableStructure, describe_column
@@ -146,7 +146,7 @@ def _class_problems(column: ColumnStructure, entry: ColumnPolicy, allow: Collect
             f"{entry.data_class} is replaced whole, and its rule is {type(entry.mask).__name__}. "
             f"Fix: {'Null()' if column.nullable else 'Constant(...)'}"
         )
-    elif isinstance(entry.mask, Keep) and entry.data_class not in allow:
+    elif _keeps(entry.mask) and entry.data_class not in allow:
         data_class, rule = suggest_rule(column)
         other = "" if isinstance(rule, Keep) else f"as {spelled(rule)}, "
         yield (
@@ -159,6 +159,11 @@ def rule_problems(column: ColumnStructure, rule: Rule) -> Iterator[str]:
     """What speaks against a rule at a column whatever the rule's own builder says."""
     yield from _label_problems(column, rule)
     yield from _null_problems(column, rule)
+
+
+def _keeps(rule: Rule) -> bool:
+    """Whether values come out whole: also as documents that are one scalar, such as digits."""
+    return isinstance(rule, Keep) or (isinstance(rule, JsonPaths) and isinstance(rule.paths.get("$"), Keep))
 
 
 def _label_problems(column: ColumnStructure, rule: Rule) -> Iterator[str]:

@@ -35,7 +35,9 @@ XML = structure_of(ID, column("doc", "xml"))
 
 
 def json_mask(paths: dict[str, ValueRule], kind: str = "jsonb") -> TableMask:
-    return compiled(structure_of(ID, column("doc", kind)), {"id": "public", "doc": JsonPaths(paths)})
+    return compiled(
+        structure_of(ID, column("doc", kind)), {"id": "public", "doc": ("public", JsonPaths(paths))}
+    )
 
 
 def xml_mask(paths: dict[str, ValueRule]) -> TableMask:

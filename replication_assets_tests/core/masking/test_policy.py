@@ -154,6 +154,9 @@ def test_a_class_that_is_not_allowed_is_not_kept() -> None:
     problem = only(told(PLAIN, {"id": "public", "email": "pii.email"}))
     assert "it would be kept, and its class 'pii.email' is not one that the environment allows" in problem
     assert "Email()" in problem
+    scalar = JsonPaths({"$": Keep()})
+    assert "it would be kept" in only(told(PLAIN, {"id": "public", "email": ("pii.ssn", scalar)}))
+    assert told(PLAIN, {"id": "public", "email": ("public", scalar)}) == []
 
 
 @pytest.mark.parametrize("rule", [Keep(), Token("t"), Email()])

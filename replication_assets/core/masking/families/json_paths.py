@@ -157,7 +157,8 @@ class _Masking:
     ) -> None:
         """Put what may come out of a node at `holder[at]`; values that are masked are noted."""
         if isinstance(node, dict):
-            holder[at] = made = {}
+            made: dict[str, Node] = {}
+            holder[at] = made
             for name in sorted(node.keys() & named.members.keys()):
                 self.place(node[name], named.members[name], made, name, key, f"{path}.{name}", path)
         elif isinstance(node, list):
