@@ -13,9 +13,11 @@ from replication_assets.cli.cutover import group as cutover_group
 from replication_assets.cli.dead_letters import group as dead_letters_group
 from replication_assets.cli.lifecycle import compact, recover, setup, teardown
 from replication_assets.cli.load import load
+from replication_assets.cli.mask import group as mask_group
 from replication_assets.cli.metrics import metrics
 from replication_assets.cli.project import project
 from replication_assets.cli.query import query
+from replication_assets.cli.refresh import group as refresh_group
 from replication_assets.cli.sample import demo, dev
 from replication_assets.cli.status import status
 from replication_assets.cli.validation import repair, validate
@@ -45,3 +47,5 @@ def add_to(app: typer.Typer) -> None:
         app.command(epilog=f"Example: replication-assets {example}")(function)
     app.add_typer(dead_letters_group(), name="dead-letters")
     app.add_typer(cutover_group(), name="cutover")
+    app.add_typer(mask_group(), name="mask")
+    app.add_typer(refresh_group(), name="refresh")

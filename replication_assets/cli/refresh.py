@@ -74,7 +74,7 @@ def status(catalog: CatalogOption = "") -> None:
     replication = open_replication(catalog)
     rows = []
     for declared in replication.catalog.refreshes:
-        refreshing = Refreshing.of(replication, declared.name, who=_who())
+        refreshing = Refreshing.of(replication, declared.name, who=who())
         copy = refreshing.target.published() if refreshing.target.marker() is not None else None
         mine = copy if copy is not None and copy.refresh == declared.name else None
         staged = refreshing.staging.plan()
@@ -152,7 +152,7 @@ def opened(name: str, catalog: str) -> Refreshing:
     if name not in known:
         listed = f"use one of {', '.join(known)}" if known else "declare it: Catalog(refreshes=[...])"
         raise CatalogError([f"refresh {name!r} is not in the catalog. Fix: {listed}"], where="command line")
-    return Refreshing.of(replication, name, who=_who())
+    return Refreshing.of(replication, name, who=who())
 
 
 def require_environment(replication: Replication, name: str) -> None:
@@ -180,7 +180,7 @@ def told_by(work: Work) -> Progress:
     return progress
 
 
-def _who() -> str:
+def who() -> str:
     """The account that runs the command: what the audit says of it."""
     try:
         return f"{getpass.getuser()} by command"
