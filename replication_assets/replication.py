@@ -7,6 +7,7 @@ all start here. Nothing is opened and no secret is read before a method is calle
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection
 from replication_assets.core.masking.keys import KeyRing
@@ -17,9 +18,11 @@ from replication_assets.declarations import (
     Environment,
     Hook,
     MetricExport,
+    MySqlTarget,
     PostgresTarget,
     PythonHook,
     Sns,
+    SqliteTarget,
     Webhook,
 )
 from replication_assets.errors import RefreshError
@@ -41,7 +44,9 @@ from replication_assets.targets.delta import DeltaTarget
 from replication_assets.targets.dynamodb import DynamoDbSettings, DynamoDbTarget
 from replication_assets.targets.dynamodb.wire.credentials import Credentials
 from replication_assets.targets.dynamodb.wire.wire import WireSettings
+from replication_assets.targets.sql.mysql import MySqlServer, mysql_environment
 from replication_assets.targets.sql.postgres import TargetConnection, postgres_environment
+from replication_assets.targets.sql.sqlite import sqlite_environment
 
 
 class Replication:
@@ -114,6 +119,13 @@ class Replication:
                 sslrootcert=target.sslrootcert,
             )
             return postgres_environment(connection, environment.name, environment.trust)
+        if isinstance(target, MySqlTarget):
+            server = MySqlServer(
+                target.host, target.user, target.port, target.password, sslrootcert=target.sslrootcert
+            )
+            return mysql_environment(server, environment.name, environment.trust, prefix=target.prefix)
+        if isinstance(target, SqliteTarget):
+            return sqlite_environment(Path(target.folder), environment.name, environment.trust)
         raise RefreshError(
             f"{type(target).__name__} is not supported", where=f"environment {environment.name}"
         )

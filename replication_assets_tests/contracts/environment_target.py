@@ -216,7 +216,11 @@ class EnvironmentTargetContract:
         assert target.loaded(refresh.plan) == {}
         assert refresh.rows(strict).num_rows == 0
 
-    @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    # Every engine runs it by a class of its own.
+    @settings(
+        max_examples=15,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(data=st.data())
     def test_values_come_back_as_they_went_in(self, target: SqlEnvironment, data: st.DataObject) -> None:
         rows = data.draw(st.lists(VALUE_ROWS, min_size=1, max_size=8))
