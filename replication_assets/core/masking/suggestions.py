@@ -35,11 +35,7 @@ IDENTIFIER = "pii.identifier"
 _SURE = 0.5
 """Share of sampled values beyond which a column is what they look like."""
 _TRIPPED = 0.01
-"""Share of values beyond which a column that is kept raises an alarm."""
-_ALARMING = (
-    *(detectors.EMAIL, detectors.CARD, detectors.IBAN, detectors.PHONE),
-    *(detectors.NATIONAL_ID, detectors.SECRET),
-)
+"""Share beyond which a column that would be kept is not proposed to be."""
 # Half of what the type holds is left above the masked numbers, for the copy's own sequences; and
 # every number below 2**53 is exact in a JSON document.
 _HIGHEST: Mapping[str, int] = {
@@ -122,24 +118,6 @@ def suggest_rule(column: ColumnStructure) -> tuple[str, Rule]:
         return "pii.xml", XmlPaths()
     found = rule_by_kind(column)
     return found.data_class, found.mask
-
-
-def tripwires(table: TablePolicy, batch: pa.RecordBatch) -> tuple[str, ...]:
-    """Columns that are kept although their values look like what nobody should have: with the column, the
-    class and the share, and no value. For classes other than `pii.*`, which say so themselves."""
-    found = []
-    for name, column in table.columns.items():
-        kept = isinstance(column.mask, Keep) and not column.data_class.startswith("pii.")
-        if not kept or name not in batch.schema.names:
-            continue
-        seen = detectors.detect(batch.column(name))
-        found += [
-            f"{table.table}.{name} is kept as {column.data_class}, and {share:.0%} of its values look like "
-            f"{what}. Fix: give it a rule, or a class of its own (pii.*) that the environment allows"
-            for what, share in seen.items()
-            if what in _ALARMING and share > _TRIPPED
-        ]
-    return tuple(found)
 
 
 def _propose(

@@ -17,7 +17,7 @@ all words are kept, then the lowest quarter, and so on. Both sides draw alike, b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -145,19 +145,22 @@ class RawFingerprints:
         """How many values are looked for."""
         return int(self._rare().shape[1])
 
-    def count(self, values: pa.Array) -> int:
-        """How many of a column's values are raw ones, or have one in them."""
+    def count(self, values: pa.Array, *, kept: bool = False) -> int:
+        """How many of a column's values are raw ones, or have one in them. In a column that is `kept` as
+        it is, only addresses and long numbers count: a status may be what somebody wrote elsewhere."""
         texts = _texts(values)
         texts = texts.filter(pc.greater_equal(pc.binary_length(texts), LEAST))
-        hit = self._hits(texts)
+        hit = self._hits(texts) & _counting(texts, kept)
         open_ones = np.flatnonzero(_has_pieces(texts).to_numpy(zero_copy_only=False) & ~hit)
         pieces, parents = _pieces(texts.take(pa.array(open_ones)))
-        return int(hit.sum()) + len(np.unique(parents[self._hits(pieces)]))
+        return int(hit.sum()) + len(np.unique(parents[self._hits(pieces) & _counting(pieces, kept)]))
 
-    def find(self, table: str, batch: pa.RecordBatch, columns: Sequence[str] = ()) -> tuple[Found, ...]:
-        """Hits in `columns` of a batch of the copy, by default in all of them."""
-        names = columns or batch.schema.names
-        counted = [Found(table, name, self.count(batch.column(name))) for name in names]
+    def find(self, table: str, batch: pa.RecordBatch, *, kept: Collection[str] = ()) -> tuple[Found, ...]:
+        """Hits in the columns of a batch of the copy; `kept` are those that no rule replaces."""
+        counted = [
+            Found(table, name, self.count(values, kept=name in kept))
+            for name, values in zip(batch.schema.names, batch.columns, strict=True)
+        ]
         return tuple(each for each in counted if each.hits)
 
     def _hits(self, texts: pa.Array) -> npt.NDArray[np.bool_]:
@@ -241,6 +244,13 @@ def _telling(texts: pa.Array) -> pa.Array:
     long = pc.greater_equal(pc.binary_length(texts), LEAST)
     enough = pc.match_substring_regex(texts, _HARD_TO_GUESS)
     return texts.filter(pc.and_(long, enough))
+
+
+def _counting(texts: pa.Array, kept: bool) -> npt.NDArray[np.bool_]:
+    if not kept:
+        return np.ones(len(texts), np.bool_)
+    telling = pc.match_substring_regex(texts, _TELLING)
+    return np.asarray(telling.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _has_pieces(texts: pa.Array) -> pa.Array:

@@ -139,6 +139,15 @@ def test_hits_are_told_by_table_and_column_without_the_value() -> None:
     assert MAIL not in repr(found)
 
 
+def test_in_a_column_that_is_kept_only_addresses_and_long_numbers_are_leaks() -> None:
+    found = _fingerprints("delivered", MAIL, "4929-1234-5678-1234")
+    values = ["delivered", MAIL, f"delivered to {MAIL}", "nothing"]
+    batch = pa.RecordBatch.from_pydict({"status": values})
+
+    assert found.find("shop.public.orders", batch)[0].hits == 3
+    assert found.find("shop.public.orders", batch, kept={"status"})[0].hits == 2
+
+
 def test_too_many_values_are_sampled_by_their_words_and_the_share_is_told() -> None:
     values = [f"person{number}@example.com" for number in range(4_000)]
     found = _fingerprints(*values[:2_000], most=1_000)
