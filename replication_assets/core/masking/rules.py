@@ -300,9 +300,9 @@ ValueRule: TypeAlias = (
 @dataclass(frozen=True, slots=True)
 class JsonPaths:
     """Members of a JSON document by path: `$.plan`, `$.emails[*]`, `$.address.city`. A value at a path
-    that is not named is replaced by null; member names that are not named are dropped with what
-    they hold. Rules of paths take and give texts, numbers and booleans; `by="row"` ones draw from
-    row and path."""
+    that is not named is replaced by null; members and elements that are not named are dropped with
+    what they hold. Rules of paths take and give texts, numbers and booleans; `by="row"` ones draw
+    from row and path, an `Address` from the member that its parts are in."""
 
     paths: Mapping[str, ValueRule] = field(default_factory=dict, hash=False)
 
@@ -310,8 +310,8 @@ class JsonPaths:
 @dataclass(frozen=True, slots=True)
 class XmlPaths:
     """Elements and attributes of an XML document by path: `/order/line`, `/order/line/@widget`. Texts
-    and attribute values at paths that are not named are emptied; comments, processing instructions
-    and document types are dropped."""
+    and attribute values at paths that are not named are emptied; comments and processing instructions
+    are dropped, and a document type declaration is refused."""
 
     paths: Mapping[str, ValueRule] = field(default_factory=dict, hash=False)
 
