@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import os
+import signal
 import struct
+import sys
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,8 +19,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from replication_assets.core.structure import ColumnStructure, ForeignKey, Index, OwnedSequence, UniqueKey
-from replication_assets.errors import GuardError, RefreshError, TargetUnavailable, VerificationFailed
+from replication_assets.errors import (
+    GuardError,
+    RefreshError,
+    SecretError,
+    TargetUnavailable,
+    VerificationFailed,
+)
 from replication_assets.ports.environment import TableCopy
+from replication_assets.secret_references import EnvVar
 from replication_assets.targets.sql.mysql import MySqlServer, mysql_environment
 from replication_assets.targets.sql.target import SqlEnvironment
 from replication_assets_tests.contracts.environment_target import EnvironmentTargetContract, marker_of
@@ -505,3 +515,47 @@ def test_a_server_without_local_infile_says_which_setting_is_missing(
     finally:
         ask(mariadb_prefix, "SET GLOBAL local_infile = 1")
     assert refresh.load(CUSTOMER, batch(CUSTOMER, (1, "a", None))) == 1
+
+
+def test_a_killed_process_leaves_no_half_chunk_and_frees_the_environment(
+    target: SqlEnvironment, mariadb_prefix: MariaDbPrefix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh = Refresh(target, [CUSTOMER]).begin()
+    child = os.fork()
+    if child == 0:
+        # Rows are in and their chunk is noted; the commit is not reached.
+        monkeypatch.setattr(
+            "replication_assets.targets.sql.records.Records.add_chunk",
+            lambda *_: os.kill(os.getpid(), signal.SIGKILL),
+        )
+        with MariaDbPlace(mariadb_prefix).target().held("nightly", "run-1"):
+            refresh.load(CUSTOMER, batch(CUSTOMER, (1, "a", None)))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    with target.held("nightly", "run-2"):
+        assert refresh.rows(CUSTOMER).num_rows == 0
+        assert target.loaded(refresh.plan) == {}
+        refresh.load(CUSTOMER, batch(CUSTOMER, (1, "a", None)))
+    assert refresh.rows(CUSTOMER).num_rows == 1
+
+
+def test_a_missing_driver_is_named_with_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+
+    with pytest.raises(RefreshError, match=r"pip install 'replication-assets\[mysql\]'"):
+        mysql_environment(MySqlServer("localhost", "root"), "qa", "nonproduction").marker()
+
+
+def test_secrets_are_read_when_a_session_opens_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = MySqlServer("localhost", "root", 1, EnvVar("QA_MYSQL_PASSWORD"))
+    target = mysql_environment(server, "qa", "nonproduction", prefix="qa_")
+    with pytest.raises(SecretError, match="QA_MYSQL_PASSWORD"):
+        target.marker()
+    monkeypatch.setenv("QA_MYSQL_PASSWORD", "hunter22")
+
+    with pytest.raises(TargetUnavailable) as refused:
+        target.marker()
+
+    assert "hunter22" not in f"{refused.value} {target!r} {server!r}"

@@ -75,16 +75,17 @@ class MySqlServer:
             TargetUnavailable, RefreshError: no session, or a statement within the block failed.
             VerificationFailed: rows break a constraint.
         """
-        engine = sa.create_engine(
-            "mysql+pymysql://",
-            creator=self._open,
-            poolclass=NullPool,
-            # A closed session undoes what it did; a query that was left has nothing to say any more.
-            pool_reset_on_return=None,
-            hide_parameters=True,
-        )
-        with translated(self.where), engine.connect() as connection:
-            yield connection
+        with translated(self.where):
+            engine = sa.create_engine(
+                "mysql+pymysql://",
+                creator=self._open,
+                poolclass=NullPool,
+                # A closed session undoes what it did; a query that was left has nothing to say any more.
+                pool_reset_on_return=None,
+                hide_parameters=True,
+            )
+            with engine.connect() as connection:
+                yield connection
 
     def _open(self) -> LoadingConnection:
         from replication_assets.targets.sql.mysql.local_data import LoadingConnection

@@ -73,7 +73,8 @@ class MySqlSession:
         name = (
             f"replication_assets {hashlib.blake2b(self._places.prefix.encode(), digest_size=16).hexdigest()}"
         )
-        if run(self._connection, f"SELECT GET_LOCK({literal(name)}, 0)") != ((1,),):
+        # The server takes a moment to notice that the process of a lock is dead.
+        if run(self._connection, f"SELECT GET_LOCK({literal(name)}, 1)") != ((1,),):
             return self._records.holder() or "another run"
         with transaction(self._connection):
             self._records.write_holder(holder)
