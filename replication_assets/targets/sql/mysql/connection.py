@@ -67,16 +67,14 @@ class MySqlServer:
     def where(self) -> str:
         return f"mysql {self.host}:{self.port}"
 
-    @contextmanager
-    def connection(self) -> Iterator[sa.Connection]:
-        """One session. What is not committed at the end is undone.
+    def engine(self) -> sa.Engine:
+        """Makes sessions. Opens none itself, and reads no secret.
 
         Raises:
-            TargetUnavailable, RefreshError: no session, or a statement within the block failed.
-            VerificationFailed: rows break a constraint.
+            RefreshError: the driver is not installed.
         """
         with translated(self.where):
-            engine = sa.create_engine(
+            return sa.create_engine(
                 "mysql+pymysql://",
                 creator=self._open,
                 poolclass=NullPool,
@@ -84,8 +82,6 @@ class MySqlServer:
                 pool_reset_on_return=None,
                 hide_parameters=True,
             )
-            with engine.connect() as connection:
-                yield connection
 
     def _open(self) -> LoadingConnection:
         from replication_assets.targets.sql.mysql.local_data import LoadingConnection
@@ -102,18 +98,19 @@ class MySqlServer:
         )
         with opened.cursor() as cursor:
             modes = [*_SQL_MODES, *([_MARIADB_MODE] if is_mariadb(opened.get_server_info()) else [])]
-            for statement in (
-                f"SET SESSION sql_mode = '{','.join(modes)}'",
-                "SET SESSION time_zone = '+00:00'",
-                "SET SESSION default_storage_engine = InnoDB",
-                "SET SESSION sql_notes = 1",
-                "SET SESSION group_concat_max_len = 1048576",
-                f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}",
-                f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}",
+            settings = {
+                "sql_mode": literal(",".join(modes)),
+                "time_zone": "'+00:00'",
+                "default_storage_engine": "InnoDB",
+                "sql_notes": "1",
+                "lock_wait_timeout": str(LOCK_SECONDS),
+                "innodb_lock_wait_timeout": str(LOCK_SECONDS),
                 # A session that holds the environment says nothing for hours.
-                "SET SESSION wait_timeout = 31536000",
-            ):
-                cursor.execute(statement)
+                "wait_timeout": "31536000",
+            }
+            cursor.execute(
+                "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items())
+            )
         return opened
 
     def _secret(self) -> str:

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from replication_assets.targets.sql.mysql.connection import MySqlServer
+import sqlalchemy as sa
+
+from replication_assets.targets.sql.mysql.connection import MySqlServer, translated
 from replication_assets.targets.sql.mysql.places import Places
 from replication_assets.targets.sql.mysql.session import MySqlSession
 
@@ -22,10 +24,11 @@ from replication_assets.targets.sql.mysql.session import MySqlSession
 class MySqlDialect:
     """A `SqlDialect`: a server, and the prefix of the databases that are ours on it."""
 
-    __slots__ = ("__server", "_places")
+    __slots__ = ("__engine", "__server", "_places")
 
     def __init__(self, server: MySqlServer, prefix: str = "") -> None:
         self.__server = server
+        self.__engine: sa.Engine | None = None
         self._places = Places(prefix)
 
     def __repr__(self) -> str:
@@ -41,5 +44,8 @@ class MySqlDialect:
 
     @contextmanager
     def session(self) -> Iterator[MySqlSession]:
-        with self.__server.connection() as connection:
+        # One engine for all sessions: it asks a server about itself once.
+        if self.__engine is None:
+            self.__engine = self.__server.engine()
+        with translated(self.where), self.__engine.connect() as connection:
             yield MySqlSession(connection, self._places)
