@@ -1,6 +1,6 @@
 """What a target database says of itself: its marker, the shadow's plan, loaded chunks, the copy.
 
-Five small tables in a place of their own (a schema, a database, a file). Each record is written in
+Six small tables in a place of their own (a schema, a database, a file). Each record is written in
 the transaction that does what it tells of. Of rows they hold numbers and checksums, never a value.
 """
 
@@ -10,6 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,42 +45,43 @@ class Made:
         return cls(tuple(found["places"]), pairs["tables"], pairs["types"])
 
 
+@cache
+def _record_tables(place: str | None) -> sa.MetaData:
+    """Made once: SQLAlchemy compiles each statement about them once, too."""
+    metadata = sa.MetaData(schema=place)
+    only = ("one", sa.SmallInteger)
+    text, number = sa.String(255), sa.BigInteger
+    # MySQL's TEXT ends at 64 KiB: a copy of some hundred tables has a longer record.
+    long_text = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+    marker = (only, ("environment", text), ("trust", text), ("public_key", text))
+    _add(metadata, "environment", *marker, ("key_id", text), ("made_at", text))
+    _add(metadata, "shadow", only, ("plan_id", text), ("made", long_text))
+    chunk = (("plan_id", sa.String(64)), ("table_name", sa.String(400)), ("role", sa.String(16)))
+    _add(metadata, "loaded_chunk", *chunk, ("chunk", sa.String(200)), ("row_count", number), keys=4)
+    _add(metadata, "published", only, ("copy", long_text), ("made", long_text))
+    _add(metadata, "reader", ("name", text))
+    _add(metadata, "holder", only, ("holder", long_text))
+    return metadata
+
+
+def _add(metadata: sa.MetaData, name: str, *columns: tuple[str, Any], keys: int = 1) -> None:
+    made = [
+        sa.Column(each, kind, primary_key=at < keys, autoincrement=False, nullable=False)
+        for at, (each, kind) in enumerate(columns)
+    ]
+    sa.Table(name, metadata, *made)
+
+
 class Records:
     """The record tables over one connection, whose transactions are the caller's."""
 
     def __init__(self, connection: sa.Connection, place: str | None = PLACE) -> None:
         self._connection = connection
-        self.metadata = sa.MetaData(schema=place)
-        only = ("one", sa.SmallInteger)
-        text, number = sa.String(255), sa.BigInteger
-        # MySQL's TEXT ends at 64 KiB: a copy of some hundred tables has a longer record.
-        long_text = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
-        self._marker = self._table(
-            "environment",
-            (only, ("environment", text), ("trust", text), ("public_key", text)),
-            (("key_id", text), ("made_at", text)),
-        )
-        self._shadow = self._table("shadow", (only, ("plan_id", text), ("made", long_text)))
-        self._chunks = self._table(
-            "loaded_chunk",
-            (("plan_id", sa.String(64)), ("table_name", sa.String(400))),
-            (("role", sa.String(16)), ("chunk", sa.String(200)), ("row_count", number)),
-            keys=4,
-        )
-        self._published = self._table("published", (only, ("copy", long_text), ("made", long_text)))
-        self._reader = self._table("reader", (("name", text),))
-        self._holder = self._table("holder", (only, ("holder", long_text)))
-
-    def _table(self, name: str, *columns: Iterable[tuple[str, Any]], keys: int = 1) -> sa.Table:
-        flat = [column for part in columns for column in part]
-        return sa.Table(
-            name,
-            self.metadata,
-            *(
-                sa.Column(each, kind, primary_key=at < keys, autoincrement=False, nullable=False)
-                for at, (each, kind) in enumerate(flat)
-            ),
-        )
+        self.metadata = _record_tables(place)
+        tables = {table.name: table for table in self.metadata.tables.values()}
+        self._marker, self._shadow = tables["environment"], tables["shadow"]
+        self._chunks, self._published = tables["loaded_chunk"], tables["published"]
+        self._reader, self._holder = tables["reader"], tables["holder"]
 
     def make(self) -> None:
         """The tables where they are missing; their schema, database or file is there already."""

@@ -46,3 +46,12 @@ class PostgresPlace:
 
     def strange_table(self) -> None:
         self.ask("CREATE TABLE public.strange (id int)")
+
+    def clear(self) -> None:
+        """As if it were a new database, in a fraction of the time that one takes."""
+        schemas = self.ask(
+            "SELECT quote_ident(nspname) FROM pg_namespace"
+            " WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+        )
+        self.ask(f"DROP SCHEMA {', '.join(name for (name,) in schemas)} CASCADE")
+        self.ask("CREATE SCHEMA public")

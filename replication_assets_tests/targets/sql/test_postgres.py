@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import psycopg
@@ -16,25 +17,42 @@ from replication_assets.core.structure import (
     ForeignKey,
     UniqueKey,
 )
+from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import GuardError, RefreshError, TargetUnavailable, VerificationFailed
 from replication_assets.targets.sql.postgres import postgres_environment, publication
 from replication_assets.targets.sql.target import SqlEnvironment
 from replication_assets_tests.contracts.environment_copies import CUSTOMER, copy_of, marker_of
 from replication_assets_tests.contracts.environment_target import EnvironmentTargetContract
-from replication_assets_tests.postgres_servers import FreshDatabase
+from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
 from replication_assets_tests.targets.sql.masked_copies import KEYS, Refresh, batch, copied, read, structure
 from replication_assets_tests.targets.sql.postgres_place import PostgresPlace
 
 
+@pytest.fixture(scope="module", params=["postgres_18", "postgres_15"])
+def any_shared_database(request: pytest.FixtureRequest) -> Iterator[FreshDatabase]:
+    with fresh_database(request.getfixturevalue(request.param)) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def shared_database(postgres_18: PostgresServer) -> Iterator[FreshDatabase]:
+    with fresh_database(postgres_18) as fresh:
+        yield fresh
+
+
 class TestPostgres(EnvironmentTargetContract):
     @pytest.fixture
-    def place(self, any_postgres_database: FreshDatabase) -> PostgresPlace:
-        return PostgresPlace(any_postgres_database)
+    def place(self, any_shared_database: FreshDatabase) -> Iterator[PostgresPlace]:
+        place = PostgresPlace(any_shared_database)
+        yield place
+        place.clear()
 
 
 @pytest.fixture
-def place(database: FreshDatabase) -> PostgresPlace:
-    return PostgresPlace(database)
+def place(shared_database: FreshDatabase) -> Iterator[PostgresPlace]:
+    place = PostgresPlace(shared_database)
+    yield place
+    place.clear()
 
 
 @pytest.fixture
