@@ -49,6 +49,7 @@ dev: install ## The same system, left running with the Dagster UI open
 docs: install ## Rewrite the parts of the documents that are made from the program itself
 	$(BIN)/python -m replication_assets.cli.reference docs/command-line.md
 	$(BIN)/python -m replication_assets.cli.configuration docs/configuration.md
+	$(BIN)/python -m replication_assets.cli.configuration docs/masking.md
 
 format: install ## Rewrite the code as the formatter wants it
 	$(BIN)/ruff check --fix .

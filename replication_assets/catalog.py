@@ -116,7 +116,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Catalog(Declaration):
-    """Sources, the tables read from them, and what follows them."""
+    """Sources, the tables read from them, and what follows them: projections, and masked copies
+    (`refreshes`) of tables in `environments`, by `policies`."""
 
     event_store: EventStoreConfig
     sources: Sequence[PostgresSourceConfig] = ()

@@ -11,10 +11,11 @@ import pytest
 
 import replication_assets
 from replication_assets import catalog
-from replication_assets.cli.configuration import declarations, reference, renewed, shown
+from replication_assets.cli.configuration import MASKING, declarations, reference, renewed, shown, told_in
 from replication_assets_tests.markdown import ROOT, rows
 
-DOCUMENT = ROOT / "docs" / "configuration.md"
+DOCS = ROOT / "docs"
+DOCUMENTS = ("configuration.md", MASKING)
 SELF_EVIDENT = {
     *("name", "names", "host", "port", "user", "database", "region", "endpoint_url", "field", "secret_id"),
     *(
@@ -35,10 +36,11 @@ SELF_EVIDENT = {
 """Fields that their names, or the sentence above the table, explain."""
 
 
-def test_the_reference_is_current() -> None:
-    due = "make docs, or python -m replication_assets.cli.configuration docs/configuration.md"
-    document = DOCUMENT.read_text()
-    assert renewed(document) == document, due
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_reference_is_current(name: str) -> None:
+    due = f"make docs, or python -m replication_assets.cli.configuration docs/{name}"
+    document = (DOCS / name).read_text()
+    assert renewed(document, name) == document, due
 
 
 def test_everything_that_can_be_declared_is_in_it() -> None:
@@ -51,9 +53,13 @@ def test_everything_that_can_be_declared_is_in_it() -> None:
     assert public <= {kind.__name__ for kind in declarations(catalog.Catalog)}
 
 
-@pytest.mark.parametrize("kind", declarations(catalog.Catalog), ids=lambda kind: kind.__name__)
-def test_each_field_is_listed_with_its_type_and_what_it_means(kind: type) -> None:
-    listed = rows(DOCUMENT, kind.__name__)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, kind) for name in DOCUMENTS for kind in told_in(name)],
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)
+def test_each_field_is_listed_with_its_type_and_what_it_means(name: str, kind: type) -> None:
+    listed = rows(DOCS / name, kind.__name__)
     assert [row[0] for row in listed] == [f"`{each.name}`" for each in dataclasses.fields(kind)]
     for name, type_, default, *meaning in listed:
         assert type_
@@ -69,6 +75,7 @@ def test_types_are_shown_in_words() -> None:
     assert shown(dt.date) == "date"
 
 
-def test_a_declaration_is_described_once() -> None:
-    headings = [line for line in reference().splitlines() if line.startswith("### ")]
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_declaration_is_described_once(name: str) -> None:
+    headings = [line for line in reference(name).splitlines() if line.startswith("### ")]
     assert len(headings) == len(set(headings))

@@ -1,7 +1,8 @@
-"""The reference of docs/configuration.md, from the declarations themselves.
+"""The references of docs/configuration.md and docs/masking.md, from the declarations themselves.
 
 `python -m replication_assets.cli.configuration docs/configuration.md` (`make docs`) rewrites what
-stands below the heading `Reference`; a test says when that is due. What a field means is what
+stands below the heading `Reference`; a test says when that is due. Masking policies and their rules
+have a document of their own. What a field means is what
 the docstring of its class says of it: the sentences that name it in backticks.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from replication_assets.catalog import Catalog
+from replication_assets.catalog import Catalog, MaskingPolicy
 from replication_assets.secret_references import EnvVar, SecretsManager, SsmParameter
 
 HEADING = "\n## Reference\n"
@@ -33,9 +34,21 @@ _REFERENCES = {EnvVar, SecretsManager, SsmParameter}
 _SENTENCE = re.compile(r"(?<=[.])\s+(?=[A-Z`])")
 
 
-def reference() -> str:
-    """A section for each declaration, a catalog's first, then what it holds, one after another."""
-    return "".join(_section(kind) for kind in declarations(Catalog))
+MASKING = "masking.md"
+"""Where masking policies are told; everything else is in the other document."""
+
+
+def reference(document: str) -> str:
+    """A section for each declaration of a document, then what it holds, one after another."""
+    return "".join(_section(kind) for kind in told_in(document))
+
+
+def told_in(document: str) -> list[type[Any]]:
+    """The declarations that a document tells of, by its name."""
+    policies = declarations(MaskingPolicy)
+    if document == MASKING:
+        return policies
+    return [kind for kind in declarations(Catalog) if kind not in policies]
 
 
 def declarations(kind: type[Any], known: list[type[Any]] | None = None) -> list[type[Any]]:
@@ -104,7 +117,9 @@ def shown(hint: Any) -> str:
     if origin is Mapping:
         return f"mapping of {shown(parts[0])} to {shown(parts[1])}"
     if is_dataclass(hint):
-        return f"[{hint.__name__}](#{hint.__name__.lower()})"  # type: ignore[union-attr]
+        name = str(hint.__name__)  # type: ignore[union-attr]
+        elsewhere = MASKING if hint in declarations(MaskingPolicy) else ""
+        return f"[{name}]({elsewhere}#{name.lower()})"
     return WORDS.get(hint) or str(getattr(hint, "__name__", hint))
 
 
@@ -143,12 +158,12 @@ def _cell(words: str) -> str:
     return words.replace("|", "\\|")
 
 
-def renewed(document: str) -> str:
-    """The document with the reference as it is now."""
+def renewed(document: str, name: str) -> str:
+    """The text of a document with the reference as it is now."""
     kept, _, _ = document.partition(HEADING)
-    return kept + HEADING + reference()
+    return kept + HEADING + reference(name)
 
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(renewed(path.read_text()))
+    path.write_text(renewed(path.read_text(), path.name))

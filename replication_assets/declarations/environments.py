@@ -30,8 +30,8 @@ class PostgresTarget(Declaration):
 @dataclass(frozen=True, slots=True)
 class MySqlTarget(Declaration):
     """A MySQL or MariaDB server that copies go to: a source's schema becomes a database of that name
-    with `prefix` before it. `sslrootcert` asks for TLS with a verified certificate; without one only
-    a server on this machine is taken."""
+    with `prefix` before it. `password` is a reference. `sslrootcert` asks for TLS with a verified
+    certificate; without one only a server on this machine is taken."""
 
     _: KW_ONLY
     host: str
@@ -54,12 +54,13 @@ DatabaseTarget: TypeAlias = PostgresTarget | MySqlTarget | SqliteTarget
 
 @dataclass(frozen=True, slots=True)
 class Environment(Declaration):
-    """A place that takes masked copies only.
+    """A place that takes masked copies only, in the database `target`.
 
     `mask_key` refers to at least 32 random bytes, as `openssl rand -hex 32` prints them. Masks are
     derived from it and from `mask_scope` (by default the environment's name): environments with the
     same key and scope mask alike, so that joins between their databases hold. `allow` are the
-    classes whose columns may be kept as they are. `readers` are roles that may read the copies.
+    classes whose columns may be kept as they are. `readers` are roles that may read the copies. `trust` is
+    what the database's own marker must say too.
     """
 
     name: str

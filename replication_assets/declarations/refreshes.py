@@ -15,7 +15,7 @@ MigrationType: TypeAlias = Literal["full-load", "full-load-and-cdc", "cdc"]
 
 @dataclass(frozen=True, slots=True)
 class Schedule(Declaration):
-    """Again and again, by a cron expression in a time zone."""
+    """Again and again, by a `cron` expression of five fields in a `timezone` (`Europe/Berlin`)."""
 
     cron: str
     _: KW_ONLY
@@ -67,7 +67,7 @@ class SeedRows(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class SqlHook(Declaration):
-    """A statement that is run on the copy before it is published."""
+    """A `statement` of SQL that is run on the copy before it is published."""
 
     statement: str
 
@@ -77,14 +77,16 @@ RefreshHook: TypeAlias = SqlHook | PythonHook
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRefresh(Declaration):
-    """A masked copy of tables into an environment.
+    """A masked copy of tables into an `environment`.
 
-    `tables` are named as in `Table`, or all of a source as `shop.*`. `policy` names a
-    `MaskingPolicy` of the catalog. A `data-refresh` replaces the copy, by `Schedule`, `OneTime` or
-    `AfterLoad`. A `data-migration` may instead go on with what changes (`full-load-and-cdc`), or with
-    what changes alone where a copy is published already (`cdc`); both are started once. No more than
+    `tables` are named as in `Table`, or all of a source as `shop.*`; with `subset`, a part of them.
+    `policy` names a `MaskingPolicy` of the catalog. By `kind` it is a `data-refresh`, which replaces
+    the copy each time, or a `data-migration`, which may go on with what changes. `migration` says so:
+    `full-load` copies everything, `full-load-and-cdc` goes on from there, `cdc` goes on from a copy
+    that is published already; the last two start once. `start` says when it begins. No more than
     `max_rows` rows are copied: a plan that expects more is refused before anything is read.
-    `hooks` run before publication; a Python one gets a `ports.RefreshHookCall`.
+    `seed_rows` are added for a test team. `hooks` run before publication; a Python one gets a
+    `ports.RefreshHookCall`. Rows are masked, sealed and loaded `chunk_rows` at a time.
     """
 
     name: str

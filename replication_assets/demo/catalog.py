@@ -91,24 +91,8 @@ def sample_catalog() -> Catalog:
             _service(),
         ),
         policies=(sample_policy(),),
-        environments=(
-            Environment(
-                QA,
-                target=PostgresTarget(
-                    host="127.0.0.1", port=demo_port(), database=QA, user="postgres", sslmode="disable"
-                ),
-                mask_key=EnvVar(MASK_KEY_VARIABLE),
-            ),
-        ),
-        refreshes=(
-            EnvironmentRefresh(
-                REFRESH,
-                environment=QA,
-                policy="testers",
-                tables=("shop.*",),
-                start=Schedule("0 2 * * *", timezone="Europe/Berlin"),
-            ),
-        ),
+        environments=(_testers(),),
+        refreshes=(_nightly(),),
     )
 
 
@@ -135,4 +119,25 @@ def _service() -> DynamoDbProjection:
                 sort_key=ItemKey("sk", "profile"),
             ),
         ),
+    )
+
+
+def _testers() -> Environment:
+    """A database on the same server, which testers read."""
+    return Environment(
+        QA,
+        target=PostgresTarget(
+            host="127.0.0.1", port=demo_port(), database=QA, user="postgres", sslmode="disable"
+        ),
+        mask_key=EnvVar(MASK_KEY_VARIABLE),
+    )
+
+
+def _nightly() -> EnvironmentRefresh:
+    return EnvironmentRefresh(
+        REFRESH,
+        environment=QA,
+        policy="testers",
+        tables=("shop.*",),
+        start=Schedule("0 2 * * *", timezone="Europe/Berlin"),
     )

@@ -36,7 +36,7 @@ class Namespace:
 class ColumnPolicy:
     """What a column holds, and what becomes of it.
 
-    `data_class` is `public`, `internal`, `pii.*`, `secret.*` or a word of your own. `secret.*` takes
+    `mask` is the rule. `data_class` is `public`, `internal`, `pii.*`, `secret.*` or a word of your own. `secret.*` takes
     `Null` and `Constant` only. `reviewed` is the column as it was reviewed: `text not null`.
     `approved_by` and `approved_on` are kept in the audit.
     """
@@ -52,7 +52,8 @@ class ColumnPolicy:
 @dataclass(frozen=True, slots=True)
 class TablePolicy:
     """The columns of one source table, named as in `Table`. `row_key` is what `by="row"` draws from,
-    by default the table's key."""
+    by default the table's key. Rows are alike to whoever knows the `quasi_identifiers` of somebody;
+    how many at least is reported, and a copy with fewer than `k_min` is not published."""
 
     table: str
     _: KW_ONLY
@@ -68,7 +69,7 @@ class TablePolicy:
 
 @dataclass(frozen=True, slots=True)
 class MaskingPolicy:
-    """A policy by name and version. Its `fingerprint` stands in every certificate and audit line."""
+    """A policy by name and `version`, with its `namespaces`. Its `fingerprint` stands in every certificate and audit line."""
 
     name: str
     _: KW_ONLY

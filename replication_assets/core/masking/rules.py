@@ -44,7 +44,7 @@ class Null:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """The same value in every row, NULL included. The column is never read."""
+    """The same `value` in every row, NULL included. The column is never read."""
 
     value: str | int | float | bool
 
@@ -66,7 +66,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """A token at a reserved domain (RFC 2606), which no mail server accepts."""
+    """A token at a reserved `domain` (RFC 2606), which no mail server accepts."""
 
     namespace: str = "email"
     _: KW_ONLY
@@ -84,7 +84,7 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    """A name out of a list: never the input's own."""
+    """A name, or a `part` of one, out of a list: never the input's own. Drawn `by` row or value."""
 
     part: Literal["full", "first", "last"] = "full"
     _: KW_ONLY
@@ -94,7 +94,7 @@ class PersonName:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """A made-up company name out of a list: never the input's own."""
+    """A made-up company name out of a list: never the input's own. Drawn `by` row or value."""
 
     _: KW_ONLY
     by: By = "row"
@@ -103,7 +103,7 @@ class Company:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A part of a made-up address. The columns of a row in one `group` are of one address; two
+    """A `part` of a made-up address, drawn `by` row or value. The columns of a row in one `group` are of one address; two
     addresses in a row are two groups."""
 
     part: Literal["street", "city", "region", "postcode", "country", "line"]
@@ -156,7 +156,8 @@ class DateShift:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A number times a factor between `1 - ratio` and `1 + ratio`, to the column's own scale."""
+    """A number times a factor that differs from 1 by `ratio` at most, to the column's own scale. Drawn
+    `by` row or value."""
 
     ratio: float = 0.1
     _: KW_ONLY
@@ -166,7 +167,8 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class RandomRange:
-    """A number from `low` to `high`, both included, or a date or timestamp (ISO 8601 texts)."""
+    """A number from `low` to `high`, both included, or a date or timestamp (ISO 8601 texts).
+    Drawn `by` row or value."""
 
     low: int | float | str
     high: int | float | str
@@ -199,7 +201,7 @@ class RegexReplace:
 
 @dataclass(frozen=True, slots=True)
 class Choice(_Values):
-    """One of some values, evenly or by `weights`."""
+    """One of some `values`, evenly or with `weights`. Drawn `by` row or value."""
 
     values: Sequence[str | int | float]
     _: KW_ONLY
@@ -221,7 +223,8 @@ class Generalise:
 
 @dataclass(frozen=True, slots=True)
 class FreeText:
-    """Words of no meaning, about as long as the input and at most `longest` characters."""
+    """Words of no meaning, about as long as the input and at most `longest` characters. Drawn `by`
+    row or value."""
 
     _: KW_ONLY
     longest: int = 200
@@ -259,7 +262,7 @@ class DigitsRandomize:
 @dataclass(frozen=True, slots=True)
 class HashMask:
     """AWS DMS `data-masking-hash-mask`: SHA-256 in hex. DMS's own result is unkeyed, so whoever can
-    list the inputs can undo it; it must be asked for by `unkeyed=True`. Otherwise the same length of
+    list the inputs can undo it; it must be asked for (`unkeyed`). Otherwise the same length of
     hex digits, keyed."""
 
     namespace: str = "hash"
@@ -299,7 +302,7 @@ ValueRule: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class JsonPaths:
-    """Members of a JSON document by path: `$.plan`, `$.emails[*]`, `$.address.city`. A value at a path
+    """Members of a JSON document by their `paths`: `$.plan`, `$.emails[*]`, `$.address.city`. A value at a path
     that is not named is replaced by null; members and elements that are not named are dropped with
     what they hold. Rules of paths take and give texts, numbers and booleans; `by="row"` ones draw
     from row and path, an `Address` from the member that its parts are in."""
@@ -309,7 +312,7 @@ class JsonPaths:
 
 @dataclass(frozen=True, slots=True)
 class XmlPaths:
-    """Elements and attributes of an XML document by path: `/order/line`, `/order/line/@widget`. Texts
+    """Elements and attributes of an XML document by their `paths`: `/order/line`, `/order/line/@widget`. Texts
     and attribute values at paths that are not named are emptied; comments and processing instructions
     are dropped, and a document type declaration is refused."""
 
