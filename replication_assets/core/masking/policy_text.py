@@ -26,12 +26,8 @@ _WORDS_OF_YAML = frozenset({"null", "true", "false", "yes", "no", "on", "off", "
 
 def as_python(policy: MaskingPolicy, reasons: Reasons = _NONE) -> str:
     """The policy as an expression, with an import of what it uses."""
-    names = sorted(_classes(policy))
-    lines = [
-        "from replication_assets.declarations.masking import (",
-        *(f"    {name}," for name in names),
-        ")",
-    ]
+    names = ["ColumnPolicy", "MaskingPolicy", *(["Namespace"] if policy.namespaces else []), "TablePolicy"]
+    lines = [f"from replication_assets import {', '.join(names)}, masks"]
     lines += ["", "policy = MaskingPolicy(", f"    {policy.name!r},", f"    version={policy.version!r},"]
     if policy.namespaces:
         lines += ["    namespaces=[", *(f"        {_call(each)}," for each in policy.namespaces), "    ],"]
@@ -80,7 +76,8 @@ def _call(value: Any) -> str:
         else f"{each.name}={_value(getattr(value, each.name))}"
         for each in given
     ]
-    return f"{type(value).__name__}({', '.join(arguments)})"
+    where = "" if isinstance(value, ColumnPolicy | Namespace) else "masks."
+    return f"{where}{type(value).__name__}({', '.join(arguments)})"
 
 
 def _is_positional(value: Any, field: Field[Any]) -> bool:
@@ -147,15 +144,3 @@ def _quoted(text: str) -> str:
 
 def _comment(text: str | None, indent: int) -> list[str]:
     return [] if not text else [f"{' ' * indent}# {' '.join(text.split())}"]
-
-
-def _classes(value: Any) -> set[str]:
-    """Names of the declarations that a value is made of."""
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = [_classes(getattr(value, each.name)) for each in _given(value)]
-        return {type(value).__name__}.union(*parts)
-    if isinstance(value, Mapping):
-        return set().union(*(_classes(part) for part in value.values()))
-    if isinstance(value, list | tuple):
-        return set().union(*(_classes(part) for part in value))
-    return set()

@@ -89,5 +89,6 @@ def _normalised(texts: pa.Array, form: Normalise, ascii_only: bool) -> pa.Array:
     if form == "trim":
         return pc.utf8_trim_whitespace(texts)
     if form == "casefold":
-        return pc.ascii_lower(texts) if ascii_only else pc.utf8_lower(pc.utf8_upper(texts))
+        # Not `ascii_lower`: pyarrow 26 reads beside the values of a slice that was cast.
+        return pc.utf8_lower(texts if ascii_only else pc.utf8_upper(texts))
     raise ValueError(f"no such form of texts: {form}")

@@ -32,7 +32,8 @@ def is_numeric_text(column: MaskedColumn) -> bool:
 def most_of(column: MaskedColumn) -> int:
     """The greatest number without a point: by the type's own precision, or by what is read at all."""
     declared = re.search(r"\((\d+)", column.structure.type)
-    return 10 ** (int(declared[1]) if declared else 2 * _MOST_DIGITS) - 1
+    most: int = 10 ** (int(declared[1]) if declared else 2 * _MOST_DIGITS) - 1
+    return most
 
 
 def numbers_of(values: pa.Array, name: str) -> tuple[Unscaled, Scales]:
