@@ -202,6 +202,13 @@ def test_tables_that_the_policy_does_not_name_are_refused() -> None:
     )
 
 
+def test_refreshes_that_would_drop_each_others_tables_are_refused() -> None:
+    customers = replace(NIGHTLY, name="customers", tables=[CUSTOMERS])
+    assert "each would drop those of the other" in only(problems(refreshes=[NIGHTLY, customers]))
+    both = replace(NIGHTLY, name="both", tables=[ORDERS, CUSTOMERS])
+    assert problems(refreshes=[NIGHTLY, both]) == []
+
+
 def test_all_problems_are_told_at_once() -> None:
     broken = replace(NIGHTLY, environment="x", policy="y", max_rows=0, start=Schedule("never"))
     assert len(problems(refreshes=[broken, replace(broken, name="other")])) == 8

@@ -71,9 +71,13 @@ def refresh_problems(
         rules = wrong or [*_name_rules(environment.name), *environment_rules(environment)]
         yield from (f"environment {_shown(environment.name)}: {problem}" for problem in rules)
     known = _Known(ids, named, [each.name for each in environments])
+    sound_refreshes = []
     for refresh in refreshes:
-        rules = list(form(refresh)) or [*_refresh(refresh, known)]
+        wrong = list(form(refresh))
+        sound_refreshes += [] if wrong else [refresh]
+        rules = wrong or [*_refresh(refresh, known)]
         yield from (f"refresh {_shown(refresh.name)}: {problem}" for problem in rules)
+    yield from _partial_copies(sound_refreshes, known)
     yield from _name_clashes(policies, environments, refreshes, [*sources, *projections])
     yield from shared_targets(sound, [each for each in sources if not list(type_problems(each))])
 
@@ -95,6 +99,19 @@ class _Known:
     def copied(self, names: Sequence[str]) -> list[str]:
         """Tables that are meant, by name or as all of a source."""
         return [table for table in self.tables if table in names or f"{table.partition('.')[0]}.*" in names]
+
+
+def _partial_copies(refreshes: Sequence[EnvironmentRefresh], known: _Known) -> Iterator[str]:
+    """An environment holds one copy: a refresh of other tables would drop those of the one before."""
+    first: dict[str, EnvironmentRefresh] = {}
+    for refresh in refreshes:
+        before = first.setdefault(refresh.environment, refresh)
+        if set(known.copied(before.tables)) != set(known.copied(refresh.tables)):
+            yield (
+                f"refreshes {before.name} and {refresh.name} copy different tables into environment "
+                f"{refresh.environment!r}, and each would drop those of the other. Fix: the same tables in "
+                "both, or an environment of its own for each"
+            )
 
 
 def _ids(tables: Sequence[Table]) -> list[str]:
