@@ -87,7 +87,7 @@ def _unfollowable(
     if published.key_id != keys.key_id:
         return "the copy was masked with another key"
     structures = {table.table: table.structure for table in published.tables}
-    if structures != {table.id: table.structure.fingerprint for table in tables}:
+    if structures != {table.id: table.carried.fingerprint for table in tables}:
         return "tables or their structures changed since the copy was published"
     since = {table.table: table.as_of for table in published.tables}
     reasons = (_broken(table, since[table.id], as_of[table.id]) for table in tables)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from replication_assets.core.masking.keys import KeyRing
+from replication_assets.core.refresh.carried_structure import left_behind
 from replication_assets.core.refresh.load_order import load_order
 from replication_assets.core.refresh.plan import CopiedTable, RefreshPlan
 from replication_assets.declarations.refreshes import OneTime
@@ -91,7 +92,10 @@ def _begin(
     refreshing: Refreshing, tables: Sequence[StoredTable], keys: KeyRing, declared: str
 ) -> RefreshPlan:
     as_of = positions(refreshing, tables)
-    not_carried = refreshing.target.not_carried([table.structure for table in tables])
+    not_carried = (
+        *refreshing.target.not_carried([table.carried for table in tables]),
+        *(line for table in tables for line in left_behind(table.structure, table.policy)),
+    )
     warnings = [
         f"{table.id}: {warning}" for table in tables for warning in compiled(refreshing, table, keys).warnings
     ]
@@ -111,7 +115,7 @@ def _begin(
                 table.id,
                 as_of[table.id],
                 tuple(each.key for each in ranges_of(table.snapshot)),
-                table.structure.fingerprint,
+                table.carried.fingerprint,
                 since=follow.since.get(table.id),
                 rows=found.rows[table.id],
             )

@@ -128,7 +128,7 @@ def require_marker(environment: Environment, target: EnvironmentTarget, keys: Ke
         GuardError: it says otherwise, or nothing.
     """
     where = f"environment {environment.name}"
-    set_up = f"replication-assets environment setup {environment.name}"
+    set_up = f"replication-assets mask setup {environment.name}"
     marker = target.marker()
     if marker is None:
         raise GuardError("its database is not marked as this environment", where=where, fix=f"run `{set_up}`")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from replication_assets.core.controls import live_schema
 from replication_assets.core.masking.policy import TablePolicy
 from replication_assets.core.masking.rules import ColumnDefault
+from replication_assets.core.refresh.carried_structure import carried_structure
 from replication_assets.core.refresh.plan import CopiedTable, RefreshPlan
 from replication_assets.core.refresh.staged_rows import staged_schema
 from replication_assets.core.schema import TableId, TableSchema
@@ -29,11 +30,16 @@ class StoredTable:
     policy: TablePolicy | None
 
     @property
+    def carried(self) -> TableStructure:
+        """What of the structure the copy has; certificates and records name its fingerprint."""
+        return carried_structure(self.structure, self.policy)
+
+    @property
     def copy(self) -> TableCopy:
         """How it stands in the target. Needs no key: the load step has none."""
         rules = self.policy.columns if self.policy is not None else {}
         defaulted = {name for name, column in rules.items() if isinstance(column.mask, ColumnDefault)}
-        return TableCopy(self.structure, staged_schema(self.schema, self.structure, defaulted))
+        return TableCopy(self.carried, staged_schema(self.schema, self.structure, defaulted))
 
 
 def open_tables(refreshing: Refreshing) -> tuple[StoredTable, ...]:
@@ -75,7 +81,7 @@ def planned_tables(refreshing: Refreshing, plan: RefreshPlan) -> list[tuple[Copi
     """
     opened = {table.id: table for table in open_tables(refreshing)}
     found = [(each, opened[each.table]) for each in plan.tables if each.table in opened]
-    changed = [str(table.id) for each, table in found if table.structure.fingerprint != each.structure]
+    changed = [str(table.id) for each, table in found if table.carried.fingerprint != each.structure]
     if changed or len(found) != len(plan.tables):
         raise RefreshError(
             f"the structure changed since the plan was made: {', '.join(changed) or 'tables are gone'}",
