@@ -25,13 +25,18 @@ FreshOption = Annotated[
 ]
 
 
-def plan(name: NameArgument, fresh: FreshOption = False, catalog: CatalogOption = "") -> None:
-    """Say what a refresh would copy, as of when and how much. Reads no row and writes to no target."""
-    from replication_assets.cli.output import show
-    from replication_assets.flows.refresh.plan import explain, plan_refresh
+def plan(name: NameArgument, catalog: CatalogOption = "") -> None:
+    """Say what a refresh would copy, as of when and how much. Begins and writes nothing."""
+    from replication_assets.cli.output import say, show
+    from replication_assets.flows.refresh.plan import explain, preview_refresh
 
     refreshing = opened(name, catalog)
-    show(explain(refreshing, plan_refresh(refreshing, run=_run_id(), fresh=fresh)))
+    preview = preview_refresh(refreshing)
+    show(explain(refreshing, preview.plan))
+    if preview.resumed:
+        say("a run would take up this plan, which a failed one left; `refresh run --fresh` begins anew")
+    else:
+        say("nothing was begun: a run makes its own plan, as of what is captured then")
 
 
 def run(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.refresh.carried_structure import left_behind
@@ -31,7 +31,15 @@ from replication_assets.flows.refresh.sizes import sizes
 from replication_assets.flows.refresh.step import note_failure
 from replication_assets.flows.refresh.tables import StoredTable, open_tables
 
-__all__ = ["explain", "plan_refresh"]
+__all__ = ["Preview", "explain", "plan_refresh", "preview_refresh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A plan that is not begun. `resumed`: it is the one that a failed or killed run left under way."""
+
+    plan: RefreshPlan
+    resumed: bool
 
 
 def plan_refresh(refreshing: Refreshing, *, run: str, fresh: bool = False) -> RefreshPlan:
@@ -54,10 +62,26 @@ def plan_refresh(refreshing: Refreshing, *, run: str, fresh: bool = False) -> Re
             require_policy(refreshing, tables, keys)
             declared = _declared(refreshing, tables, keys)
             under_way = None if fresh else _under_way(refreshing, declared)
-            return under_way or _begin(refreshing, tables, keys, declared)
+            return under_way or _begin(refreshing, _new_plan(refreshing, tables, keys, declared))
         except ReplicationError as error:
             note_failure(refreshing, "", "plan", error)
             raise
+
+
+def preview_refresh(refreshing: Refreshing) -> Preview:
+    """What a run would do now, decided as a run does and written nowhere. Nothing is held: a run of
+    somebody else may come in between.
+
+    Raises as `plan_refresh` does, but for RefreshInProgress.
+    """
+    keys = refreshing.keys()
+    require_marker(refreshing.environment, refreshing.target, keys)
+    tables = open_tables(refreshing)
+    require_policy(refreshing, tables, keys)
+    declared = _declared(refreshing, tables, keys)
+    under_way = _under_way(refreshing, declared)
+    plan = under_way or _new_plan(refreshing, tables, keys, declared)
+    return Preview(plan, under_way is not None)
 
 
 def _declared(refreshing: Refreshing, tables: Sequence[StoredTable], keys: KeyRing) -> str:
@@ -76,19 +100,25 @@ def _under_way(refreshing: Refreshing, declared: str) -> RefreshPlan | None:
     """What a failed or killed run left, if this one would do the same."""
     staged = refreshing.staging.plan()
     plan = RefreshPlan.from_json(staged) if staged is not None else None
-    if plan is None or plan.declared != declared:
+    published = refreshing.target.published()
+    if plan is None or plan.declared != declared or (published is not None and published.id == plan.id):
         return None
     if hooks_began(refreshing, plan.id) and proven_tables(refreshing, plan) is None:
         return None
     if plan.how == "changes":
-        published = refreshing.target.published()
         stands = {table.table: table.as_of for table in published.tables} if published is not None else {}
         if any(stands.get(table.table) != table.since for table in plan.tables):
             return None
     return plan
 
 
-def _begin(
+def _begin(refreshing: Refreshing, plan: RefreshPlan) -> RefreshPlan:
+    refreshing.staging.begin(plan.to_json())
+    refreshing.note(plan.id, "plan", _told(refreshing, plan))
+    return plan
+
+
+def _new_plan(
     refreshing: Refreshing, tables: Sequence[StoredTable], keys: KeyRing, declared: str
 ) -> RefreshPlan:
     as_of = positions(refreshing, tables)
@@ -103,7 +133,7 @@ def _begin(
     found = sizes(refreshing, tables, as_of, follow, keys)
     by_id = {table.id: table for table in tables}
     ordered = [by_id[structure.table] for structure in load_order([table.structure for table in tables])]
-    plan = RefreshPlan(
+    return RefreshPlan(
         uuid.uuid4().hex,
         refreshing.refresh.name,
         refreshing.environment.name,
@@ -126,9 +156,6 @@ def _begin(
         declared=declared,
         sizes=found.text,
     )
-    refreshing.staging.begin(plan.to_json())
-    refreshing.note(plan.id, "plan", _told(refreshing, plan))
-    return plan
 
 
 def _told(refreshing: Refreshing, plan: RefreshPlan) -> Mapping[str, object]:
