@@ -222,6 +222,7 @@ def refresh_system(
     customers: int = 40,
     orders: int = 100,
     tables: Sequence[str] = NAMES,
+    loaded: Sequence[str] = NAMES,
     **declared: Any,
 ) -> Iterator[RefreshSystem]:
     """A source that is loaded and captured, and an environment that is set up and empty."""
@@ -233,7 +234,9 @@ def refresh_system(
     system = system_of(database, folder, declarations)
     system.execute(SCHEMA, ROWS.format(customers=customers, orders=orders))
     system.prepare()
-    system.load_all()
+    for table in system.tables():
+        if table.id.name in loaded:
+            system.load(table)
     system.capture()
     with fresh_database(database.server) as qa:
         target = PostgresTarget(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from replication_assets.core.masking.rules import Email, Keep
 from replication_assets.declarations.refreshes import SeedRows, SqlHook, Subset
 from replication_assets.demo.postgres_server import PostgresServer
-from replication_assets.errors import GuardError, PolicyError, RefreshError, VerificationFailed
+from replication_assets.errors import GuardError, NotLoaded, PolicyError, RefreshError, VerificationFailed
 from replication_assets.flows.masking.suggest import suggest_policy
 from replication_assets.flows.refresh.load import load_refresh
 from replication_assets.flows.refresh.mask import mask_refresh
@@ -21,7 +22,7 @@ from replication_assets.flows.refresh.run import run_refresh
 from replication_assets.flows.refresh.verify import verify_refresh
 from replication_assets.flows.refresh.verify_published import verify_published
 from replication_assets_tests.e2e.refreshes import KEY, NAMES, RefreshSystem, refresh_system
-from replication_assets_tests.postgres_servers import fresh_database
+from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
 
 CUSTOMERS = "app.public.customers"
 
@@ -49,6 +50,33 @@ def test_another_key_than_the_database_was_set_up_with_is_refused(
     monkeypatch.setenv(KEY, "00112233445566778899aabbccddeeff" * 2)
     with pytest.raises(GuardError, match="set up with"):
         plan_refresh(refreshing, run="a")
+
+
+def test_a_table_of_which_a_range_was_never_loaded_is_refused(
+    database: FreshDatabase, tmp_path: Path
+) -> None:
+    with refresh_system(database, tmp_path, tables=("customers", "orders"), loaded=("customers",)) as partly:
+        table = partly.system.table("orders")
+        partly.system.load_range(table, partly.system.ranges(table)[0])
+        partly.system.capture()
+        with pytest.raises(NotLoaded, match="orders range r000001"):
+            plan_refresh(partly.refreshing(), run="a")
+
+
+def test_readers_may_read_what_is_published_and_nothing_else(made: RefreshSystem) -> None:
+    made.edit("DROP ROLE IF EXISTS tester")
+    catalog = made.system.catalog
+    environment = replace(catalog.environments[0], readers=("tester",))
+    reading = made.with_catalog(replace(catalog, environments=(environment,)))
+    with pytest.raises(RefreshError, match="no role tester"):
+        run_refresh(reading.refreshing(), run="a")
+    made.edit("CREATE ROLE tester")
+    run_refresh(reading.refreshing(), run="a")
+    allowed = made.sql(
+        "SELECT has_table_privilege('tester', 'customers', 'SELECT'),"
+        " has_table_privilege('tester', 'customers', 'UPDATE')"
+    )
+    assert allowed == [(True, False)]
 
 
 def test_a_subset_is_complete_and_explained(made: RefreshSystem) -> None:

@@ -38,9 +38,19 @@ def positions(refreshing: Refreshing, tables: Sequence[StoredTable]) -> dict[Tab
         reached = Position(mark.epoch, mark.commit + 1)
         for table in of_source:
             found[table.id] = reached if captured else newest_load(table)
-            for id_range in ranges_of(table.snapshot):
+            for id_range in _all_ranges(table):
                 _require_known(table, id_range, found[table.id])
     return found
+
+
+def _all_ranges(table: StoredTable) -> list[IdRange]:
+    """Every range that has to be known for the table to be: up to the last that holds events or that a
+    load began at, and the one after it, which a load that is open above covers."""
+    id_ranges, controls = table.snapshot.id_ranges, table.snapshot.controls()
+    used = [each.index for each in ranges_of(table.snapshot)]
+    used += [id_ranges.index_of(load.lo) for load in controls.loads]
+    last = max(used, default=0)
+    return [id_ranges.at(index) for index in range(min(last + 2, id_ranges.size))]
 
 
 def newest_load(table: StoredTable) -> Position:
@@ -54,17 +64,20 @@ def newest_load(table: StoredTable) -> Position:
 def _require_known(table: StoredTable, id_range: IdRange, as_of: Position) -> None:
     """A load that capture has not caught up with is the usual reason, and easily put right."""
     controls = table.snapshot.controls()
+    where = f"{table.id} range {id_range.key}"
     try:
-        baseline_of(controls, id_range, where=str(table.id), as_of=as_of)
+        known = baseline_of(controls, id_range, where=str(table.id), as_of=as_of)
     except NotLoaded:
         baseline = baseline_of(controls, id_range, where=str(table.id))
         if baseline.newest <= as_of:
             raise
         raise NotLoaded(
             f"it was loaded as of {baseline.newest}, and source {table.id.source} is captured up to {as_of}",
-            where=f"{table.id} range {id_range.key}",
+            where=where,
             fix=f"capture source {table.id.source} once, then refresh",
         ) from None
+    if known.floor is None:
+        raise NotLoaded("only some of its dates are loaded", where=where, fix="load this id range whole")
 
 
 def baselines(table: StoredTable, as_of: Position) -> Iterator[tuple[IdRange, Baseline]]:

@@ -12,7 +12,7 @@ from replication_assets.errors import RefreshError
 from replication_assets.flows.refresh.compiled import TableGuard
 from replication_assets.flows.refresh.proven import ProvenTable
 from replication_assets.flows.refresh.refreshing import Refreshing
-from replication_assets.flows.refresh.staged import certified, require_staged
+from replication_assets.flows.refresh.staged import certified, require_masked
 
 Content = Mapping[str, ProvenTable]
 """Rows and checksums by table, or by table and role where a copy is brought forward by changes."""
@@ -22,7 +22,7 @@ CONTENT = "content"
 
 def certified_content(refreshing: Refreshing, plan: RefreshPlan, tables: Sequence[TableGuard]) -> Content:
     """What certificates promise; for changes also what the record of the published copy does."""
-    certificates = require_staged(refreshing, plan)
+    certificates = require_masked(refreshing, plan)
     if plan.how == "full":
         return {
             each.name: ProvenTable(*certified(certificates, each.name, "rows", "generated"))

@@ -13,7 +13,7 @@ from replication_assets.core.masking.seal import Certificate
 from replication_assets.core.refresh.plan import RefreshPlan
 from replication_assets.errors import GuardError
 from replication_assets.flows.refresh.refreshing import Progress, Refreshing, StepProgress
-from replication_assets.flows.refresh.staged import require_staged
+from replication_assets.flows.refresh.staged import require_masked
 from replication_assets.flows.refresh.step import step
 from replication_assets.flows.refresh.tables import copies, planned_tables
 from replication_assets.ports.environment import TableCopy
@@ -43,7 +43,7 @@ def load_refresh(
     started = time.monotonic()
     with step(refreshing, plan, "load", run):
         tables = copies(planned_tables(refreshing, plan))
-        certificates = require_staged(refreshing, plan)
+        certificates = require_masked(refreshing, plan)
         refreshing.target.begin(plan, tables)
         rows, resumed = _load_chunks(refreshing, plan, tables, certificates, progress)
         refreshing.target.finish(plan, tables)

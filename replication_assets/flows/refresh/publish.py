@@ -37,8 +37,9 @@ def publish_refresh(refreshing: Refreshing, plan: RefreshPlan, *, run: str) -> P
         )
         now = dt.datetime.now(dt.UTC)
         copy = PublishedCopy(plan.refresh, plan.id, plan.policy, plan.key_id, now, tables)
-        refreshing.target.publish(plan, copy, copies(planned_tables(refreshing, plan)))
+        # Before it: a role that is not there stops it, and the new tables are readable at once.
         refreshing.target.grant(refreshing.environment.readers)
+        refreshing.target.publish(plan, copy, copies(planned_tables(refreshing, plan)))
         note_publication(refreshing, copy)
         refreshing.staging.clear()
     return copy

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from replication_assets.core.masking.seal import Certificate, Role
 from replication_assets.core.refresh.plan import CopiedTable, RefreshPlan
-from replication_assets.errors import RefreshError
+from replication_assets.errors import GuardError, RefreshError
 from replication_assets.flows.refresh.refreshing import Refreshing
 
 GENERATED = "generated"
@@ -47,13 +47,47 @@ def require_staged(refreshing: Refreshing, plan: RefreshPlan) -> tuple[Certifica
             fix="run the mask step first",
         )
     order = {str(table.table): number for number, table in enumerate(plan.tables)}
-    certificates = [each for each in refreshing.staging.certificates() if _due(each, plan, order)]
+    certificates = refreshing.staging.certificates()
+    for each in certificates:
+        _require_due(each, plan, {*due})
     return tuple(sorted(certificates, key=lambda each: order[each.claims.table]))
 
 
-def _due(certificate: Certificate, plan: RefreshPlan, tables: dict[str, int]) -> bool:
+def _require_due(certificate: Certificate, plan: RefreshPlan, due: set[tuple[str, Role, str]]) -> None:
     claims = certificate.claims
-    return claims.refresh == plan.id and claims.table in tables
+    place = (claims.table, claims.role, claims.chunk.rpartition(".")[0])
+    if claims.refresh != plan.id or place not in due:
+        raise GuardError(
+            "a batch is staged that is not due in this refresh",
+            where=f"{claims.table} {claims.chunk} ({claims.role})",
+            fix="nothing of it was loaded; find out who put it there, and start the refresh anew",
+        )
+
+
+def require_masked(refreshing: Refreshing, plan: RefreshPlan) -> tuple[Certificate, ...]:
+    """`require_staged`, for the steps after the mask: as many rows of each table as the mask noted in
+    the audit when it was done. The notes of what is complete are files that no key protects.
+
+    Raises:
+        RefreshError, GuardError: as `require_staged`; the mask is not done; rows are missing.
+    """
+    certificates = require_staged(refreshing, plan)
+    lines = refreshing.audit.lines()
+    bodies = [line.body for line in lines if line.refresh_id == plan.id and line.what == "mask"]
+    if not bodies:
+        raise RefreshError(
+            "not masked to the end yet", where=refreshing.where, fix="run the mask step first"
+        )
+    staged = dict.fromkeys((str(table.table) for table in plan.tables), 0)
+    for each in certificates:
+        staged[each.claims.table] += each.rows
+    if staged != bodies[-1].get("rows"):
+        raise GuardError(
+            "other numbers of rows are staged than were masked",
+            where=refreshing.where,
+            fix="nothing of it was loaded; find out who changed the staging area, and start the refresh anew",
+        )
+    return certificates
 
 
 def certified(certificates: Sequence[Certificate], table: str, *wanted: Role) -> tuple[int, int]:
