@@ -1,9 +1,15 @@
-"""Batches of a fold, cut into chunks of about one size: what is masked, sealed and loaded at once."""
+"""Batches of a fold, cut into chunks of about one size: what is masked, sealed and loaded at once.
+
+Rows of a chunk are in random order. A fold gives them mostly in the order of the source's key, and a
+target keeps the order in which rows come (`ctid`, `rowid`): of a key that counts from 1, the position
+of a row in the copy would be the raw key, whatever its mask.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 MOST_BYTES = 64 * 2**20
@@ -13,8 +19,7 @@ MOST_BYTES = 64 * 2**20
 def chunks_of(
     batches: Iterator[pa.RecordBatch], rows: int, most_bytes: int = MOST_BYTES
 ) -> Iterator[pa.RecordBatch]:
-    """The same rows in the same order; no chunk is empty, has more than `rows`, or waits for more
-    once it has `most_bytes`."""
+    """The same rows; no chunk is empty, has more than `rows`, or waits for more once it has `most_bytes`."""
     waiting: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
@@ -32,4 +37,5 @@ def chunks_of(
 
 
 def _joined(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return pa.concat_batches(parts) if len(parts) > 1 else parts[0]
+    chunk = pa.concat_batches(parts) if len(parts) > 1 else parts[0]
+    return chunk.take(pa.array(np.random.default_rng().permutation(chunk.num_rows)))
