@@ -187,6 +187,11 @@ class EnvironmentTarget(Protocol):
         """Let these roles read the published copy, and nothing else."""
         ...
 
+    def discard(self, plan: RefreshPlan) -> None:
+        """Drop the shadow schema of this plan with its rows and chunks: a proof of it failed. What is
+        published stays. Idempotent."""
+        ...
+
     def drop(self) -> None:
         """Drop published copy, shadow and records; the marker stays. Idempotent."""
         ...

@@ -191,6 +191,18 @@ class EnvironmentTargetContract:
         refresh.finish().publish()
         assert place.ids("shop", "orders") == [7]
 
+    def test_a_discarded_shadow_is_gone_and_that_of_another_plan_stays(self, target: SqlEnvironment) -> None:
+        refresh = Refresh(target, [CUSTOMER]).begin()
+        refresh.load(CUSTOMER, batch(CUSTOMER, (1, "a")))
+        target.discard(Refresh(target, [CUSTOMER]).plan)
+        assert refresh.rows(CUSTOMER).num_rows == 1
+        target.discard(refresh.plan)
+        target.discard(refresh.plan)
+        assert target.loaded(refresh.plan) == {}
+        with pytest.raises(RefreshError):
+            refresh.rows(CUSTOMER)
+        assert refresh.begin().rows(CUSTOMER).num_rows == 0
+
     def test_another_plan_supersedes_what_was_left(self, target: SqlEnvironment) -> None:
         first = Refresh(target, [CUSTOMER]).begin()
         first.load(CUSTOMER, batch(CUSTOMER, (1, "a")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.masking.policy import MaskingPolicy
 from replication_assets.core.masking.rules import Rule
 from replication_assets.core.structure import ColumnStructure
+from replication_assets.errors import GuardError
 
 Uniqueness: TypeAlias = Literal["preserved", "not_guaranteed", "lossy"]
 """Whether distinct inputs give distinct outputs: always (80 bits of a keyed hash count as that, a
@@ -46,6 +47,9 @@ class Rows:
 
     def __repr__(self) -> str:
         return f"Rows({self._batch.num_rows} rows)"
+
+    def __reduce__(self) -> NoReturn:
+        raise GuardError("rows of a mask do not leave its process", fix="mask them where they are read")
 
     def __len__(self) -> int:
         return int(self._batch.num_rows)

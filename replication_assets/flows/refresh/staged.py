@@ -75,9 +75,7 @@ def require_masked(refreshing: Refreshing, plan: RefreshPlan) -> tuple[Certifica
     lines = refreshing.audit.lines()
     bodies = [line.body for line in lines if line.refresh_id == plan.id and line.what == "mask"]
     if not bodies:
-        raise RefreshError(
-            "not masked to the end yet", where=refreshing.where, fix="run the mask step first"
-        )
+        raise RefreshError("not masked to the end yet", where=refreshing.where, fix="run the mask step first")
     staged = dict.fromkeys((str(table.table) for table in plan.tables), 0)
     for each in certificates:
         staged[each.claims.table] += each.rows

@@ -40,7 +40,19 @@ def step(refreshing: Refreshing, plan: RefreshPlan, name: Step, run: str) -> Ite
             note_failure(refreshing, plan.id, name, error)
             if isinstance(error, GuardError | PolicyError | VerificationFailed):
                 refreshing.staging.clear()
+                _discard(refreshing, plan, name)
+            elif name == "verify" and isinstance(error, RefreshError) and refreshing.refresh.hooks:
+                _discard(refreshing, plan, name)
             raise
+
+
+def _discard(refreshing: Refreshing, plan: RefreshPlan, name: Step) -> None:
+    """What failed a proof, or what hooks left unproven, does not lie about in the target. If it cannot be
+    dropped, the audit says so, and the next plan drops it."""
+    try:
+        refreshing.target.discard(plan)
+    except ReplicationError as error:
+        note_failure(refreshing, plan.id, name, error)
 
 
 def note_failure(refreshing: Refreshing, refresh_id: str, name: Step, error: ReplicationError) -> None:

@@ -128,6 +128,10 @@ class SqlSession(Protocol):
         RefreshError for a role that does not exist. Engines without roles refuse any."""
         ...
 
+    def discard(self, plan: RefreshPlan) -> None:
+        """Shadow tables and chunks of this plan; nothing if the shadow is another one's."""
+        ...
+
     def drop(self) -> None:
         """Shadow, published copy and every record but the marker."""
         ...

@@ -114,6 +114,12 @@ class SqlEnvironment:
             return session.loaded(plan)
 
     def load(self, plan: RefreshPlan, table: TableCopy, sealed: SealedBatch) -> int:
+        if type(sealed) is not SealedBatch:
+            raise GuardError(
+                f"a {type(sealed).__name__} is no sealed batch, and nothing else is loaded",
+                where=str(table.structure.table),
+                fix="mask the rows and seal them",
+            )
         with self.__guarded(plan, [table]) as (session, marker):
             claims = sealed.certificate.claims
             batch = open_sealed(sealed, marker.public_key, _due(plan, table, claims))
@@ -163,6 +169,10 @@ class SqlEnvironment:
     def grant(self, readers: Sequence[str]) -> None:
         with self.__guarded() as (session, _):
             session.grant(readers)
+
+    def discard(self, plan: RefreshPlan) -> None:
+        with self.__guarded(plan) as (session, _):
+            session.discard(plan)
 
     def drop(self) -> None:
         with self.__guarded() as (session, _):

@@ -226,6 +226,11 @@ class MySqlSession:
             for database in databases:
                 allow(self._connection, reader, database)
 
+    def discard(self, plan: RefreshPlan) -> None:
+        found = self._records.shadow()
+        if found is not None and found[0] == plan.id:
+            self._drop_shadow(found[1])
+
     def drop(self) -> None:
         found = self._records.shadow()
         if found is not None:

@@ -170,6 +170,14 @@ class _Session:
     def grant(self, readers: Sequence[str]) -> None:
         publication.grant(self._work, readers)
 
+    def discard(self, plan: RefreshPlan) -> None:
+        with self._work.transaction():
+            records = self._records()
+            found = records.shadow()
+            if found is not None and found[0] == plan.id:
+                shadow.drop_shadow(self._work, found[1])
+                records.forget_shadow()
+
     def drop(self) -> None:
         publication.drop(self._work)
 

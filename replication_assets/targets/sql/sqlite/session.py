@@ -221,6 +221,13 @@ class SqliteSession:
                 fix="leave out `readers`; who may read is a matter of the folder's permissions",
             )
 
+    def discard(self, plan: RefreshPlan) -> None:
+        found = self._records.shadow()
+        if found is not None and found[0] == plan.id:
+            self._files.clear()
+            with transaction(self._driver):
+                self._records.forget_shadow()
+
     def drop(self) -> None:
         self._files.drop()
         with transaction(self._driver):
