@@ -61,7 +61,7 @@ def _check(refresh: EnvironmentRefresh, keys: list[dg.AssetKey]) -> dg.AssetChec
             )
         for key in sorted({each.asset_key for each in context.selected_asset_check_keys}):
             yield dg.AssetCheckResult(
-                passed=found.passed, asset_key=key, check_name=MASKED, metadata=_shown(found)
+                passed=found.passed, asset_key=key, check_name=MASKED, metadata=proofs_shown(found)
             )
 
     return check
@@ -76,18 +76,15 @@ def proof_evaluations(
             asset_key=naming.copy_key(refresh.environment, copied.table),
             check_name=MASKED,
             passed=found.passed,
-            metadata=_shown(found),
+            metadata=proofs_shown(found),
         )
 
 
-def _shown(found: Verification) -> dict[str, dg.MetadataValue]:
-    return {"proofs": dg.MetadataValue.md(proofs_table(found))}
-
-
-def proofs_table(found: Verification) -> str:
-    """Each proof in a line: its name, whether it holds, and what it says."""
-    lines = [
-        f"| {proof.name} | {'pass' if proof.passed else '**FAIL**'} | {proof.what} |"
-        for proof in found.proofs
-    ]
-    return "\n".join(["| proof | | |", "|---|---|---|", *lines])
+def proofs_shown(found: Verification) -> dict[str, str | float]:
+    """Each proof in a line of its own, and its figures, which Dagster plots over time."""
+    shown: dict[str, str | float] = {
+        proof.name: f"{'holds' if proof.passed else 'FAILS'}: {proof.what}" for proof in found.proofs
+    }
+    for proof in found.proofs:
+        shown |= {f"{proof.name}/{figure}": value for figure, value in proof.figures.items()}
+    return shown

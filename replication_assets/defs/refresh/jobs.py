@@ -76,6 +76,10 @@ def _assets(catalog: Catalog, refresh: EnvironmentRefresh, owned: Sequence[Table
             f"events_{number}": naming.event_store_key(table.id) for number, table in enumerate(tables)
         },
         keys_by_output_name={f"copy_{number}": key for number, key in enumerate(keys)},
+        # All wait for all events, since they are copied as of one position; each is made of its own.
+        internal_asset_deps={
+            f"copy_{number}": {naming.event_store_key(table.id)} for number, table in enumerate(owned)
+        },
         group_name=naming.plain(refresh.environment),
         descriptions_by_output_name={
             f"copy_{number}": f"Masked copy of `{table.id}` in `{refresh.environment}`, by refresh "

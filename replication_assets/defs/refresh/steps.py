@@ -18,7 +18,7 @@ from replication_assets.core.refresh.proofs import Verification
 from replication_assets.declarations import EnvironmentRefresh
 from replication_assets.defs import naming
 from replication_assets.defs.failures import explained
-from replication_assets.defs.refresh.checks import proof_evaluations, proofs_table
+from replication_assets.defs.refresh.checks import proof_evaluations, proofs_shown
 from replication_assets.defs.refresh.flight import require_alone
 from replication_assets.defs.refresh.guard import registered, require_guarded
 from replication_assets.flows.refresh.load import load_refresh
@@ -204,7 +204,7 @@ def _verify(refresh: EnvironmentRefresh) -> dg.OpDefinition:
             for evaluation in proof_evaluations(refresh, plan, found):
                 # Dagster takes them here, as of any op; its annotation forgets to say so.
                 context.log_event(evaluation)  # type: ignore[arg-type]
-            context.add_output_metadata({"proofs": dg.MetadataValue.md(proofs_table(found))})
+            context.add_output_metadata(proofs_shown(found))
 
         with _at_work(context, environments, refresh) as refreshing:
             verify_refresh(refreshing, plan, run=context.run_id, progress=_logged(context), told=proven)
