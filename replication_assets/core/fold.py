@@ -76,16 +76,44 @@ def fold_rows(
     if not schema.key:
         yield from _fold_multiset(connection, schema, baseline, counted)
         return
+    # Joins keep the keys that they are written with on their right, and let events stream by: an
+    # optimizer that knows nothing of the size of a log may hold all of its wide rows instead.
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     order = order_value(connection)
-    find_winners(connection, schema, counted, order)
     wanted = row_schema(schema)
-    whole = f"{winning_rows(schema, baseline, order, wanted)} AND e.{UNCHANGED} IS NULL"
+    contested = "TRUE"
+    one_load = baseline.load if not baseline.dated else None
+    if one_load is not None:
+        # Every change that counts is newer than the one load, whose rows differ in their keys: only
+        # keys that changed since are held, and not all of the range.
+        contested = f"e.{OP} <> 'R'"
+        counted = f"{contested} AND {counted}"
+    find_winners(connection, schema, counted, order)
+    if one_load is not None:
+        loaded = _rows_as_loaded(connection, schema, one_load.load_id, wanted)
+        yield from stream(connection, loaded, wanted)
+    whole = f"{winning_rows(schema, baseline, order, wanted)} AND {contested} AND e.{UNCHANGED} IS NULL"
     yield from stream(connection, whole, wanted)
     rows = pa.schema([*wanted, *PARTIAL_MARKS])
-    partial = f"{winning_rows(schema, baseline, order, rows)} AND e.{UNCHANGED} IS NOT NULL"
+    # A load sends whole rows.
+    partial = f"{winning_rows(schema, baseline, order, rows)} AND e.{OP} <> 'R' AND e.{UNCHANGED} IS NOT NULL"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE partial AS {partial}")
+    connection.execute("RESET disabled_optimizers")
     for batch in complete(connection, schema, rows, history_of, where=where):
         yield batch.select(row_schema(schema).names)
+
+
+def _rows_as_loaded(
+    connection: duckdb.DuckDBPyConnection, schema: TableSchema, load_id: str, columns: pa.Schema
+) -> str:
+    """SQL for the rows of a load whose key is not in table `winner`."""
+    listed = ", ".join(f"e.{quoted(name)}" for name in columns.names)
+    loaded = f"e.{OP} = 'R' AND e.{LOAD_ID} = {literal(load_id)}"
+    if figures(connection, "SELECT count(*) FROM winner") == (0,):
+        return f"SELECT {listed} FROM event e WHERE {loaded}"
+    return (
+        f"SELECT {listed} FROM event e ANTI JOIN winner w ON {same_key(schema.key, 'e', 'w')} WHERE {loaded}"
+    )
 
 
 def counted_events(baseline: Baseline, as_of: Position | None) -> str:
