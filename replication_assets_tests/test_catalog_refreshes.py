@@ -36,14 +36,14 @@ from replication_assets.declarations import (
     SqliteTarget,
     Subset,
     TablePolicy,
-    masking,
 )
-from replication_assets.declarations.masking import (
+from replication_assets.masks import (
     Choice,
     DateShift,
     DigitsMask,
     Generalise,
     JsonPaths,
+    Keep,
     Noise,
     Partial,
     Phone,
@@ -376,10 +376,10 @@ def test_a_policy_that_makes_no_sense_is_refused(policy: MaskingPolicy, said: st
         (PythonRule("masks:own", output="["), "PythonRule output is no regular expression"),
         (DigitsMask(""), "DigitsMask character"),
         (DigitsMask("7"), "DigitsMask character"),
-        (JsonPaths({"plan": masking.Keep()}), "JsonPaths 'plan' is no path"),
+        (JsonPaths({"plan": Keep()}), "JsonPaths 'plan' is no path"),
         (JsonPaths({"$.a": Token("t", length=0)}), "JsonPaths $.a Token length 0"),
         (JsonPaths({"$.a": JsonPaths()}), "JsonPaths paths is of other contents"),  # type: ignore[dict-item]
-        (XmlPaths({"order": masking.Keep()}), "XmlPaths 'order' is no path"),
+        (XmlPaths({"order": Keep()}), "XmlPaths 'order' is no path"),
     ],
 )
 def test_rules_with_senseless_parameters_are_refused(rule: Any, said: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import jsonschema
 import pytest
 
+from replication_assets import masks
 from replication_assets.catalog import (
     ByBounds,
     ByCount,
@@ -42,7 +43,7 @@ from replication_assets.declarations import (
     TablePolicy,
     masking,
 )
-from replication_assets.declarations.masking import Choice, IntegerId, JsonPaths, Keep, Null
+from replication_assets.masks import Choice, IntegerId, JsonPaths, Keep, Null
 
 SOUND: dict[str, Any] = {
     "event_store": {
@@ -187,12 +188,12 @@ def test_policies_environments_and_refreshes_are_written_in_yaml() -> None:
     found = read(SOUND, Catalog, [])
     columns = {
         "id": ColumnPolicy("pii.identifier", IntegerId("id"), reviewed="bigint"),
-        "email": ColumnPolicy("pii.email", masking.Email("email")),
-        "mail2": ColumnPolicy("pii.email", masking.Email()),
+        "email": ColumnPolicy("pii.email", masks.Email("email")),
+        "mail2": ColumnPolicy("pii.email", masks.Email()),
         "token": ColumnPolicy("secret.token", Null()),
         "plan": ColumnPolicy("public"),
         "status": ColumnPolicy("internal", Choice(("a", "b"))),
-        "profile": ColumnPolicy("pii.json", JsonPaths({"$.plan": Keep(), "$.mail": masking.Email()})),
+        "profile": ColumnPolicy("pii.json", JsonPaths({"$.plan": Keep(), "$.mail": masks.Email()})),
     }
     namespaces = (Namespace("email", normalise=("trim",)), Namespace("id", low=1, high=999_999))
     table = TablePolicy("shop.public.customers", columns=columns, row_key=("id",))
