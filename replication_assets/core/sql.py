@@ -19,11 +19,16 @@ _BATCH_ROWS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Spill:
-    """What one fold may use: memory in MiB before it spills to `folder`, and threads."""
+    """What one fold may use: memory in MiB before it spills to `folder`, and threads. Without a folder
+    DuckDB spills to `.tmp` in the working directory."""
 
     memory_mib: int = 384
     threads: int = 2
     folder: str | None = None
+
+
+NO_SPILL = Spill(folder="")
+"""For rows that must not be written anywhere: what memory does not hold is an error."""
 
 
 @contextmanager
@@ -37,7 +42,7 @@ def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
             "memory_limit": f"{spill.memory_mib}MiB",
             "threads": spill.threads,
             "preserve_insertion_order": False,
-            **({"temp_directory": spill.folder} if spill.folder else {}),
+            **({"temp_directory": spill.folder} if spill.folder is not None else {}),
         }
     )
     try:

@@ -87,7 +87,7 @@ def baselines(table: StoredTable, as_of: Position) -> Iterator[tuple[IdRange, Ba
         yield id_range, baseline_of(controls, id_range, where=str(table.id), as_of=as_of)
 
 
-def expected_rows(table: StoredTable, as_of: Position, spill: Spill = Spill()) -> int:
+def expected_rows(table: StoredTable, as_of: Position, spill: Spill) -> int:
     """About how many rows a table has: what its loads found, and inserts less deletes since. Reads
     the envelope of events alone, no column of the table."""
     rows = 0

@@ -43,6 +43,7 @@ def following(
     tables: Sequence[StoredTable],
     as_of: Mapping[TableId, Position],
     keys: KeyRing,
+    spill: Spill,
 ) -> Following:
     """Changes where they tell it all, or a full copy.
 
@@ -53,7 +54,7 @@ def following(
     if declared == "full-load":
         return Following("full")
     published = refreshing.target.published()
-    reason = _unfollowable(refreshing, tables, as_of, keys, published)
+    reason = _unfollowable(refreshing, tables, as_of, keys, spill, published)
     if published is None or reason is not None:
         if declared == "cdc":
             raise RefreshError(
@@ -64,7 +65,7 @@ def following(
         warnings = (f"a full copy, because {reason}",) if published is not None else ()
         return Following("full", warnings=warnings)
     since = {table.table: table.as_of for table in published.tables}
-    events = {table.id: _events(table, since[table.id], as_of[table.id]) for table in tables}
+    events = {table.id: _events(table, since[table.id], as_of[table.id], spill) for table in tables}
     return Following("changes", since, events)
 
 
@@ -73,6 +74,7 @@ def _unfollowable(
     tables: Sequence[StoredTable],
     as_of: Mapping[TableId, Position],
     keys: KeyRing,
+    spill: Spill,
     published: PublishedCopy | None,
 ) -> str | None:
     """Why the published copy cannot be brought forward by changes; None if it can."""
@@ -90,11 +92,11 @@ def _unfollowable(
     if structures != {table.id: table.carried.fingerprint for table in tables}:
         return "tables or their structures changed since the copy was published"
     since = {table.table: table.as_of for table in published.tables}
-    reasons = (_broken(table, since[table.id], as_of[table.id]) for table in tables)
+    reasons = (_broken(table, since[table.id], as_of[table.id], spill) for table in tables)
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _broken(table: StoredTable, since: Position, as_of: Position) -> str | None:
+def _broken(table: StoredTable, since: Position, as_of: Position, spill: Spill) -> str | None:
     """Why changes do not tell what became of a table between two positions."""
     if not table.schema.key:
         return f"{table.id} has no key by which a change finds its row"
@@ -109,24 +111,22 @@ def _broken(table: StoredTable, since: Position, as_of: Position) -> str | None:
             return f"{table.id} range {id_range.key} was not known when the copy was made"
         if then.fingerprint != now.fingerprint:
             return f"{table.id} range {id_range.key} was loaded anew or emptied"
-    if _events(table, since, as_of) > MOST_CHANGES:
+    if _events(table, since, as_of, spill) > MOST_CHANGES:
         return f"{table.id} has more than {MOST_CHANGES:,} changes, which cost more than a full copy"
     return None
 
 
-def _events(table: StoredTable, since: Position, as_of: Position) -> int:
+def _events(table: StoredTable, since: Position, as_of: Position, spill: Spill) -> int:
     window = f"e._op IN ('I', 'U', 'D') AND {newer(since)} AND NOT {newer(as_of)}"
     found = 0
     for id_range in ranges_of(table.snapshot):
-        with engine(Spill()) as connection:
+        with engine(spill) as connection:
             connection.register("event", table.snapshot.events(id_range.key, after=since))
             found += figures(connection, f"SELECT count(*) FROM event e WHERE {window}")[0]
     return found
 
 
-def net_changes(
-    guard: TableGuard, id_range: str, columns: Collection[str] | None = None, spill: Spill = Spill()
-) -> RangeChanges:
+def net_changes(guard: TableGuard, id_range: str, columns: Collection[str] | None = None) -> RangeChanges:
     """Raw net changes of a range since the published copy: whole rows of the columns that the mask
     needs, or of those that are named.
 
@@ -139,7 +139,7 @@ def net_changes(
         raise RefreshError("the plan has no position to start from", where=guard.name, fix="plan it anew")
     found = snapshot.id_ranges.by_key(id_range)
     baseline = baseline_of(snapshot.controls(), found, where=guard.name, as_of=planned.as_of)
-    with engine(spill) as connection:
+    with engine(guard.spill) as connection:
         changes = range_changes(
             connection,
             snapshot.events(id_range, after=planned.since),

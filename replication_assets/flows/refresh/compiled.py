@@ -21,7 +21,7 @@ from replication_assets.core.masking.table_mask import TableMask
 from replication_assets.core.refresh.plan import CopiedTable, RefreshPlan
 from replication_assets.core.refresh.row_checksums import checksum
 from replication_assets.core.schema import TableSchema
-from replication_assets.core.sql import Spill
+from replication_assets.core.sql import NO_SPILL, Spill
 from replication_assets.core.structure import TableStructure
 from replication_assets.errors import GuardError, PolicyError
 from replication_assets.flows.read import fold_range
@@ -42,14 +42,13 @@ class TableGuard:
     keys: KeyRing
     also: frozenset[str] = frozenset()
     """Columns that are read beside those of the mask: a subset is told by them."""
+    spill: Spill = NO_SPILL
 
     @property
     def name(self) -> str:
         return str(self.planned.table)
 
-    def read(
-        self, id_range: str, *, columns: Collection[str] | None = None, spill: Spill = Spill()
-    ) -> Iterator[pa.RecordBatch]:
+    def read(self, id_range: str, *, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Raw rows of a range as of the plan's position: the key, and the columns that the mask needs,
         or those that are named."""
         snapshot = self.stored.snapshot
@@ -59,7 +58,7 @@ class TableGuard:
             self.planned.table,
             found,
             as_of=self.planned.as_of,
-            spill=spill,
+            spill=self.spill,
             schema=self.read_schema(columns),
         )
 
@@ -113,8 +112,9 @@ class TableGuard:
             raise GuardError("; ".join(problems), where=self.name, fix=_FIX)
 
 
-def guards(refreshing: Refreshing, plan: RefreshPlan) -> tuple[TableGuard, ...]:
-    """The guards of all tables of a plan, in its order, with the environment's keys.
+def guards(refreshing: Refreshing, plan: RefreshPlan, spill: Spill = NO_SPILL) -> tuple[TableGuard, ...]:
+    """The guards of all tables of a plan, in its order, with the environment's keys. Raw rows that they
+    read spill as `spill` says.
 
     Raises:
         GuardError: the keys or the policy are not those that the plan was made with.
@@ -123,7 +123,7 @@ def guards(refreshing: Refreshing, plan: RefreshPlan) -> tuple[TableGuard, ...]:
     keys = refreshing.keys()
     require_own(refreshing, plan, keys)
     return tuple(
-        TableGuard(plan, planned, stored, compiled(refreshing, stored, keys), keys)
+        TableGuard(plan, planned, stored, compiled(refreshing, stored, keys), keys, spill=spill)
         for planned, stored in planned_tables(refreshing, plan)
     )
 

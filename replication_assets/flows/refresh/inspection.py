@@ -64,7 +64,7 @@ class _Table:
             for _ in looked:
                 pass
             return None
-        groups = groups_of(looked, columns, policy.k_min or K_REPORTED)
+        groups = groups_of(looked, columns, policy.k_min or K_REPORTED, self.guard.spill)
         return groups.proof(self.guard.name, columns, enforced=policy.k_min is not None)
 
     @property

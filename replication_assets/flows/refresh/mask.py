@@ -1,7 +1,7 @@
 """Mask: the only step that sees raw rows. Reads, masks, proves, seals and stages them, range by range.
 
-Raw rows are folded from the event store into memory (and DuckDB's spill, where memory is not enough),
-and never leave this process. What is staged is sealed.
+Raw rows are folded from the event store into memory, and a private folder where memory is not enough
+(`spilling`). They never leave this process. What is staged is sealed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from replication_assets.flows.refresh.compiled import TableGuard, guards
 from replication_assets.flows.refresh.raw_rows import raw_rows
 from replication_assets.flows.refresh.refreshing import Progress, Refreshing, StepProgress
 from replication_assets.flows.refresh.seed_rows import generated_rows
+from replication_assets.flows.refresh.spilling import spilling
 from replication_assets.flows.refresh.staged import due_ranges, require_staged
 from replication_assets.flows.refresh.step import guarded, guarded_rows, step
 from replication_assets.flows.refresh.subset import planned_subset
@@ -48,8 +49,8 @@ def mask_refresh(
         RefreshError: more rows than `max_rows`; another plan superseded this one.
     """
     started = time.monotonic()
-    with step(refreshing, plan, "mask", run):
-        work = _Masking(refreshing, plan, guards(refreshing, plan), progress)
+    with step(refreshing, plan, "mask", run), spilling(refreshing.limits) as spill:
+        work = _Masking(refreshing, plan, guards(refreshing, plan, spill), progress)
         resumed = work.stage_all()
         certificates = require_staged(refreshing, plan)
         rows: dict[str, int] = {str(table.table): 0 for table in plan.tables}

@@ -28,6 +28,7 @@ from replication_assets.flows.refresh.proven import proven_tables
 from replication_assets.flows.refresh.publication import note_late_publication
 from replication_assets.flows.refresh.refreshing import Refreshing, require_marker
 from replication_assets.flows.refresh.sizes import sizes
+from replication_assets.flows.refresh.spilling import spilling
 from replication_assets.flows.refresh.step import note_failure
 from replication_assets.flows.refresh.tables import StoredTable, open_tables
 
@@ -122,6 +123,9 @@ def _new_plan(
     refreshing: Refreshing, tables: Sequence[StoredTable], keys: KeyRing, declared: str
 ) -> RefreshPlan:
     as_of = positions(refreshing, tables)
+    with spilling(refreshing.limits) as spill:
+        follow = following(refreshing, tables, as_of, keys, spill)
+        found = sizes(refreshing, tables, as_of, follow, keys, spill)
     not_carried = (
         *refreshing.target.not_carried([table.carried for table in tables]),
         *(line for table in tables for line in left_behind(table.structure, table.policy)),
@@ -129,8 +133,6 @@ def _new_plan(
     warnings = [
         f"{table.id}: {warning}" for table in tables for warning in compiled(refreshing, table, keys).warnings
     ]
-    follow = following(refreshing, tables, as_of, keys)
-    found = sizes(refreshing, tables, as_of, follow, keys)
     by_id = {table.id: table for table in tables}
     ordered = [by_id[structure.table] for structure in load_order([table.structure for table in tables])]
     return RefreshPlan(

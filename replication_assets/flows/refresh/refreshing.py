@@ -13,6 +13,7 @@ from replication_assets.catalog import Catalog
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.masking.policy import MaskingPolicy
 from replication_assets.core.schema import TableId
+from replication_assets.core.sql import NO_SPILL, Spill
 from replication_assets.declarations import Environment, EnvironmentRefresh, Table
 from replication_assets.errors import GuardError, RefreshError
 from replication_assets.ports import EventStore
@@ -58,7 +59,8 @@ class RefreshAdapters(Protocol):
 
 @dataclass(frozen=True)
 class Refreshing:
-    """One declared refresh. `who` stands in the audit: a person or a program."""
+    """One declared refresh. `who` stands in the audit: a person or a program. `limits` are those of
+    each fold; a step adds the folder that it spills to (`spilling`)."""
 
     refresh: EnvironmentRefresh
     environment: Environment
@@ -67,6 +69,7 @@ class Refreshing:
     adapters: RefreshAdapters
     store: EventStore
     who: str = "unknown"
+    limits: Spill = NO_SPILL
 
     @classmethod
     def of(cls, adapters: RefreshAdapters, name: str, *, who: str = "unknown") -> Refreshing:

@@ -32,7 +32,7 @@ def planned_subset(refreshing: Refreshing, guards: Sequence[TableGuard]) -> Subs
         return None
     as_of = {guard.planned.table: guard.planned.as_of for guard in guards}
     tables = sorted((guard.stored for guard in guards), key=lambda table: table.id)
-    return choose_rows(refreshing, tables, as_of, guards[0].keys)
+    return choose_rows(refreshing, tables, as_of, guards[0].keys, guards[0].spill)
 
 
 def choose_rows(
@@ -40,12 +40,13 @@ def choose_rows(
     tables: Sequence[StoredTable],
     as_of: Mapping[TableId, Position],
     keys: KeyRing,
+    spill: Spill,
 ) -> Subset:
     """Raises RefreshError if the declaration fits no rows, or more than `max_rows`."""
     declared = refreshing.refresh.subset
     if declared is None:
         raise RefreshError("it declares no subset", where=refreshing.where, fix="copy all rows")
-    reader = _KeyReader({table.id: table for table in tables}, as_of)
+    reader = _KeyReader({table.id: table for table in tables}, as_of, spill)
     rules = SubsetRules(declared.begin, declared.children, declared.virtual_keys)
     return guarded(
         "plan",
@@ -57,6 +58,7 @@ def choose_rows(
             reader.keys,
             reader.matching,
             max_rows=refreshing.refresh.max_rows,
+            spill=spill,
         ),
     )
 
@@ -64,8 +66,10 @@ def choose_rows(
 class _KeyReader:
     """Columns of folded rows."""
 
-    def __init__(self, tables: Mapping[TableId, StoredTable], as_of: Mapping[TableId, Position]) -> None:
-        self._tables, self._as_of = tables, as_of
+    def __init__(
+        self, tables: Mapping[TableId, StoredTable], as_of: Mapping[TableId, Position], spill: Spill
+    ) -> None:
+        self._tables, self._as_of, self._spill = tables, as_of, spill
 
     def keys(self, table: TableId, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         for batch in self._rows(table, columns):
@@ -75,7 +79,7 @@ class _KeyReader:
         """Rows for which a condition of the declaration is true, in DuckDB's SQL."""
         chosen = ", ".join(quoted(name) for name in columns)
         query = f"SELECT {chosen} FROM folded WHERE {condition}"
-        with engine(Spill()) as connection:
+        with engine(self._spill) as connection:
             connection.execute("SET enable_external_access = false")
             for batch in self._rows(table, self._tables[table].schema.names):
                 connection.register("folded", pa.Table.from_batches([batch]))
@@ -88,5 +92,8 @@ class _KeyReader:
         wanted = {*columns, *schema.key}
         narrowed = replace(schema, columns=tuple(each for each in schema.columns if each.name in wanted))
         for id_range in ranges_of(stored.snapshot):
-            rows = fold_range(stored.snapshot, table, id_range, as_of=self._as_of[table], schema=narrowed)
+            as_of = self._as_of[table]
+            rows = fold_range(
+                stored.snapshot, table, id_range, as_of=as_of, schema=narrowed, spill=self._spill
+            )
             yield from guarded_rows("plan", str(table), rows)

@@ -18,6 +18,7 @@ from replication_assets.flows.refresh.hooks import hooks_began, run_hooks
 from replication_assets.flows.refresh.inspection import Inspection, inspect
 from replication_assets.flows.refresh.proven import note_verification, proven_tables
 from replication_assets.flows.refresh.refreshing import Progress, Refreshing
+from replication_assets.flows.refresh.spilling import spilling
 from replication_assets.flows.refresh.step import step
 
 
@@ -36,8 +37,8 @@ def verify_refresh(
         VerificationFailed: a proof failed. The next run begins anew.
         RefreshError: not everything is loaded; a hook failed; another plan superseded this one.
     """
-    with step(refreshing, plan, "verify", run):
-        tables = guards(refreshing, plan)
+    with step(refreshing, plan, "verify", run), spilling(refreshing.limits) as spill:
+        tables = guards(refreshing, plan, spill)
         content = _content_and_hooks(refreshing, plan, tables)
         found = inspect(refreshing, plan, tables, progress)
         content = content or _content(refreshing, plan, tables, found)

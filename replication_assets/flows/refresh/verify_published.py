@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from replication_assets.core.refresh.plan import CopiedTable, RefreshPlan
 from replication_assets.core.refresh.proofs import Proof, Verification
+from replication_assets.core.sql import Spill
 from replication_assets.errors import GuardError, PolicyError, RefreshError, StoreCorrupt
 from replication_assets.flows.refresh.compiled import guards
 from replication_assets.flows.refresh.content import content_proof
 from replication_assets.flows.refresh.inspection import inspect
 from replication_assets.flows.refresh.proven import ProvenTable, note_verified_again
 from replication_assets.flows.refresh.refreshing import Progress, Refreshing, require_marker
+from replication_assets.flows.refresh.spilling import spilling
 from replication_assets.ports.environment import PublishedCopy
 
 
@@ -26,7 +28,8 @@ def verify_published(refreshing: Refreshing, *, progress: Progress | None = None
         what = "nothing is published" if published is None else f"refresh {published.refresh} published it"
         raise RefreshError(what, where=refreshing.where, fix="run the refresh first")
     audit = _audit_proof(refreshing, published)
-    proofs = [_marker_proof(refreshing), audit, *_copy_proofs(refreshing, published, progress)]
+    with spilling(refreshing.limits) as spill:
+        proofs = [_marker_proof(refreshing), audit, *_copy_proofs(refreshing, published, progress, spill)]
     found = Verification(tuple(proofs))
     if audit.passed:
         note_verified_again(refreshing, published.id, found)
@@ -53,10 +56,12 @@ def _audit_proof(refreshing: Refreshing, published: PublishedCopy) -> Proof:
     return Proof("audit", True, f"{len(lines)} lines follow one another.", figures)
 
 
-def _copy_proofs(refreshing: Refreshing, published: PublishedCopy, progress: Progress | None) -> list[Proof]:
+def _copy_proofs(
+    refreshing: Refreshing, published: PublishedCopy, progress: Progress | None, spill: Spill
+) -> list[Proof]:
     try:
         plan = _as_plan(refreshing, published)
-        tables = guards(refreshing, plan)
+        tables = guards(refreshing, plan, spill)
     except PolicyError as error:
         return [Proof("policy", False, f"the policy does not fit any more: {len(error.problems)} problems")]
     except RefreshError as error:
