@@ -86,7 +86,7 @@ CREATE TABLE visits (
     id bigint PRIMARY KEY, person_id integer NOT NULL REFERENCES people, contact text, remark varchar(60));
 CREATE INDEX visits_contact ON visits (lower(contact));
 CREATE TABLE papers (id integer PRIMARY KEY, doc jsonb, text text, xml text, digits text, big bigint);
-CREATE TABLE drifting (id integer PRIMARY KEY, email text NOT NULL, mood state NOT NULL);
+CREATE TABLE drifting (id integer PRIMARY KEY, email text NOT NULL, mood state NOT NULL, region text);
 CREATE TABLE defaults (id integer PRIMARY KEY, contact text DEFAULT '{MAIL.format(3)}');
 CREATE TABLE checks (id integer PRIMARY KEY, contact text CHECK (contact <> '{MAIL.format(3)}' OR id > 0));
 CREATE TABLE partial (id integer PRIMARY KEY, contact text);
@@ -156,7 +156,12 @@ RULES: Rules = {
         "digits": ("pii.id", Null()),
         "big": ("pii.id", Null()),
     },
-    "drifting": {"id": ("public", Keep()), "email": ("pii.email", Email()), "mood": ("public", Keep())},
+    "drifting": {
+        "id": ("public", Keep()),
+        "email": ("pii.email", Email()),
+        "mood": ("public", Keep()),
+        "region": ("public", Keep()),
+    },
     **dict.fromkeys(CONTACTS, CONTACT),
     "labels": {**CONTACT, "who": ("public", Keep())},
 }

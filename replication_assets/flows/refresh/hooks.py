@@ -6,6 +6,8 @@ else is proven of it. They run once: a run that died among them begins anew, wit
 
 from __future__ import annotations
 
+from collections import Counter
+
 from replication_assets.core.refresh.plan import RefreshPlan
 from replication_assets.declarations.refreshes import SqlHook
 from replication_assets.errors import RefreshError, ReplicationError
@@ -18,7 +20,7 @@ def run_hooks(refreshing: Refreshing, plan: RefreshPlan) -> None:
     """All hooks, in the order they are declared.
 
     Raises:
-        RefreshError: one failed. The copy is not published.
+        RefreshError: one failed, or they left more than other rows. The copy is not published.
     """
     declared = refreshing.refresh.hooks
     if not declared:
@@ -26,11 +28,30 @@ def run_hooks(refreshing: Refreshing, plan: RefreshPlan) -> None:
     # Before the first: whoever finds this line without a passed verification knows that rows may
     # have been changed by hooks in part.
     refreshing.note(plan.id, "hooks", {"hooks": len(declared)})
+    before = _texts(refreshing, plan)
     for number, hook in enumerate(declared, 1):
         if isinstance(hook, SqlHook):
             refreshing.target.run_hook(plan, hook.statement)
         else:
             _call(refreshing, plan, hook.function, number)
+    _require_unchanged(refreshing, before, _texts(refreshing, plan))
+
+
+def _texts(refreshing: Refreshing, plan: RefreshPlan) -> Counter[str]:
+    """Names of tables and columns, defaults, indexes and all else around the rows of the copy."""
+    return Counter(refreshing.target.texts(plan))
+
+
+def _require_unchanged(refreshing: Refreshing, before: Counter[str], after: Counter[str]) -> None:
+    """Proofs read the columns that were staged: what a column or table beside them holds, they would not
+    see. Texts are not told, as they may hold anything."""
+    if before != after:
+        added, gone = (after - before).total(), (before - after).total()
+        raise RefreshError(
+            f"hooks changed more than rows: {added} names or definitions are new, {gone} are gone",
+            where=refreshing.where,
+            fix="let them change rows only, and drop what they make for it; the copy was not published",
+        )
 
 
 def _call(refreshing: Refreshing, plan: RefreshPlan, path: str, number: int) -> None:

@@ -24,11 +24,12 @@ def strangers(work: Work, ours: Sequence[Made]) -> tuple[str, ...]:
     return tuple(f"{schema}.{name}" for schema, name in rows if (schema, name) not in made)
 
 
+# The first line gives the type of all of them: as `name`, each would end after 63 bytes.
 _TEXTS = """
 WITH copied AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY(%(schemas)s)),
 relations AS (
   SELECT c.oid, c.relname, c.relkind FROM pg_class c JOIN copied ON c.relnamespace = copied.oid)
-SELECT nspname FROM copied
+SELECT nspname::text FROM copied
 UNION ALL SELECT relname FROM relations
 UNION ALL SELECT a.attname FROM pg_attribute a JOIN relations r ON a.attrelid = r.oid WHERE a.attnum > 0
 UNION ALL SELECT array_to_string(coalesce(a.attoptions, '{}') || coalesce(a.attfdwoptions, '{}'), ' ')
