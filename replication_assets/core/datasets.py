@@ -6,6 +6,9 @@ delta-rs's storage is), they wait for that lock with one of Arrow's mutexes in h
 `to_reader` waits for: a deadlock, seen with a dozen small files. `Scanner.to_batches` starts
 the scan without the lock and reads the same batches, so the reader is made from it.
 
+A scan of Arrow's own reads ahead of whoever takes its batches, by hundreds of megabytes of wide
+rows. Files that are known to be large are read row group by row group in its stead.
+
 An engine turns an error of the scan into words of its own. Errors of the project are remembered,
 so that they can be told from those words (`met`).
 """
@@ -13,10 +16,11 @@ so that they can be told from those words (`met`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from replication_assets.errors import ReplicationError
@@ -29,31 +33,72 @@ def met(words: str) -> ReplicationError | None:
     return next((error for error in reversed(_MET) if str(error) in words), None)
 
 
+SCANNED_BYTES = 8 << 20
+"""Of files that Arrow scans at once, as they are stored; decoded they are several times as much."""
+BATCH_ROWS = 16_384
+"""Rows of a batch of a large file."""
+
+
 class SafeDataset(ds.FileSystemDataset):  # type: ignore[misc]
     """A dataset whose scanners can be read by DuckDB, Polars and others without a deadlock."""
+
+    _sizes: Mapping[str, int] = {}
 
     @classmethod
     def of(cls, dataset: ds.FileSystemDataset) -> SafeDataset:
         """The same files with the same guarantees."""
         return cls(list(dataset.get_fragments()), dataset.schema, dataset.format, dataset.filesystem)
 
+    def with_sizes(self, sizes: Mapping[str, int]) -> Self:
+        """Bytes by path of Parquet files: what is read takes memory for a part of them then."""
+        self._sizes = sizes
+        return self
+
     def scanner(self, *arguments: Any, **options: Any) -> Any:
         """As in pyarrow; the result has a `to_reader` that starts without the lock."""
-        return _Scanner(super().scanner(*arguments, **options))
+        scanner = super().scanner(*arguments, **options)
+        if arguments or sum(self._sizes.values()) <= SCANNED_BYTES:
+            return _Scanner(scanner, scanner.to_batches)
+        return _Scanner(scanner, lambda: self._in_pieces(options))
+
+    def _in_pieces(self, options: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+        options = {"batch_size": BATCH_ROWS, **options}
+        for fragments in self._pieces(options.get("filter")):
+            piece = ds.FileSystemDataset(fragments, self.schema, self.format, self.filesystem)
+            yield from piece.scanner(**options).to_batches()
+
+    def _pieces(self, wanted: pc.Expression | None) -> Iterator[list[ds.Fragment]]:
+        """Small files together, and large ones by their row groups; those that `wanted` rules out are
+        left out."""
+        together: list[ds.Fragment] = []
+        size = 0
+        for fragment in self.get_fragments(wanted):
+            own = self._sizes.get(fragment.path, 0)
+            if together and size + own > SCANNED_BYTES:
+                yield together
+                together, size = [], 0
+            if own > SCANNED_BYTES:
+                yield from ([group] for group in fragment.split_by_row_group(wanted, self.schema))
+            else:
+                together.append(fragment)
+                size += own
+        if together:
+            yield together
 
 
 class _Scanner:
     """A `pyarrow.dataset.Scanner` in all but `to_reader`. The class is closed to inheritance."""
 
-    def __init__(self, scanner: ds.Scanner) -> None:
+    def __init__(self, scanner: ds.Scanner, batches: Callable[[], Iterator[pa.RecordBatch]]) -> None:
         self._scanner = scanner
+        self._batches = batches
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._scanner, name)
 
     def to_reader(self) -> pa.RecordBatchReader:
         schema = self._scanner.projected_schema
-        return pa.RecordBatchReader.from_batches(schema, _remembered(self._scanner.to_batches()))
+        return pa.RecordBatchReader.from_batches(schema, _remembered(self._batches()))
 
 
 def _remembered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -76,7 +76,8 @@ def active_files(table: DeltaTable) -> list[ActiveFile]:
 
 def dataset(place: Place, files: Sequence[ActiveFile], schema: pa.Schema) -> SafeDataset:
     """Rows of `files` in their order, with `schema`; columns that a file lacks are null."""
-    filesystem = place.reading({file.path: file.size for file in files})
+    sizes = {file.path: file.size for file in files}
+    filesystem = place.reading(sizes)
     parquet = ds.ParquetFileFormat(
         default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True)
     )
@@ -89,7 +90,7 @@ def dataset(place: Place, files: Sequence[ActiveFile], schema: pa.Schema) -> Saf
         )
         for file in files
     ]
-    return SafeDataset(fragments, schema, parquet, filesystem)
+    return SafeDataset(fragments, schema, parquet, filesystem).with_sizes(sizes)
 
 
 def _guarantee(file: ActiveFile, schema: pa.Schema) -> pc.Expression:
