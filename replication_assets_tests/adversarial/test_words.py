@@ -89,13 +89,8 @@ PATHS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", PATHS)
 def test_what_no_path_of_a_document_names_does_not_arrive(attack: Attack, case: str) -> None:
     there = papers(attack, doc=("pii.json", JsonPaths(PATHS[case])))
-    try:
-        there.run()
-    except GuardError as error:
-        assert canaries_in(str(error)) == []
-        assert not there.published()
-    else:
-        assert there.sql("SELECT count(*) FROM papers") == [(6,)]
+    there.run()
+    assert there.sql("SELECT count(*) FROM papers WHERE doc IS NOT NULL") == [(6,)]
 
 
 def test_comments_attributes_and_instructions_of_xml_do_not_arrive(attack: Attack) -> None:

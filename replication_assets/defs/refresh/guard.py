@@ -59,7 +59,24 @@ def require_guarded(jobs: Iterable[JobDefinition]) -> None:
 
 
 def _job_problems(job: JobDefinition) -> Iterator[str]:
-    yield from (f"job {job.name}: {problem}" for problem in _graph_problems(job.graph))
+    problems = [*_graph_problems(job.graph), *_beside_ops(job)]
+    yield from (f"job {job.name}: {problem}" for problem in problems)
+
+
+def _beside_ops(job: JobDefinition) -> Iterator[str]:
+    """Hooks and resources run in the process of an op, and may ask for resources of their own."""
+    for hook in sorted(job.hook_defs, key=lambda each: each.name):
+        if ENVIRONMENTS in hook.required_resource_keys:
+            yield _stranger(f"hook {hook.name}")
+    for key, resource in sorted(job.resource_defs.items()):
+        if ENVIRONMENTS in resource.required_resource_keys:
+            yield _stranger(f"resource {key}")
+
+
+def _stranger(who: str) -> str:
+    return (
+        f"{who} asks for `{ENVIRONMENTS}`, which reaches nonproduction targets, and is no step of a refresh"
+    )
 
 
 def _graph_problems(graph: GraphDefinition) -> Iterator[str]:
@@ -72,10 +89,10 @@ def _graph_problems(graph: GraphDefinition) -> Iterator[str]:
             if definition in _OURS:
                 known[node.name] = _OURS[definition]
             elif ENVIRONMENTS in definition.required_resource_keys:
-                yield (
-                    f"op {node.name} asks for `{ENVIRONMENTS}`, which reaches nonproduction targets, and is "
-                    "no step of a refresh"
-                )
+                yield _stranger(f"op {node.name}")
+        for hook in sorted(node.hook_defs, key=lambda each: each.name):
+            if ENVIRONMENTS in hook.required_resource_keys:
+                yield _stranger(f"hook {hook.name}")
     for node_name, (refresh, step) in known.items():
         yield from _step_problems(graph, node_name, refresh, step, known)
 
