@@ -182,6 +182,28 @@ def test_no_raw_value_is_anywhere_in_the_environment(made: RefreshSystem) -> Non
     assert "canary" not in everything
 
 
+def test_a_kept_value_that_somebody_wrote_elsewhere_is_no_leak(made: RefreshSystem) -> None:
+    made.system.execute(
+        "ALTER TYPE order_status ADD VALUE 'cancelled'",
+        "UPDATE orders SET status = 'cancelled' WHERE id = 1",
+        "UPDATE customers SET country = 'Westphalia'",
+        "UPDATE orders SET note = 'Westphalia' WHERE id = 2",
+        "UPDATE orders SET note = 'cancelled' WHERE id = 3",
+    )
+    made.system.prepare()
+    made.system.capture()
+    made = made.with_rules("customers")
+    run_refresh(made.refreshing(), run="a")
+    assert made.sql("SELECT status, country FROM orders JOIN customers c ON c.id = customer_id")
+    made.system.execute(
+        "UPDATE orders SET contact = 'one@corporate-mail.example' WHERE id = 4",
+        "UPDATE customers SET country = 'one@corporate-mail.example' WHERE id = 4",
+    )
+    made.system.capture()
+    with pytest.raises(VerificationFailed, match=r"raw values occur: 1 in app\.public\.customers\.country"):
+        run_refresh(made.refreshing(), run="a", fresh=True)
+
+
 def test_columns_that_changed_since_they_were_reviewed_stop_the_plan_by_name(made: RefreshSystem) -> None:
     made.system.execute(
         "ALTER TABLE customers ADD nickname text",

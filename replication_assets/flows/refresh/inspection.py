@@ -10,6 +10,7 @@ from itertools import islice
 
 import pyarrow as pa
 
+from replication_assets.core.masking.rules import Keep
 from replication_assets.core.refresh.fingerprints import RawFingerprints
 from replication_assets.core.refresh.k_anonymity import groups_of
 from replication_assets.core.refresh.plan import RefreshPlan
@@ -45,6 +46,7 @@ class _Table:
         self.misfits: list[str] = []
         self.hits: Counter[str] = Counter()
         self.tripwires = Tripwires(guard.name, guard.stored.policy)
+        self._kept = kept_columns(guard)
 
     def look(self, batch: pa.RecordBatch) -> None:
         count, part = self.guard.checksum(batch)
@@ -52,7 +54,7 @@ class _Table:
         self.values += sum(len(column) - column.null_count for column in batch.columns)
         self.misfits += self.guard.mask.fits(batch)
         self.tripwires.look(batch)
-        for found in self._raw.find(self.guard.name, batch):
+        for found in self._raw.find(self.guard.name, batch, kept=self._kept):
             self.hits[f"{found.table}.{found.column}"] += found.hits
 
     def anonymity(self, looked: Iterator[pa.RecordBatch]) -> Proof | None:
@@ -89,9 +91,27 @@ def inspect(
     hits = Counter[str]()
     for each in seen:
         hits.update(each.hits)
-    texts = _texts(refreshing, shadow, raw, hits)
+    texts = _texts(refreshing, shadow, raw, hits, _kept_labels(tables))
     proofs = (_fitting(seen), _absent(raw, hits, texts), _tripped(seen), *filter(None, groups))
     return Inspection({each.guard.name: each.proven for each in seen}, proofs)
+
+
+def kept_columns(guard: TableGuard) -> frozenset[str]:
+    """Columns that are copied as they are."""
+    policy = guard.stored.policy
+    rules = policy.columns.items() if policy is not None else ()
+    return frozenset(name for name, column in rules if isinstance(column.mask, Keep))
+
+
+def _kept_labels(tables: Sequence[TableGuard]) -> frozenset[str]:
+    """What enums of kept columns list: as little a leak as the columns' values."""
+    return frozenset(
+        label
+        for guard in tables
+        for column in guard.stored.structure.columns
+        if column.name in kept_columns(guard)
+        for label in column.labels
+    )
 
 
 class _Told:
@@ -125,14 +145,21 @@ def _looked(
 
 
 def _texts(
-    refreshing: Refreshing, shadow: RefreshPlan | None, raw: RawFingerprints, hits: Counter[str]
+    refreshing: Refreshing,
+    shadow: RefreshPlan | None,
+    raw: RawFingerprints,
+    hits: Counter[str],
+    labels: frozenset[str],
 ) -> int:
     """Names, comments, defaults and definitions around the rows: how many, their hits counted."""
     texts = refreshing.target.texts(shadow)
     count = 0
     while part := list(islice(texts, 10_000)):
         count += len(part)
-        found = raw.count(pa.array(part, pa.large_string()))
+        others = [text for text in part if text not in labels]
+        listed = [text for text in part if text in labels]
+        found = raw.count(pa.array(others, pa.large_string()))
+        found += raw.count(pa.array(listed, pa.large_string()), kept=True)
         if found:
             hits["texts around the rows"] += found
     return count
