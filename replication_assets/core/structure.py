@@ -18,6 +18,10 @@ Engine: TypeAlias = Literal["postgresql", "mysql", "mariadb", "sqlite", "sqlserv
 Identity: TypeAlias = Literal["always", "by default"]
 
 
+ONLY_COLUMNS = ("a view", "a materialized view", "a foreign table")
+"""What is loaded as a table is, and writes no changes to a log. `TableStructure.others` tells of one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnStructure:
     """A column. `type` is spelled as the source does, with length and scale; a domain is the type
@@ -108,6 +112,11 @@ class TableStructure:
     def column(self, name: str) -> ColumnStructure:
         """Raises KeyError if there is no such column."""
         return {column.name: column for column in self.columns}[name]
+
+    @property
+    def only_columns(self) -> str | None:
+        """Which of `ONLY_COLUMNS` it is; None for a table, whose changes can be captured."""
+        return next((what for what in ONLY_COLUMNS if f"being {what}" in self.others), None)
 
     @property
     def fingerprint(self) -> str:

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from replication_assets.catalog import ByCount, Table
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import RefreshError
 from replication_assets.flows.refresh.mask import mask_refresh
 from replication_assets.flows.refresh.plan import plan_refresh, preview_refresh
 from replication_assets.flows.refresh.run import run_refresh
-from replication_assets_tests.e2e.refreshes import RefreshSystem, refresh_system
+from replication_assets_tests.e2e.refreshes import RULES, RefreshSystem, policy_of, refresh_system
 from replication_assets_tests.postgres_servers import fresh_database
 
 TABLES = ("customers", "orders")
@@ -52,3 +53,21 @@ def test_a_preview_shows_the_plan_that_a_run_would_take_up(made: RefreshSystem) 
     assert refreshing.staging.completed() == staged
     assert run_refresh(refreshing, run="b").id == begun.id
     assert not preview_refresh(refreshing).resumed
+
+
+def test_changes_of_a_view_are_refused_before_anything_is_begun(made: RefreshSystem) -> None:
+    made.system.execute("CREATE VIEW contacts AS SELECT id, email FROM customers")
+    view = Table("app.public.contacts", key=("id",), id_ranges=ByCount(1))
+    catalog = replace(made.system.catalog, tables=(*made.system.catalog.tables, view))
+    system = replace(made.system, catalog=catalog)
+    system.prepare()
+    system.load(system.table("contacts"))
+    system.capture()
+    names = ("id", "email")
+    rules = {**{name: RULES[name] for name in TABLES}, "contacts": {n: RULES["customers"][n] for n in names}}
+    viewing = replace(made, system=system).with_policy(policy_of(system, rules))
+    assert len(preview_refresh(viewing.refreshing()).plan.tables) == 3
+    moves = viewing.with_refresh(kind="data-migration", migration="full-load-and-cdc")
+    with pytest.raises(RefreshError, match=r"app\.public\.contacts is a view") as caught:
+        preview_refresh(moves.refreshing())
+    assert "full-load" in caught.value.fix

@@ -48,11 +48,13 @@ def following(
     """Changes where they tell it all, or a full copy.
 
     Raises:
-        RefreshError: changes alone are declared (`cdc`), and they do not tell it all.
+        RefreshError: changes alone are declared (`cdc`), and they do not tell it all; or changes of what
+            is no table.
     """
     declared = refreshing.refresh.migration
     if declared == "full-load":
         return Following("full")
+    _require_tables(refreshing, tables)
     published = refreshing.target.published()
     reason = _unfollowable(refreshing, tables, as_of, keys, spill, published)
     if published is None or reason is not None:
@@ -67,6 +69,19 @@ def following(
     since = {table.table: table.as_of for table in published.tables}
     events = {table.id: _events(table, since[table.id], as_of[table.id], spill) for table in tables}
     return Following("changes", since, events)
+
+
+def _require_tables(refreshing: Refreshing, tables: Sequence[StoredTable]) -> None:
+    """The catalog cannot tell a view from a table; the recorded structure can."""
+    found = [
+        f"{table.id} is {table.structure.only_columns}" for table in tables if table.structure.only_columns
+    ]
+    if found:
+        raise RefreshError(
+            f"no changes are captured of some of its tables: {'; '.join(found)}",
+            where=refreshing.where,
+            fix="leave them out and copy the tables that they are made of, or declare the refresh full-load",
+        )
 
 
 def _unfollowable(
