@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 16 * 2**20
 """A chunk of wide rows has fewer of them: it is held in memory several times over."""
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from replication_assets.errors import RefreshError, ReplicationError, TargetUnavailable, VerificationFailed
 from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.targets.sql.postgres.copied_out import copied_out
 
 _SETTINGS = (
     ("DateStyle", "ISO,YMD"),
@@ -135,6 +136,10 @@ class Work:
     def copy(self, sql: str) -> Iterator[psycopg.Copy]:
         with self._driver.cursor() as cursor, cursor.copy(sql.encode()) as copy:
             yield copy
+
+    def copied_out(self, sql: str, most: int) -> Iterator[bytes]:
+        """What COPY sends, in pieces of about `most` bytes."""
+        return copied_out(self._driver, sql, most)
 
     @property
     def _driver(self) -> psycopg.Connection[tuple[Any, ...]]:

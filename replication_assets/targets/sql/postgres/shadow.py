@@ -190,17 +190,8 @@ def read(work: Work, table: TableCopy, source: Qualified) -> Iterator[pa.RecordB
         if not work.rows("SELECT to_regclass(%s) IS NOT NULL", [qualified(*source)])[0][0]:
             raise RefreshError("there is no such table in the copy", where=".".join(source))
         sql = f"COPY (SELECT {listed} FROM {qualified(*source)}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)"
-        with work.copy(sql) as copy:
-            pieces: list[bytes] = []
-            size = 0
-            for piece in copy:
-                pieces.append(bytes(piece))
-                size += len(piece)
-                if size >= READ_BYTES:
-                    yield rows_from_csv(b"".join(pieces), table.schema)
-                    pieces, size = [], 0
-            if pieces:
-                yield rows_from_csv(b"".join(pieces), table.schema)
+        for piece in work.copied_out(sql, READ_BYTES):
+            yield rows_from_csv(piece, table.schema)
 
 
 def finish(work: Work, plan: RefreshPlan, tables: Sequence[TableCopy]) -> None:
