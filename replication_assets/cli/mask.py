@@ -1,4 +1,4 @@
-"""`mask suggest`, `setup` and `verify`."""
+"""`mask suggest`, `setup`, `verify` and `drop`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from replication_assets.cli.options import (
     chosen_tables,
     open_replication,
 )
-from replication_assets.cli.refresh import EnvironmentArgument, require_environment, who
+from replication_assets.cli.refresh import EnvironmentArgument, require_environment, run_id, who
 from replication_assets.errors import CatalogError
 
 
@@ -79,7 +79,7 @@ def setup(
 
 
 def verify(name: EnvironmentArgument, as_json: JsonOption = False, catalog: CatalogOption = "") -> None:
-    """Prove what an environment's readers see now, once more. Ends with 1 if a proof fails."""
+    """Prove what an environment's readers see now, once more. Ends with 3 if a proof fails."""
     from replication_assets.cli.output import Heading, show, show_table
     from replication_assets.flows.refresh.refreshing import Refreshing
     from replication_assets.flows.refresh.verify_published import verify_published
@@ -105,6 +105,30 @@ def verify(name: EnvironmentArgument, as_json: JsonOption = False, catalog: Cata
         raise typer.Exit(exits.FOUND)
 
 
+def drop(
+    name: EnvironmentArgument,
+    confirm: Annotated[
+        str, typer.Option("--confirm", metavar="ENVIRONMENT", help="Its name once more.")
+    ] = "",
+    catalog: CatalogOption = "",
+) -> None:
+    """Drop the published copy of an environment, with what is staged and loaded for the next.
+
+    For a copy that must not be read any longer. The environment stays set up.
+    """
+    from replication_assets.cli.output import say
+    from replication_assets.flows.masking.environment import drop_copy
+
+    replication = open_replication(catalog)
+    require_environment(replication, name)
+    if confirm != name:
+        problem = f"the copy in {name} would be dropped: not confirmed. Fix: --confirm {name}"
+        raise CatalogError([problem], where="command line")
+    environment = replication.catalog.environment(name)
+    dropped = drop_copy(replication, environment, who=who(), run=run_id())
+    say(f"the copy in {name} is dropped" if dropped else f"nothing was published in {name}", "bold")
+
+
 def group() -> typer.Typer:
     """The commands under `mask`, each with its example."""
     commands = typer.Typer(no_args_is_help=True, help="Masking policies, environments and their proofs.")
@@ -112,6 +136,7 @@ def group() -> typer.Typer:
         (suggest, "suggest customers orders --format yaml"),
         (setup, "setup qa"),
         (verify, "verify qa"),
+        (drop, "drop qa --confirm qa"),
     ):
         commands.command(epilog=f"Example: replication-assets mask {example}")(command)
     return commands

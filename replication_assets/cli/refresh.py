@@ -49,7 +49,7 @@ def run(
     refreshing = opened(name, catalog)
     with working() as work:
         work.begin(f"refresh {name}", None, "steps")
-        copy = run_refresh(refreshing, run=_run_id(), fresh=fresh, progress=told_by(work))
+        copy = run_refresh(refreshing, run=run_id(), fresh=fresh, progress=told_by(work))
     rows = sum(table.rows for table in copy.tables)
     if as_json:
         show_json(
@@ -193,7 +193,7 @@ def who() -> str:
         return "command"
 
 
-def _run_id() -> str:
+def run_id() -> str:
     return f"command {uuid.uuid4().hex[:12]}"
 
 

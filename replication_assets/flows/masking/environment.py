@@ -38,6 +38,26 @@ def set_up_environment(
     return made
 
 
+def drop_copy(adapters: RefreshAdapters, environment: Environment, *, who: str, run: str) -> bool:
+    """Drop the published copy of an environment, and whatever its refreshes have loaded or staged. The
+    marker stays. Whether anything was published; a line of the audit says who did it.
+
+    Raises:
+        RefreshInProgress: a run refreshes the environment.
+        GuardError: the database is not marked as this environment.
+    """
+    target, store = adapters.environment_target(environment), adapters.store()
+    with target.held("", run):
+        published = target.published()
+        target.drop()
+        for refresh in adapters.catalog.refreshes:
+            if refresh.environment == environment.name:
+                store.staging(refresh.name).clear()
+        of = (published.refresh, published.id) if published is not None else ("", "")
+        store.audit(environment.name).append(*of, "drop", who, {}, dt.datetime.now(dt.UTC))
+    return published is not None
+
+
 def environment_marker(adapters: RefreshAdapters, environment: Environment) -> Marker | None:
     """What the database says of itself; None if it was never set up."""
     return adapters.environment_target(environment).marker()
