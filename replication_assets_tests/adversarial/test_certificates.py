@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.masking.seal import Certificate, SealedBatch
 from replication_assets.core.refresh.plan import RefreshPlan
 from replication_assets.errors import GuardError, ReplicationError
@@ -197,11 +196,3 @@ def test_a_plan_changed_on_its_way_between_steps_is_refused(
     refreshing, plan = attack.loaded()
     attack.refused(ReplicationError, words, lambda: verify_refresh(refreshing, change(plan), run="verify"))
     assert not attack.published()
-
-
-def test_a_key_guessed_from_the_key_id_seals_nothing() -> None:
-    """The id tells the root from others, and nothing of it: a ring made of it signs otherwise."""
-    keys = KeyRing(bytes(range(32)), environment="qa", scope="qa")
-    guessed = KeyRing((bytes.fromhex(keys.key_id) + bytes(range(24))), environment="qa", scope="qa")
-    assert guessed.public_key != keys.public_key
-    assert guessed.key_id != keys.key_id

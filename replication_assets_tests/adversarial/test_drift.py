@@ -72,7 +72,7 @@ def test_a_change_between_mask_and_load_stops_the_load(attack: Attack) -> None:
 
 def test_a_new_label_of_an_enumeration_stops_the_plan(attack: Attack) -> None:
     there = attack.on("drifting")
-    there.system.execute("ALTER TYPE state ADD VALUE IF NOT EXISTS 'lost'")
+    there.system.execute("ALTER TYPE mood ADD VALUE IF NOT EXISTS 'lost'")
     there.system.load(there.system.table("drifting"))
     there.system.capture()
     there.refused(PolicyError, r"was reviewed as .*placed\|paid.*, and is .*placed\|paid\|lost", there.run)

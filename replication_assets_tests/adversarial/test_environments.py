@@ -47,9 +47,9 @@ def test_the_source_as_its_own_environment_is_refused(attack: Attack, vault: Vau
     attack.refused(
         CatalogError,
         "that is production",
-        lambda: attack.with_catalog(environments=(environment_in(vault.database),)),
+        lambda: attack.with_catalog(environments=(environment_in(vault.database, attack.environment.name),)),
     )
-    catalog = replace(attack.catalog, environments=(environment_in(vault.database),))
+    catalog = replace(attack.catalog, environments=(environment_in(vault.database, attack.environment.name),))
     there = replace(attack, system=replace(attack.system, catalog=catalog))
     attack.refused(GuardError, "is not marked|does not say", there.run)
     attack.refused(
@@ -106,7 +106,7 @@ def test_what_was_sealed_with_the_key_of_before_is_refused_after_an_exchange(
 def test_an_attackers_key_in_the_marker_stops_the_next_plan_and_turns_the_proof_red(attack: Attack) -> None:
     """Whoever may change the marker may change the rows as well: it does not stay unseen."""
     attack.run()
-    forged = KeyRing(os.urandom(32), environment="qa", scope="qa")
+    forged = KeyRing(os.urandom(32), environment=attack.environment.name, scope="qa")
     attack.sql(f"UPDATE replication_assets.environment SET public_key = '{forged.public_key}'")
     attack.refused(GuardError, "the mask key is", attack.run)
     found = verify_published(attack.refreshing())
@@ -115,7 +115,7 @@ def test_an_attackers_key_in_the_marker_stops_the_next_plan_and_turns_the_proof_
 
 def test_an_attackers_key_in_the_marker_opens_no_batch_of_the_guard(attack: Attack) -> None:
     refreshing, plan = attack.masked()
-    forged = KeyRing(os.urandom(32), environment="qa", scope="qa")
+    forged = KeyRing(os.urandom(32), environment=attack.environment.name, scope="qa")
     attack.sql(f"UPDATE replication_assets.environment SET public_key = '{forged.public_key}'")
     attack.refused(
         GuardError,

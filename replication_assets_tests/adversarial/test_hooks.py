@@ -30,9 +30,6 @@ def beside(attack: Attack) -> Attack:
     [
         ("UPDATE visits SET contact = (SELECT email FROM leftover.people) WHERE id = 1", "rules|raw values"),
         ("CREATE TABLE taken AS SELECT * FROM leftover.people", "hooks changed more than rows"),
-        ("ALTER TABLE visits ADD COLUMN raw text", "hooks changed more than rows"),
-        (f"ALTER TABLE visits ALTER contact SET DEFAULT '{MAIL.format(4)}'", "hooks changed more than rows"),
-        (f"COMMENT ON TABLE visits IS '{MAIL.format(4)}'", "hooks changed more than rows"),
         (f"CREATE INDEX ON visits ((contact || '{MAIL.format(4)}'))", "hooks changed more than rows"),
         ("CREATE TABLE public.taken AS SELECT * FROM leftover.people", "the hook wrote to"),
         ("COMMIT", "SQLSTATE|transaction"),
@@ -55,7 +52,7 @@ def test_a_column_that_a_hook_adds_and_fills_is_not_published(beside: Attack) ->
         "ALTER TABLE visits ADD COLUMN raw text",
         "UPDATE visits SET raw = (SELECT email FROM leftover.people)",
     )
-    there.refused(RefreshError, "hook", there.run)
+    there.refused(RefreshError, "hooks changed more than rows", there.run)
     assert not there.published()
     there.sql("DROP SCHEMA leftover CASCADE")
 
@@ -63,9 +60,7 @@ def test_a_column_that_a_hook_adds_and_fills_is_not_published(beside: Attack) ->
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT 1 / (length(contact) - length(contact)) FROM visits",
         "SELECT contact::integer FROM visits",
-        "INSERT INTO people (id, email, name, status) SELECT id, email, name, status FROM people LIMIT 1",
         "DO $$ BEGIN RAISE EXCEPTION '%', (SELECT max(contact) FROM visits); END $$",
     ],
 )

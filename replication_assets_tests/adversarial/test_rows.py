@@ -93,7 +93,7 @@ def test_raw_rows_cannot_be_sealed(attack: Attack) -> None:
 def test_raw_rows_sealed_with_a_key_of_the_attackers_own_are_refused(attack: Attack) -> None:
     refreshing, plan = attack.plan()
     guard, raw = attack.raw(refreshing, plan)
-    keys = KeyRing(bytes(range(32)), environment="qa", scope="qa")
+    keys = KeyRing(bytes(range(32)), environment=plan.environment, scope="qa")
     forged = seal(
         MaskedBatch(raw.reveal()), claims_of(guard, key_id=keys.key_id), keys, checksum=0, counts={}
     )

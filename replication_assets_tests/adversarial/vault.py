@@ -64,6 +64,7 @@ CANARIES = (WORD, WORD.encode().hex(), "70000000", "917304", "3199988877", CARD,
 
 SCHEMA = f"""
 CREATE TYPE state AS ENUM ('placed', 'paid');
+CREATE TYPE mood AS ENUM ('placed', 'paid');
 CREATE TYPE named AS ENUM ('{MAIL.format(2)}', 'nobody');
 CREATE TABLE people (
     id integer PRIMARY KEY,
@@ -86,7 +87,7 @@ CREATE TABLE visits (
     id bigint PRIMARY KEY, person_id integer NOT NULL REFERENCES people, contact text, remark varchar(60));
 CREATE INDEX visits_contact ON visits (lower(contact));
 CREATE TABLE papers (id integer PRIMARY KEY, doc jsonb, text text, xml text, digits text, big bigint);
-CREATE TABLE drifting (id integer PRIMARY KEY, email text NOT NULL, mood state NOT NULL, region text);
+CREATE TABLE drifting (id integer PRIMARY KEY, email text NOT NULL, mood mood NOT NULL, region text);
 CREATE TABLE defaults (id integer PRIMARY KEY, contact text DEFAULT '{MAIL.format(3)}');
 CREATE TABLE checks (id integer PRIMARY KEY, contact text CHECK (contact <> '{MAIL.format(3)}' OR id > 0));
 CREATE TABLE partial (id integer PRIMARY KEY, contact text);
@@ -312,7 +313,7 @@ def vault_in(database: FreshDatabase, folder: Path) -> Vault:
     return Vault(system, folder, database)
 
 
-def environment_in(database: FreshDatabase, name: str = "qa") -> Environment:
+def environment_in(database: FreshDatabase, name: str) -> Environment:
     target = PostgresTarget(
         host="127.0.0.1",
         port=database.server.port,
@@ -326,19 +327,21 @@ def environment_in(database: FreshDatabase, name: str = "qa") -> Environment:
 def attack_on(vault: Vault) -> Iterator[Attack]:
     os.environ[KEY] = KEY_TEXT
     with fresh_database(vault.database.server) as qa:
+        # A name of its own, and so an audit: a long one takes long to follow.
+        environment = environment_in(qa, f"qa_{qa.name[-8:]}")
         catalog = replace(
             vault.system.catalog,
             policies=(policy(vault.system),),
-            environments=(environment_in(qa),),
+            environments=(environment,),
             refreshes=(
                 EnvironmentRefresh(
                     "nightly",
-                    environment="qa",
+                    environment=environment.name,
                     policy="shop",
                     tables=("app.public.people", "app.public.visits"),
                 ),
             ),
         )
         system = replace(vault.system, catalog=catalog.validate())
-        set_up_environment(system.replication, catalog.environments[0], who="tests")
+        set_up_environment(system.replication, environment, who="tests")
         yield Attack(system, qa, vault.folder / "event_store")
