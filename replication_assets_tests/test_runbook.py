@@ -18,6 +18,8 @@ from replication_assets_tests.markdown import ROOT, code, quoted, rows
 CUTOVER = ROOT / "docs" / "cutover.md"
 WATCH = ROOT / "docs" / "watch.md"
 RUNBOOK = ROOT / "docs" / "runbook.md"
+REFRESH = ROOT / "docs" / "refresh.md"
+MASKING = ROOT / "docs" / "masking.md"
 
 
 def commands(document: Path) -> list[str]:
@@ -29,7 +31,7 @@ def commands(document: Path) -> list[str]:
     return [line for line in found if line.startswith("replication-assets ")]
 
 
-@pytest.mark.parametrize("document", [CUTOVER, RUNBOOK], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [CUTOVER, RUNBOOK, REFRESH, MASKING], ids=lambda path: path.name)
 def test_every_command_that_is_to_be_typed_exists_with_its_options(document: Path) -> None:
     typed = commands(document)
     assert typed
