@@ -207,3 +207,10 @@ class VerificationFailed(RefreshError):
 
 class QueryError(ReplicationError):
     """SQL that the engine refuses, or a name in it that no table has."""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error is Ctrl-C or SIGTERM. DuckDB raises a RuntimeError of these words for a signal
+    that comes while a query runs, without a cause."""
+    told = isinstance(error, RuntimeError) and error.args == ("Query interrupted",)
+    return told or isinstance(error, KeyboardInterrupt)

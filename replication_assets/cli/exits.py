@@ -18,7 +18,7 @@ import traceback
 from types import FrameType
 from typing import NoReturn
 
-from replication_assets.errors import CatalogError, QueryError, ReplicationError
+from replication_assets.errors import CatalogError, QueryError, ReplicationError, is_interrupt
 
 OK, FAILED, USAGE, FOUND, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
 
@@ -53,7 +53,7 @@ def code_of(error: BaseException, *, debug: bool) -> int:
         return PIPE_CLOSED
     if debug:
         _say(_without_secrets("".join(traceback.format_exception(error))).rstrip())
-    if isinstance(error, KeyboardInterrupt):
+    if is_interrupt(error):
         kept = error.kept if isinstance(error, Interrupted) else "Nothing was left half-done."
         _say(f"Interrupted. {kept}")
         return INTERRUPTED

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from replication_assets.cli.exits import Interrupted
 from replication_assets.cli.options import CatalogOption, JsonOption, open_replication
-from replication_assets.errors import CatalogError
+from replication_assets.errors import CatalogError, is_interrupt
 
 if TYPE_CHECKING:
     from replication_assets.cli.output import Work
@@ -49,7 +50,13 @@ def run(
     refreshing = opened(name, catalog)
     with working() as work:
         work.begin(f"refresh {name}", None, "steps")
-        copy = run_refresh(refreshing, run=run_id(), fresh=fresh, progress=told_by(work))
+        try:
+            copy = run_refresh(refreshing, run=run_id(), fresh=fresh, progress=told_by(work))
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if not is_interrupt(error):
+                raise
+            kept = "Readers keep the copy that they had; the next run goes on where this one stopped."
+            raise Interrupted(kept) from None
     rows = sum(table.rows for table in copy.tables)
     if as_json:
         show_json(

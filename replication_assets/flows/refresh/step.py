@@ -18,6 +18,7 @@ from replication_assets.errors import (
     RefreshError,
     ReplicationError,
     VerificationFailed,
+    is_interrupt,
 )
 from replication_assets.flows.refresh.refreshing import Refreshing, Step
 
@@ -78,6 +79,7 @@ def guarded(name: Step, table: str, work: Callable[[], T]) -> T:
     Raises:
         GuardError: in the place of any error that is not the project's own; without its words, its
             cause or its frames.
+        KeyboardInterrupt: somebody interrupted a query, which says nothing about the rows.
     """
     try:
         return work()
@@ -85,7 +87,10 @@ def guarded(name: Step, table: str, work: Callable[[], T]) -> T:
         raise
     except Exception as error:  # noqa: BLE001  # told below, outside of the handler: no context
         kind = type(error).__name__
+        interrupted = is_interrupt(error)
     # Outside of the handler: an error that is raised inside one carries the other along.
+    if interrupted:
+        raise KeyboardInterrupt
     raise GuardError(
         f"{kind} in step {name}; its words may quote rows, and are left out",
         where=table,
