@@ -149,9 +149,11 @@ def _class_problems(column: ColumnStructure, entry: ColumnPolicy, allow: Collect
     elif _keeps(entry.mask) and entry.data_class not in allow:
         data_class, rule = suggest_rule(column)
         other = "" if isinstance(rule, Keep) else f"as {spelled(rule)}, "
+        personal = entry.data_class.split(".", 1)[0] == "pii"
+        allowed = "" if personal else f", or {entry.data_class!r} in Environment(allow=[...])"
         yield (
             f"it would be kept, and its class {entry.data_class!r} is not one that the environment allows. "
-            f"Fix: a rule, {other}or another class if it holds nothing of {data_class!r}"
+            f"Fix: a rule, {other}or another class if it holds nothing of {data_class!r}{allowed}"
         )
 
 

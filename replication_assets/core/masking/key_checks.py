@@ -74,7 +74,7 @@ def unique_problems(
                 yield (
                     f"{structure.table}.{name}: it is part of {key.what} ({', '.join(key.columns)}), and "
                     f"{type(rules[name].rule).__name__} can give two values the same mask. Fix: a rule that "
-                    "keeps values apart, as Token, Email, IntegerId, DigitsId or UuidId"
+                    "keeps values apart, as Token (16 characters or more), Email, IntegerId or UuidId"
                 )
         for name in key.columns:
             if name in rules and _merges_case(structure.column(name), rules[name], policy):
