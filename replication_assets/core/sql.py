@@ -47,6 +47,8 @@ def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
     )
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        # It would be written between the lines of whoever runs us.
+        connection.execute("SET enable_progress_bar = false")
         yield connection
     except duckdb.Error as error:
         known = met(str(error))
