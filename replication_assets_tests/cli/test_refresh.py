@@ -76,6 +76,9 @@ def in_qa(qa: FreshDatabase, query: str) -> list[tuple[object, ...]]:
 
 
 def test_an_environment_from_its_setup_to_its_end(declared: Project, qa: FreshDatabase) -> None:
+    proposed = quiet(declared.run("mask", "suggest", "customers", "--format", "yaml"))
+    assert 'table: "shop.public.customers"' in proposed.text
+    assert "read each line" in proposed.err
     refused = quiet(declared.run("refresh", "run", "nightly", code=1))
     assert "replication-assets mask setup qa" in refused.err
     assert "the database is qa" in quiet(declared.run("mask", "setup", "qa")).err
@@ -89,6 +92,10 @@ def test_an_environment_from_its_setup_to_its_end(declared: Project, qa: FreshDa
         "shop.public.customers": 50,
     }
     assert in_qa(qa, "SELECT count(*) FROM customers WHERE name LIKE 'name %'") == [(0,)]
+
+    (status,) = [line for line in declared.run("refresh", "status").lines if line.startswith("nightly")]
+    assert status.split()[1] == "qa"
+    assert "2,550" in status
 
     with psycopg.connect(qa.dsn, autocommit=True) as session:
         session.execute("UPDATE customers SET name = 'name 17'")
