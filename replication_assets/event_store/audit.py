@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
 )
 
 ATTEMPTS = 100
+NEWEST = 50
+"""Lines that are looked through first: those of the last few runs. The audit grows for ever."""
 
 
 class DeltaAudit:
@@ -48,8 +50,28 @@ class DeltaAudit:
         return f"DeltaAudit({self._place.uri!r})"
 
     def lines(self) -> tuple[AuditLine, ...]:
-        rows = self._table.read()
-        broken = first_break((_content(row), row["hash"]) for row in rows)
+        return self._after(0)
+
+    def back_to(self, refresh_id: str, what: str) -> tuple[AuditLine, ...]:
+        steps = NEWEST
+        while True:
+            after = max(0, self._table.count() - steps)
+            lines = self._after(after)
+            for at in reversed(range(len(lines))):
+                if (lines[at].refresh_id, lines[at].what) == (refresh_id, what):
+                    return lines[at:]
+            if after == 0:
+                return lines
+            steps *= 8
+
+    def _after(self, after: int) -> tuple[AuditLine, ...]:
+        """Lines from number `after + 1` on, each held against the one before it."""
+        rows = self._table.read(max(0, after - 1))
+        previous = BEGINNING
+        if after > 0:
+            previous = str(rows.pop(0)["hash"])
+        told = ((_content(row), row["hash"]) for row in rows)
+        broken = first_break(told, after=after, previous=previous)
         foreign = next((row["_sequence"] for row in rows if row["environment"] != self._environment), None)
         first = min((number for number in (broken, foreign) if number is not None), default=None)
         if first is not None:
@@ -65,9 +87,10 @@ class DeltaAudit:
     ) -> AuditLine:
         text = self._text(body)
         for _ in range(ATTEMPTS):
-            known = self.lines()
+            known = self._after(max(0, self._table.count() - 1))
+            last = known[-1].number if known else 0
             row = {
-                "_sequence": len(known) + 1,
+                "_sequence": last + 1,
                 "environment": self._environment,
                 "refresh": refresh,
                 "refresh_id": refresh_id,
@@ -78,7 +101,7 @@ class DeltaAudit:
             }
             row["hash"] = link(known[-1].hash if known else BEGINNING, _content(row))
             try:
-                self._table.append([row[name] for name in SCHEMA.names[len(NUMBER) :]], len(known))
+                self._table.append([row[name] for name in SCHEMA.names[len(NUMBER) :]], last)
             except CommitConflict:
                 continue
             return _line(row)

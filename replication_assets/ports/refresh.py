@@ -93,6 +93,11 @@ class Audit(Protocol):
         """
         ...
 
+    def back_to(self, refresh_id: str, what: str) -> tuple[AuditLine, ...]:
+        """The newest lines, oldest first, from the last one that tells this of this refresh; all if
+        none does. Costs what it returns, not what there is. Raises as `lines`, for what was read."""
+        ...
+
     def append(
         self, refresh: str, refresh_id: str, what: str, who: str, body: Mapping[str, object], at: dt.datetime
     ) -> AuditLine:

@@ -36,8 +36,8 @@ class Namespace:
 class ColumnPolicy:
     """What a column holds, and what becomes of it.
 
-    `mask` is the rule. `data_class` is `public`, `internal`, `pii.*`, `secret.*` or a word of your own. `secret.*` takes
-    `Null` and `Constant` only. `reviewed` is the column as it was reviewed: `text not null`.
+    `mask` is the rule. `data_class` is `public`, `internal`, `pii.*`, `secret.*` or a word of your own;
+    `secret.*` takes `Null` and `Constant` only. `reviewed` is the column as it was reviewed: `text not null`.
     `approved_by` and `approved_on` are kept in the audit.
     """
 
@@ -69,7 +69,8 @@ class TablePolicy:
 
 @dataclass(frozen=True, slots=True)
 class MaskingPolicy:
-    """A policy by name and `version`, with its `namespaces`. Its `fingerprint` stands in every certificate and audit line."""
+    """A policy by name and `version`, with its `namespaces`. Its `fingerprint` stands in every
+    certificate and audit line."""
 
     name: str
     _: KW_ONLY

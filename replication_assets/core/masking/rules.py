@@ -103,8 +103,8 @@ class Company:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A `part` of a made-up address, drawn `by` row or value. The columns of a row in one `group` are of one address; two
-    addresses in a row are two groups."""
+    """A `part` of a made-up address, drawn `by` row or value. The columns of a row in one `group` are
+    of one address; two addresses in a row are two groups."""
 
     part: Literal["street", "city", "region", "postcode", "country", "line"]
     _: KW_ONLY
@@ -302,8 +302,8 @@ ValueRule: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class JsonPaths:
-    """Members of a JSON document by their `paths`: `$.plan`, `$.emails[*]`, `$.address.city`. A value at a path
-    that is not named is replaced by null; members and elements that are not named are dropped with
+    """Members of a JSON document by their `paths`: `$.plan`, `$.emails[*]`, `$.address.city`. A value at a
+    path that is not named is replaced by null; members and elements that are not named are dropped with
     what they hold. Rules of paths take and give texts, numbers and booleans; `by="row"` ones draw
     from row and path, an `Address` from the member that its parts are in."""
 
@@ -312,9 +312,9 @@ class JsonPaths:
 
 @dataclass(frozen=True, slots=True)
 class XmlPaths:
-    """Elements and attributes of an XML document by their `paths`: `/order/line`, `/order/line/@widget`. Texts
-    and attribute values at paths that are not named are emptied; comments and processing instructions
-    are dropped, and a document type declaration is refused."""
+    """Elements and attributes of an XML document by their `paths`: `/order/line`,
+    `/order/line/@widget`. Texts and attribute values at paths that are not named are emptied; comments
+    and processing instructions are dropped, and a document type declaration is refused."""
 
     paths: Mapping[str, ValueRule] = field(default_factory=dict, hash=False)
 

@@ -32,11 +32,13 @@ def link(previous: str, content: Mapping[str, object]) -> str:
     return hashlib.blake2b(f"{previous}\n{canonical(content)}".encode(), digest_size=32).hexdigest()
 
 
-def first_break(lines: Iterable[tuple[Mapping[str, object], str]]) -> int | None:
-    """Number, from 1, of the first line whose hash does not follow; None if all do. Lines are given
-    as content and hash, oldest first, each with its `number` in the content."""
-    previous = BEGINNING
-    for number, (content, told) in enumerate(lines, start=1):
+def first_break(
+    lines: Iterable[tuple[Mapping[str, object], str]], *, after: int = 0, previous: str = BEGINNING
+) -> int | None:
+    """Number of the first line whose hash does not follow; None if all do. Lines are given as content
+    and hash, oldest first, each with its `number` in the content. They follow the line number `after`,
+    whose hash is `previous`."""
+    for number, (content, told) in enumerate(lines, start=after + 1):
         if content.get("number") != number or link(previous, content) != told:
             return number
         previous = told

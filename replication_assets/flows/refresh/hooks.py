@@ -72,4 +72,5 @@ def _call(refreshing: Refreshing, plan: RefreshPlan, path: str, number: int) -> 
 
 def hooks_began(refreshing: Refreshing, plan_id: str) -> bool:
     """Whether hooks were started on the copy of a plan."""
-    return any(line.refresh_id == plan_id and line.what == "hooks" for line in refreshing.audit.lines())
+    lines = refreshing.audit.back_to(plan_id, "plan")
+    return any(line.refresh_id == plan_id and line.what == "hooks" for line in lines)

@@ -40,7 +40,7 @@ def proven_tables(refreshing: Refreshing, plan: RefreshPlan) -> Mapping[str, Pro
     Raises:
         StoreCorrupt: the audit was changed.
     """
-    lines = refreshing.audit.lines()
+    lines = refreshing.audit.back_to(plan.id, "plan")
     bodies = [line.body for line in lines if line.refresh_id == plan.id and line.what == VERIFY]
     body: Mapping[str, Any] = bodies[-1] if bodies else {}
     found = body.get("tables", {})

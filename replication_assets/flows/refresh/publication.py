@@ -32,6 +32,6 @@ def note_late_publication(refreshing: Refreshing) -> None:
     published = refreshing.target.published()
     if published is None:
         return
-    noted = {line.refresh_id for line in refreshing.audit.lines() if line.what == "publish"}
-    if published.id not in noted:
+    newest = refreshing.audit.back_to(published.id, "publish")
+    if not any((line.refresh_id, line.what) == (published.id, "publish") for line in newest):
         note_publication(refreshing, published, late=True)

@@ -72,7 +72,7 @@ def require_masked(refreshing: Refreshing, plan: RefreshPlan) -> tuple[Certifica
         RefreshError, GuardError: as `require_staged`; the mask is not done; rows are missing.
     """
     certificates = require_staged(refreshing, plan)
-    lines = refreshing.audit.lines()
+    lines = refreshing.audit.back_to(plan.id, "plan")
     bodies = [line.body for line in lines if line.refresh_id == plan.id and line.what == "mask"]
     if not bodies:
         raise RefreshError("not masked to the end yet", where=refreshing.where, fix="run the mask step first")
