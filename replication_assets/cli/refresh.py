@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from replication_assets.cli import exits
 from replication_assets.cli.exits import Interrupted
 from replication_assets.cli.options import CatalogOption, JsonOption, open_replication
-from replication_assets.errors import CatalogError, is_interrupt
+from replication_assets.errors import CatalogError, ReplicationError, is_interrupt
 
 if TYPE_CHECKING:
     from replication_assets.cli.output import Work
@@ -79,26 +80,27 @@ def run(
 
 def status(catalog: CatalogOption = "") -> None:
     """Say of every declared refresh what is published, and what is under way."""
-    from replication_assets.cli.output import Heading, count, show_table
+    from replication_assets.cli.output import Heading, count, say, show_table
     from replication_assets.core.refresh.plan import RefreshPlan
     from replication_assets.flows.refresh.refreshing import Refreshing
 
     replication = open_replication(catalog)
-    rows = []
+    rows, unknown = [], []
     for declared in replication.catalog.refreshes:
         refreshing = Refreshing.of(replication, declared.name, who=who())
-        copy = refreshing.target.published() if refreshing.target.marker() is not None else None
-        mine = copy if copy is not None and copy.refresh == declared.name else None
         staged = refreshing.staging.plan()
-        rows.append(
-            (
-                declared.name,
-                declared.environment,
-                f"{mine.published_at:%Y-%m-%d %H:%M}Z" if mine else "never",
-                count(sum(table.rows for table in mine.tables)) if mine else "",
-                RefreshPlan.from_json(staged).id if staged else "",
-            )
-        )
+        under_way = RefreshPlan.from_json(staged).id if staged else ""
+        try:
+            copy = refreshing.target.published() if refreshing.target.marker() is not None else None
+        except ReplicationError as error:
+            # One environment that does not answer hides no other.
+            unknown.append(str(error))
+            rows.append((declared.name, declared.environment, "unknown", "", under_way))
+            continue
+        mine = copy if copy is not None and copy.refresh == declared.name else None
+        published = f"{mine.published_at:%Y-%m-%d %H:%M}Z" if mine else "never"
+        copied = count(sum(table.rows for table in mine.tables)) if mine else ""
+        rows.append((declared.name, declared.environment, published, copied, under_way))
     show_table(
         [
             Heading("refresh"),
@@ -110,6 +112,10 @@ def status(catalog: CatalogOption = "") -> None:
         rows,
         names=1,
     )
+    for words in unknown:
+        say(words)
+    if unknown:
+        raise typer.Exit(exits.FAILED)
 
 
 def audit(name: EnvironmentArgument, as_json: JsonOption = False, catalog: CatalogOption = "") -> None:

@@ -11,14 +11,13 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from replication_assets.core.masking.column_checks import mentions
+from replication_assets.core.masking.column_checks import has_literal, mentions
 from replication_assets.core.masking.policy import TablePolicy
 from replication_assets.core.masking.rules import ColumnDefault, Keep
 from replication_assets.core.structure import ColumnStructure, TableStructure
 
 _NEXT_NUMBER = re.compile(r"^nextval\('(?:[^']|'')*'(::\w+)?\)$", re.IGNORECASE)
 _WHY = "which has a literal in it and is about masked columns"
-_LITERAL = re.compile(r"'|\d|\$\w*\$")
 
 
 def carried_structure(structure: TableStructure, policy: TablePolicy | None) -> TableStructure:
@@ -67,11 +66,11 @@ def _computed(structure: TableStructure) -> set[str]:
 def _telling_default(column: ColumnStructure, masked: Collection[str]) -> bool:
     if column.default is None or column.name not in masked or _NEXT_NUMBER.match(column.default):
         return False
-    return _LITERAL.search(column.default) is not None
+    return has_literal(column.default)
 
 
 def _telling(expression: str, masked: Collection[str]) -> bool:
-    return _LITERAL.search(expression) is not None and _about(expression, masked)
+    return has_literal(expression) and _about(expression, masked)
 
 
 def _telling_index(definition: str, masked: Collection[str]) -> bool:

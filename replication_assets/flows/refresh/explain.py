@@ -36,4 +36,5 @@ def _table(refreshing: Refreshing, table: CopiedTable) -> str:
     policy = refreshing.policy.table(str(table.table))
     rules = Counter(type(column.mask).__name__ for column in policy.columns.values()) if policy else {}
     listed = ", ".join(f"{count} {name}" for name, count in sorted(rules.items()))
-    return f"{table.table}: {rows} {since} {table.as_of}, {len(table.ranges)} ranges; columns: {listed}"
+    ranges = "1 range" if len(table.ranges) == 1 else f"{len(table.ranges)} ranges"
+    return f"{table.table}: {rows} {since} {table.as_of}, {ranges}; columns: {listed}"

@@ -130,9 +130,7 @@ def _new_plan(
         *refreshing.target.not_carried([table.carried for table in tables]),
         *(line for table in tables for line in left_behind(table.structure, table.policy)),
     )
-    warnings = [
-        f"{table.id}: {warning}" for table in tables for warning in compiled(refreshing, table, keys).warnings
-    ]
+    warnings = [warning for table in tables for warning in compiled(refreshing, table, keys).warnings]
     by_id = {table.id: table for table in tables}
     ordered = [by_id[structure.table] for structure in load_order([table.structure for table in tables])]
     return RefreshPlan(

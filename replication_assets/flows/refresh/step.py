@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import duckdb
+
 from replication_assets.core.refresh.plan import RefreshPlan
 from replication_assets.errors import (
     GuardError,
@@ -23,6 +25,9 @@ from replication_assets.errors import (
 from replication_assets.flows.refresh.refreshing import Refreshing, Step
 
 T = TypeVar("T")
+
+_EXHAUSTED = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
+"""What the machine lacks, as opposed to what the rows are."""
 
 
 @contextmanager
@@ -79,6 +84,8 @@ def guarded(name: Step, table: str, work: Callable[[], T]) -> T:
     Raises:
         GuardError: in the place of any error that is not the project's own; without its words, its
             cause or its frames.
+        RefreshError: the same for a full disk, a file that fails and a lack of memory, which say
+            nothing about the rows: what is staged stays.
         KeyboardInterrupt: somebody interrupted a query, which says nothing about the rows.
     """
     try:
@@ -87,10 +94,16 @@ def guarded(name: Step, table: str, work: Callable[[], T]) -> T:
         raise
     except Exception as error:  # noqa: BLE001  # told below, outside of the handler: no context
         kind = type(error).__name__
-        interrupted = is_interrupt(error)
+        interrupted, exhausted = is_interrupt(error), isinstance(error, _EXHAUSTED)
     # Outside of the handler: an error that is raised inside one carries the other along.
     if interrupted:
         raise KeyboardInterrupt
+    if exhausted:
+        raise RefreshError(
+            f"{kind} in step {name}: a disk is full, a file fails, or memory is short",
+            where=table,
+            fix="make room, then start the refresh again: it goes on where it stopped",
+        )
     raise GuardError(
         f"{kind} in step {name}; its words may quote rows, and are left out",
         where=table,

@@ -78,7 +78,7 @@ class SqlEnvironment:
             raise GuardError(
                 f"it is marked with another key ({found.key_id})",
                 where=self.__dialect.where,
-                fix="if the key was exchanged, confirm it; the next refresh is a full one then",
+                fix="if the key was exchanged, confirm it (--confirm); the next refresh is a full one then",
             )
         strangers = session.strangers()
         if strangers:
@@ -86,7 +86,7 @@ class SqlEnvironment:
             raise GuardError(
                 f"it holds tables already ({listed}) and may be somebody's production",
                 where=self.__dialect.where,
-                fix="confirm that this database is a nonproduction one, or name an empty one",
+                fix="confirm that this database is a nonproduction one (--confirm), or name an empty one",
             )
 
     @contextmanager
