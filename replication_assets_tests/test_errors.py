@@ -10,14 +10,14 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from replication_assets import errors
-from replication_assets.errors import CatalogError, CommitConflict, ReplicationError, SlotLost
+from replication_assets.errors import CatalogError, CommitConflict, PolicyError, ReplicationError, SlotLost
 
 
 def tree(kind: type[ReplicationError]) -> list[type[ReplicationError]]:
     return [kind, *(each for child in kind.__subclasses__() for each in tree(child))]
 
 
-PLAIN = [kind for kind in tree(ReplicationError) if kind is not CatalogError]
+PLAIN = [kind for kind in tree(ReplicationError) if kind not in (CatalogError, PolicyError)]
 
 
 @pytest.mark.parametrize("kind", PLAIN, ids=lambda kind: kind.__name__)
@@ -30,8 +30,9 @@ def test_every_error_survives_pickling_and_copying(kind: type[ReplicationError])
         assert twin.retryable == error.retryable
 
 
-def test_a_catalog_error_survives_pickling_with_its_problems() -> None:
-    error = CatalogError(["one", "two"], where="catalog.py")
+@pytest.mark.parametrize("kind", [CatalogError, PolicyError])
+def test_a_list_of_problems_survives_pickling(kind: type[CatalogError | PolicyError]) -> None:
+    error = kind(["one", "two"], where="catalog.py")
     twin = pickle.loads(pickle.dumps(error))
     assert str(twin) == str(error) == "catalog.py: 2 problems:\n  - one\n  - two"
     assert twin.problems == ("one", "two")
@@ -57,6 +58,7 @@ def test_only_what_a_retry_can_help_is_retryable() -> None:
         "CommitConflict",
         "TargetUnavailable",
         "DeliveryError",
+        "RefreshInProgress",
     }
     assert CommitConflict("x").retryable
 

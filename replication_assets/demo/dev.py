@@ -72,6 +72,8 @@ def _prepare(system: SampleSystem, runs: DagsterRuns, options: DevOptions, progr
     with progress.step("Materialize lakehouse and DynamoDB") as step:
         system.project_all(step.show)
     with progress.step("Refresh the testers' database") as step:
+        # A copy is as of a position that is captured, and nothing captured yet.
+        system.drain(step.show)
         system.refresh(step.show)
     system.folder.mark_loaded()
 

@@ -53,7 +53,7 @@ def test_loading_uses_nothing_that_dagster_deprecates() -> None:
     assert told == []
 
 
-def test_each_table_is_a_source_an_event_store_and_a_projection() -> None:
+def test_each_table_is_a_source_an_event_store_a_projection_and_a_masked_copy() -> None:
     catalog = sample_catalog()
     found = build_definitions(catalog).resolve_all_asset_keys()
     keys = {key.to_user_string() for key in found if key.path[0] != "watch"}
@@ -62,7 +62,8 @@ def test_each_table_is_a_source_an_event_store_and_a_projection() -> None:
     projected = [p for p in catalog.projections for _ in catalog.projected(p)]
     # Those that can refuse rows have dead letters.
     refusing = [p for p in projected if not isinstance(p, DeltaProjection)]
-    assert len(keys) == 2 * len(catalog.tables) + len(projected) + len(refusing)
+    copied = [table for refresh in catalog.refreshes for table in catalog.refreshed(refresh)]
+    assert len(keys) == 2 * len(catalog.tables) + len(projected) + len(refusing) + len(copied)
 
 
 def test_a_catalog_that_does_not_exist_is_named_with_the_fix() -> None:
