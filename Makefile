@@ -33,7 +33,7 @@ test: install check ## Lint, types and all tests, against real servers
 	.ci/install-postgres
 	.ci/install-mariadb
 	.ci/install-dynamodb-local
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: install ## Lint, format and types only
 	$(BIN)/ruff check .

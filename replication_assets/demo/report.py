@@ -76,11 +76,12 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 
 def _print_masked(console: Console, report: RefreshReport) -> None:
     """Two customers as testers see them, beside what the originals are. Originals are not shown."""
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    for heading in ("customers", "is", "rule"):
-        grid.add_column(heading, no_wrap=True, min_width=max(len(heading), 14))
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, expand=True)
+    for at, heading in enumerate(("customers", "is", "rule")):
+        cells = [(column.name, column.data_class, column.rule)[at] for column in report.customers]
+        grid.add_column(heading, no_wrap=True, min_width=max(map(len, (heading, *cells))))
     for heading in ("for testers", "")[: len(report.customers[0].masked)]:
-        grid.add_column(heading, overflow="ellipsis", no_wrap=True)
+        grid.add_column(heading, overflow="ellipsis", no_wrap=True, ratio=1)
     for column in report.customers:
         grid.add_row(*map(escape, (column.name, column.data_class, column.rule, *column.masked)))
     console.print(grid)

@@ -22,6 +22,7 @@ from replication_assets.catalog import Cutover, DeltaProjection, PythonHook, Web
 from replication_assets.core.cutover import Report
 from replication_assets.core.positions import Position
 from replication_assets.errors import CommitConflict, CutoverError, HookFailed, SlotBusy
+from replication_assets.flows.cutover.attempt import Attempt
 from replication_assets.flows.cutover.plan import plan
 from replication_assets.flows.cutover.retire import retire
 from replication_assets.flows.cutover.steps import (
@@ -358,11 +359,11 @@ def test_without_a_way_back_it_is_noted_by_hand(
 
 
 def test_a_write_after_the_switch_is_no_go_of_the_watch(system: System) -> None:
-    def write(seconds: float) -> None:
-        if steps(system)[-1] == "switched":
+    def write(step: str, _: Attempt) -> None:
+        if step == "switched":
             system.execute("UPDATE accounts SET balance = 0 WHERE id = 8")
 
-    watched = run(handover(system), wait=write)
+    watched = run(handover(system), tell=write)
     assert verdict(watched) == ("NO-GO", {"no new writes at the source"})
     assert steps(system)[-1] == "watch-failed"
     with pytest.raises(CutoverError, match="did not pass"):
