@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.masking.families.draws import Draw, draw_for
 from replication_assets.core.masking.families.numbers import fractions
+from replication_assets.core.masking.families.reading import OfValueAndDraw
 from replication_assets.core.masking.families.typed_values import typed_values
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.rules import Choice
@@ -21,7 +22,7 @@ from replication_assets.errors import PolicyError
 
 
 @dataclass(frozen=True)
-class ChoiceMasker:
+class ChoiceMasker(OfValueAndDraw):
     """`shares[i]` is how much of all is chosen up to value i. The column is read for its nulls alone."""
 
     column: MaskedColumn
@@ -29,14 +30,6 @@ class ChoiceMasker:
     values: pa.Array
     shares: npt.NDArray[np.float64]
     uniqueness: ClassVar[Uniqueness] = "lossy"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column.name,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return self.draw.draws_by_row
 
     def mask(self, rows: Rows) -> pa.Array:
         inputs = rows.column(self.column.name)

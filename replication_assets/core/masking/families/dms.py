@@ -21,6 +21,7 @@ from replication_assets.core.masking.families.digit_numbers import other_digits,
 from replication_assets.core.masking.families.digit_texts import DigitTexts
 from replication_assets.core.masking.families.draws import Draw, draw_for
 from replication_assets.core.masking.families.limbs import limits
+from replication_assets.core.masking.families.reading import OfDraw, OfValue
 from replication_assets.core.masking.families.text_columns import require_text
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.prf import Prf
@@ -33,7 +34,7 @@ _MASKING_CHARACTER = re.compile(r"[!-/:-~]")  # ASCII, printable, no space; and 
 
 
 @dataclass(frozen=True, slots=True)
-class DigitsMaskMasker:
+class DigitsMaskMasker(OfValue):
     """Every digit 0 to 9 becomes the character; nothing else of the text does."""
 
     column: str
@@ -43,14 +44,6 @@ class DigitsMaskMasker:
     @property
     def uniqueness(self) -> Uniqueness:
         return "lossy"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return False
 
     def mask(self, rows: Rows) -> pa.Array:
         texts = DigitTexts(rows.column(self.column))
@@ -62,7 +55,7 @@ class DigitsMaskMasker:
 
 
 @dataclass(frozen=True, slots=True)
-class DigitsRandomizeMasker:
+class DigitsRandomizeMasker(OfDraw):
     """Every digit of a text becomes another one, a number another one of as many digits."""
 
     draw: Draw
@@ -72,14 +65,6 @@ class DigitsRandomizeMasker:
     @property
     def uniqueness(self) -> Uniqueness:
         return "not_guaranteed"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return self.draw.reads
-
-    @property
-    def draws_by_row(self) -> bool:
-        return self.draw.draws_by_row
 
     def mask(self, rows: Rows) -> pa.Array:
         values, words = rows.column(self.draw.column), self.draw.words(rows)
@@ -96,7 +81,7 @@ class DigitsRandomizeMasker:
 
 
 @dataclass(frozen=True, slots=True)
-class HashMasker:
+class HashMasker(OfValue):
     """64 hex digits in upper case, as DMS writes them: SHA-256 of the text in UTF-8, or of two draws."""
 
     column: str
@@ -106,14 +91,6 @@ class HashMasker:
     @property
     def uniqueness(self) -> Uniqueness:
         return "preserved"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return False
 
     def mask(self, rows: Rows) -> pa.Array:
         values = rows.column(self.column)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from replication_assets.core.masking.column_bytes import Bytes, Flags
 from replication_assets.core.masking.families.digit_texts import DigitTexts
 from replication_assets.core.masking.families.integers import INTEGER_BUILDERS
+from replication_assets.core.masking.families.reading import OfValue
 from replication_assets.core.masking.families.text_columns import require_text
 from replication_assets.core.masking.families.uuids import UUID_BUILDERS
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
@@ -31,7 +32,7 @@ _DOUBLED = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class DigitsMasker:
+class DigitsMasker(OfValue):
     """FF1 of a text's digits among texts with as many; with `luhn` of all but the last, which is made
     anew (ISO/IEC 7812-1). Punctuation and spaces stay in their places and are no part of the identity."""
 
@@ -45,14 +46,6 @@ class DigitsMasker:
     @property
     def uniqueness(self) -> Uniqueness:
         return "preserved"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return False
 
     def mask(self, rows: Rows) -> pa.Array:
         texts = DigitTexts(rows.column(self.column))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.masking.column_bytes import Flags, known
 from replication_assets.core.masking.families.limbs import WORD, Limbs, integers_of, limbs_of, limits
+from replication_assets.core.masking.families.reading import OfValue
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.permutation import Permutation
 from replication_assets.core.masking.policy import Namespace
@@ -26,7 +27,7 @@ from replication_assets.errors import GuardError, PolicyError
 
 
 @dataclass(frozen=True, slots=True)
-class IntegerMasker:
+class IntegerMasker(OfValue):
     column: str
     arrow: pa.DataType
     low: int
@@ -36,14 +37,6 @@ class IntegerMasker:
     @property
     def uniqueness(self) -> Uniqueness:
         return "preserved"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return False
 
     def mask(self, rows: Rows) -> pa.Array:
         values = rows.column(self.column)

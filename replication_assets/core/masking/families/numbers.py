@@ -26,6 +26,7 @@ from replication_assets.core.masking.families.numeric_texts import (
     numbers_of,
     texts_of,
 )
+from replication_assets.core.masking.families.reading import OfValueAndDraw
 from replication_assets.core.masking.families.typed_values import typed_values
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.prf import Words
@@ -38,7 +39,7 @@ _MOST_NOISE = float(2**62)
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseMasker:
+class NoiseMasker(OfValueAndDraw):
     """Where the noise rounds to nothing, one unit of the column's last place is added or taken away,
     and 1 becomes 2, never 0: positive stays positive."""
 
@@ -46,14 +47,6 @@ class NoiseMasker:
     draw: Draw
     ratio: float
     uniqueness: ClassVar[Uniqueness] = "not_guaranteed"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column.name,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return self.draw.draws_by_row
 
     def mask(self, rows: Rows) -> pa.Array:
         values, words = rows.column(self.column.name), self.draw.words(rows)
@@ -109,21 +102,13 @@ def _noisy_floats(
 
 
 @dataclass(frozen=True, slots=True)
-class RangeMasker:
+class RangeMasker(OfValueAndDraw):
     """The column is read for its nulls alone."""
 
     column: MaskedColumn
     draw: Draw
     bounds: pa.Array
     uniqueness: ClassVar[Uniqueness] = "not_guaranteed"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column.name,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return self.draw.draws_by_row
 
     def mask(self, rows: Rows) -> pa.Array:
         values, words = rows.column(self.column.name), self.draw.words(rows)

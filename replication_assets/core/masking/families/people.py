@@ -25,6 +25,7 @@ from replication_assets.core.masking.families.own_values import (
     first_bytes,
     stepped,
 )
+from replication_assets.core.masking.families.reading import OfValueAndDraw
 from replication_assets.core.masking.families.text_columns import require_text
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.pools import (
@@ -54,7 +55,7 @@ class _List:
 
 
 @dataclass(frozen=True)
-class ListMasker:
+class ListMasker(OfValueAndDraw):
     """One entry, or two with a space between them."""
 
     column: MaskedColumn
@@ -62,14 +63,6 @@ class ListMasker:
     lists: tuple[_List, ...]
     by_words: bool
     uniqueness: ClassVar[Uniqueness] = "lossy"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column.name,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return self.draw.draws_by_row
 
     def mask(self, rows: Rows) -> pa.Array:
         values = rows.column(self.column.name)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.masking.families import filler, generalise
 from replication_assets.core.masking.families.draws import Draw, draw_for
+from replication_assets.core.masking.families.reading import OfValueAndDraw
 from replication_assets.core.masking.families.text_columns import require_text
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.rules import FreeText, Partial, RegexReplace
@@ -92,19 +93,11 @@ class RegexMasker(_OfOneText):
 
 
 @dataclass(frozen=True, slots=True)
-class FreeTextMasker:
+class FreeTextMasker(OfValueAndDraw):
     column: MaskedColumn
     draw: Draw
     longest: int
     uniqueness: ClassVar[Uniqueness] = "lossy"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column.name,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return self.draw.draws_by_row
 
     def mask(self, rows: Rows) -> pa.Array:
         """An empty text stays empty."""

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.masking.column_bytes import Bytes, known, texts_of_rows
 from replication_assets.core.masking.families.draws import Draw, draw_for
+from replication_assets.core.masking.families.reading import OfDraw
 from replication_assets.core.masking.families.text_columns import require_text
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.prf import Words
@@ -43,7 +44,7 @@ _PAIRS = np.array(
 
 
 @dataclass(frozen=True, slots=True)
-class TextMasker:
+class TextMasker(OfDraw):
     """Texts of one length for each value: `before`, characters made of the words, `after`."""
 
     draw: Draw
@@ -57,14 +58,6 @@ class TextMasker:
     @property
     def uniqueness(self) -> Uniqueness:
         return "preserved" if self.unique else "not_guaranteed"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return self.draw.reads
-
-    @property
-    def draws_by_row(self) -> bool:
-        return self.draw.draws_by_row
 
     def mask(self, rows: Rows) -> pa.Array:
         flags = known(rows.column(self.draw.column))

@@ -24,6 +24,7 @@ from replication_assets.core.masking.column_bytes import (
     texts_of_rows,
 )
 from replication_assets.core.masking.column_kinds import kind_of
+from replication_assets.core.masking.families.reading import OfValue
 from replication_assets.core.masking.masker import Builder, MaskedColumn, Rows, RuleContext, Uniqueness
 from replication_assets.core.masking.permutation import Ff1
 from replication_assets.core.masking.rules import UuidId
@@ -47,7 +48,7 @@ Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class UuidMasker:
+class UuidMasker(OfValue):
     column: str
     arrow: pa.DataType
     cipher: Ff1
@@ -55,14 +56,6 @@ class UuidMasker:
     @property
     def uniqueness(self) -> Uniqueness:
         return "preserved"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
-
-    @property
-    def draws_by_row(self) -> bool:
-        return False
 
     def mask(self, rows: Rows) -> pa.Array:
         values = rows.column(self.column)
