@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TypeAlias, cast
 from uuid import UUID
 
+from replication_assets.core.declared import Declared
 from replication_assets.core.range_keys import INT64_MAX, INT64_MIN, Key, Kind
 
 MAX_RANGES = 1_000_000
@@ -48,14 +49,10 @@ class ByCount:
 
 
 @dataclass(frozen=True, slots=True)
-class ByBounds:
+class ByBounds(Declared):
     """Ranges between the given ascending bounds: `n` bounds make `n + 1` ranges."""
 
     bounds: Sequence[Key]
-
-    def __post_init__(self) -> None:
-        if isinstance(self.bounds, list):
-            object.__setattr__(self, "bounds", tuple(self.bounds))
 
 
 RangeSpec: TypeAlias = ByWidth | ByCount | ByBounds

@@ -11,8 +11,10 @@ exponent and without trailing zeros, times as ISO 8601 in UTC with six digits of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
+
+from replication_assets.core.declared import Declared
 
 KeyType: TypeAlias = Literal["string", "number", "binary"]
 AttributeType: TypeAlias = Literal[
@@ -29,18 +31,6 @@ AttributeType: TypeAlias = Literal[
 ]
 
 
-class _Sequences:
-    """Lists become tuples, so that declarations are values."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for each in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, each.name)
-            if isinstance(value, list):
-                object.__setattr__(self, each.name, tuple(value))
-
-
 @dataclass(frozen=True, slots=True)
 class ItemKey:
     """A key attribute: `ItemKey("pk", "order#${id}")`.
@@ -55,7 +45,7 @@ class ItemKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Attribute(_Sequences):
+class Attribute(Declared):
     """An attribute of its own: exactly one of a template, a constant, fields or elements.
 
     `Attribute("total", "${total}", type="number")`, `Attribute("kind", constant="order")`,
@@ -113,7 +103,7 @@ Oversize: TypeAlias = Literal["dead-letter"] | S3Pointer | Split
 
 
 @dataclass(frozen=True, slots=True)
-class Items(_Sequences):
+class Items(Declared):
     """How rows of one source table become items of one DynamoDB table.
 
     Several may write to the same DynamoDB table, as long as their keys never meet.

@@ -12,13 +12,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, is_dataclass
 
+from replication_assets.core.declared import Declared
 from replication_assets.core.masking.rules import Keep, Normalise, Rule
 
 PUBLIC = "public"
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Declared):
     """An identity domain: `normalise` makes spellings of one identity equal before they are masked
     (text rules only); `low` to `high`, both included, are the integers of `IntegerId`."""
 
@@ -27,9 +28,6 @@ class Namespace:
     normalise: Sequence[Normalise] = ("nfc", "trim", "casefold")
     low: int | None = None
     high: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "normalise", tuple(self.normalise))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class ColumnPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class TablePolicy:
+class TablePolicy(Declared):
     """The columns of one source table, named as in `Table`. `row_key` is what `by="row"` draws from,
     by default the table's key. Rows are alike to whoever knows the `quasi_identifiers` of somebody;
     how many at least is reported, and a copy with fewer than `k_min` is not published."""
@@ -62,13 +60,9 @@ class TablePolicy:
     k_min: int | None = None
     quasi_identifiers: Sequence[str] = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "row_key", tuple(self.row_key))
-        object.__setattr__(self, "quasi_identifiers", tuple(self.quasi_identifiers))
-
 
 @dataclass(frozen=True, slots=True)
-class MaskingPolicy:
+class MaskingPolicy(Declared):
     """A policy by name and `version`, with its `namespaces`. Its `fingerprint` stands in every
     certificate and audit line."""
 
@@ -77,10 +71,6 @@ class MaskingPolicy:
     version: str = "1"
     namespaces: Sequence[Namespace] = ()
     tables: Sequence[TablePolicy] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "namespaces", tuple(self.namespaces))
-        object.__setattr__(self, "tables", tuple(self.tables))
 
     @property
     def fingerprint(self) -> str:

@@ -13,23 +13,13 @@ equal values in every table and database of an environment's mask scope.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
+
+from replication_assets.core.declared import Declared
 
 By: TypeAlias = Literal["value", "row"]
 Normalise: TypeAlias = Literal["nfc", "trim", "casefold"]
-
-
-class _Values:
-    """Lists become tuples, so that declarations are values."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for each in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, each.name)
-            if isinstance(value, list):
-                object.__setattr__(self, each.name, tuple(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +190,7 @@ class RegexReplace:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice(_Values):
+class Choice(Declared):
     """One of some `values`, evenly or with `weights`. Drawn `by` row or value."""
 
     values: Sequence[str | int | float]
