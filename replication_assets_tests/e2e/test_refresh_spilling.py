@@ -15,7 +15,7 @@ import pytest
 
 from replication_assets.core.sql import NO_SPILL, engine
 from replication_assets.demo.postgres_server import PostgresServer
-from replication_assets.errors import GuardError
+from replication_assets.errors import RefreshError
 from replication_assets.flows.refresh.mask import mask_refresh
 from replication_assets.flows.refresh.plan import plan_refresh
 from replication_assets.flows.refresh.refreshing import StepProgress
@@ -120,7 +120,7 @@ def test_steps_that_read_raw_rows_have_a_private_folder_and_leave_none(
 def test_every_fold_of_raw_rows_is_under_the_limits_of_its_step(made: RefreshSystem) -> None:
     tight = replace(made.refreshing(), limits=replace(NO_SPILL, memory_mib=1))
     plan = plan_refresh(made.refreshing(), run="a", fresh=True)
-    with pytest.raises(GuardError, match="OutOfMemoryException in step mask"):
+    with pytest.raises(RefreshError, match="OutOfMemoryException in step mask"):
         mask_refresh(tight, plan, run="a")
 
 
