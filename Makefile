@@ -14,7 +14,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test check demo dev docs format constraints clean
+.PHONY: help install servers test check faults soak bench demo dev docs format constraints clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,11 +29,25 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q replication_assets
 	@touch $@
 
-test: install check ## Lint, types and all tests, against real servers
+test: servers check ## Lint, types and all tests, against real servers; faults and benchmarks in short
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+servers: install
 	.ci/install-postgres
 	.ci/install-mariadb
 	.ci/install-dynamodb-local
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+faults: servers ## Every fault of docs/guarantees.md, in full
+	$(BIN)/python -m pytest --full --numprocesses 2 --dist worksteal replication_assets_tests/faults
+
+SOAK ?= 600
+SEED ?=
+soak: servers ## Faults mixed at random for SOAK seconds (600) from SEED, and what survived
+	$(BIN)/python -m replication_assets_tests.soak --seconds $(SOAK) $(if $(SEED),--seed $(SEED))
+
+BENCH ?=
+bench: servers ## Measure against peers and limits, and rewrite docs/benchmarks.md; BENCH="load fold" for some
+	$(BIN)/python -m benchmarks $(BENCH)
 
 check: install ## Lint, format and types only
 	$(BIN)/ruff check .

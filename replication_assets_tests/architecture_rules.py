@@ -22,6 +22,7 @@ VAGUE_NAME = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)(_|$)")
 
 ROOMS = {
     "errors": "errors",
+    "failpoints": "failpoints",
     "secret_references": "secret references",
     "core": "core",
     "ports": "ports",
@@ -56,12 +57,13 @@ _VALUES = {"core", "errors"}
 _INNER = _VALUES | {"ports", "declarations", "secret references"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "failpoints": set(),
     "secret references": {"errors"},
     "core": _VALUES,
     "ports": _VALUES | {"ports"},
     "declarations": _VALUES | {"declarations", "secret references"},
-    "adapter": _VALUES | {"ports", "secret references"},
-    "flows": _VALUES | {"ports", "declarations", "flows"},
+    "adapter": _VALUES | {"ports", "secret references", "failpoints"},
+    "flows": _VALUES | {"ports", "declarations", "flows", "failpoints"},
     "composition": _INNER | {"adapter"},
     "defs": _INNER | {"flows", "composition", "defs"},
     "definitions": {"defs", "declarations", "errors"},

@@ -1,0 +1,1 @@
+"""What all benchmarks share: runs in processes of their own, medians, reports, plots."""

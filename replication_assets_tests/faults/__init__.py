@@ -1,0 +1,1 @@
+"""What the promises of docs/guarantees.md are held against: processes killed, networks cut, disks full."""
