@@ -10,8 +10,8 @@ from benchmarks.measure.report import Plot, Report, Table, Target
 ABOUT = (
     "Made by `make bench`; not to be edited. Every table is of one run on one machine: the paths were run by"
     " turns, and figures are medians of three. Absolute rates move with the machine; ratios within a table"
-    " and processor time per row do so less. Client time is that of the measuring processes, server time that of"
-    " the database's."
+    " and processor time per row do so less. Client time is that of the measuring processes, server time that"
+    " of the database's."
 )
 _MET = {True: "yes", False: "**no**", None: "not said"}
 
