@@ -24,6 +24,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from replication_assets.errors import CommitConflict
 from replication_assets.event_store.storage import Place
+from replication_assets.failpoints import reach
 
 TOKEN = "replication_assets.commit"
 INNER_RETRIES = 50
@@ -87,6 +88,7 @@ def _attempt(
                 app_transactions=list(transactions),
             ),
         )
+        reach("store.committed")
         place.refresh(table)
     except CommitFailedError as exc:
         place.refresh(table)

@@ -40,6 +40,7 @@ from replication_assets.event_store.parts import (
     WrittenPart,
 )
 from replication_assets.event_store.storage import Place
+from replication_assets.failpoints import reach
 
 COMPACTOR = "compactor"
 SMALL_BYTES = TARGET_BYTES // 2
@@ -118,6 +119,7 @@ def _compact_groups(place: Place, table: DeltaTable, groups: Sequence[list[Activ
     except CommitConflict:
         _delete(place, rewrites)
         return False
+    reach("compact.committed")
     return True
 
 
@@ -147,6 +149,7 @@ def _verify(place: Place, rewrite: Rewrite, schema: pa.Schema) -> None:
     with place.errors():
         before = fingerprint(dataset(place, rewrite.inputs, schema))
         after = fingerprint(dataset(place, [written], schema))
+        reach("compact.written")
     listed = sum(file.rows for file in rewrite.inputs)
     if before != after or before[0] != listed:
         raise StoreCorrupt(

@@ -25,6 +25,7 @@ from replication_assets.event_store.files import active_files, dataset
 from replication_assets.event_store.kept_table import KeptTable
 from replication_assets.event_store.parts import PartWriter
 from replication_assets.event_store.storage import Place
+from replication_assets.failpoints import reach
 from replication_assets.ports import CaptureMark, SourceIdentity
 
 LEDGER = "ledger"
@@ -90,6 +91,7 @@ class DeltaLedger:
         line = _Head((seen.lines if seen else 0) + 1, mark.epoch, mark.commit)
         self._commit(table, mark, line, seen)
         self._seen = line
+        reach("ledger.written")
         if line.lines % LINES_PER_COMPACTION == 0:
             compact(self._place)
 

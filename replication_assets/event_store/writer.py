@@ -33,6 +33,7 @@ from replication_assets.event_store.parts import (
     partition_of,
 )
 from replication_assets.event_store.storage import Place
+from replication_assets.failpoints import reach
 from replication_assets.ports import CellCount
 
 BUFFER_BYTES = 64 << 20
@@ -113,6 +114,7 @@ class DeltaLogWriter:
         with self._place.errors():
             self._flush_all()
             self._finish_all()
+            reach("store.files_finished")
         cells = tuple(
             CellCount(*cell, rows) for cell, rows in sorted(self._counts.items(), key=lambda kv: str(kv[0]))
         )
@@ -230,6 +232,7 @@ class DeltaLogWriter:
 
     def _finish(self, cell: Cell) -> None:
         self._written.append(self._open.pop(cell).finish())
+        reach("store.file_finished")
 
     def _finish_all(self) -> None:
         for cell in list(self._open):

@@ -26,6 +26,7 @@ from replication_assets.core.events import COMMIT_POSITION, EPOCH
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import CommitConflict, SlotLost, SourceError
+from replication_assets.failpoints import reach
 from replication_assets.flows.partition_trees import note_partitions
 from replication_assets.flows.prepare import ReplicatedTable, last_mark, log_for, record_structure
 from replication_assets.ports import (
@@ -199,6 +200,7 @@ class _Drain:
 
     def take(self, chunk: ChangeChunk, stream: ChangeStream) -> None:
         """Write a chunk's events, and flush when it is time to."""
+        reach("capture.read")
         if chunk.through is None and self.boundary is not None and self.writers:
             # A long transaction begins: what came before it need not wait for its end.
             self.flush(stream)
@@ -216,6 +218,7 @@ class _Drain:
             self._write(table, truncated(position, self.schemas[table], at, transaction_id))
         self.committed_at = chunk.committed_at or self.committed_at
         self.boundary = chunk.through
+        reach("capture.written")
         if chunk.through is not None and self._due():
             self.flush(stream)
 
@@ -259,11 +262,15 @@ class _Drain:
                 cells[table] = (*cells.get(table, ()), *writer.commit(captured=position))
             else:
                 writer.abort()
+            reach("capture.table_committed")
         self.ended, self.writers = [], {}
+        reach("capture.tables_committed")
         now = dt.datetime.now(dt.UTC)
         identity = self.identity = self.identity or self.source.identify()
         self.ledger.record(CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now))
+        reach("capture.recorded")
         stream.acknowledge(self.boundary)
+        reach("capture.acknowledged")
         _record_structures(self.source, self.store, sorted(self.altered))
         self.altered.clear()
         self._count(FlushReceipt(position, self.committed_at, now, cells))

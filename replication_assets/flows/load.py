@@ -18,6 +18,7 @@ from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.errors import LoadBlocked
+from replication_assets.failpoints import reach
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch, follow_schema, record_structure
 from replication_assets.ports import CellCount, ChangeSource, EventStore, LoadSlice
 
@@ -97,6 +98,7 @@ def _load(
             if not _same(stream.columns, schema):
                 writer.abort()
                 return None
+            reach("load.opened")
             position = Position(epoch, stream.commit)
             if change is not None:
                 writer.write(schema_changed(change.at(position), schema, stream.taken_at))
@@ -105,6 +107,7 @@ def _load(
             for batch in stream:
                 events = read_events(batch, schema, position, load_id, stream.taken_at)
                 writer.write(place(events, table.id_ranges, table.event_dates))
+                reach("load.read")
                 rows, size = rows + batch.num_rows, size + batch.nbytes
                 if progress and time.monotonic() - reported >= progress_seconds:
                     reported = time.monotonic()
@@ -112,7 +115,9 @@ def _load(
             taken_at = stream.taken_at
         done = RangeReplaced(position, load_id, id_range.lo, id_range.hi, rows, dates)
         writer.write(load_complete(done, schema, taken_at))
+        reach("load.finished")
         cells = writer.commit()
+        reach("load.committed")
     except BaseException:
         writer.abort()
         raise

@@ -18,6 +18,7 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.core.sql import Spill, engine
 from replication_assets.errors import CommitConflict
+from replication_assets.failpoints import reach
 from replication_assets.flows.read import fold_range, history_reader
 from replication_assets.flows.refusals import Attempt, Handling
 from replication_assets.ports import (
@@ -107,6 +108,7 @@ def project_range(
 def _bring_up(work: _Work, rebuild: bool, started: float) -> ProjectReceipt:
     target, id_range, baseline = work.target, work.id_range, work.baseline
     have = None if rebuild else target.checkpoint(id_range.key)
+    reach("project.begun")
     if have is not None and have.baseline == baseline.fingerprint:
         if have.position >= work.end:
             return _receipt(id_range, "unchanged", have, 0, started)

@@ -21,6 +21,7 @@ from replication_assets.core.fold import row_schema
 from replication_assets.core.schema import TableId
 from replication_assets.core.sql import Spill, engine, same_key
 from replication_assets.errors import CommitConflict, NeedsReload, NotLoaded
+from replication_assets.failpoints import reach
 from replication_assets.flows.key_rows import rows_of_keys
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import ReplicatedTable
@@ -182,7 +183,9 @@ def _try_range(check: ProjectionCheck, handling: Handling | None, key: str) -> R
     named = [check.target.identities(schema, batch) for batch in rows.to_batches()]
     gone = _without(identities, named, check)
     refuse = handling.attempt(key) if handling is not None else refuse_loudly
+    reach("repair.compared")
     check.target.repair(key, schema, rows, gone, at.checkpoint, refuse=refuse)
+    reach("repair.written")
     return RangeRepair(key, "rows", rows.num_rows, gone.num_rows)
 
 

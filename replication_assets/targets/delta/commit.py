@@ -19,6 +19,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from replication_assets.core.events import ID_RANGE
 from replication_assets.errors import CommitConflict, TargetError
+from replication_assets.failpoints import reach
 from replication_assets.targets.delta.location import Location, storage_errors
 from replication_assets.targets.delta.parts import add_action, remove_action
 from replication_assets.targets.delta.snapshot import DataFile, Registers, active_files
@@ -86,6 +87,7 @@ def _try(table: DeltaTable, change: RangeCommit) -> None:
     actions: list[AddAction | RemoveAction] = []
     actions.extend(remove_action(file, change.id_range) for file in files if change.removed(file))
     actions.extend(add_action(file, change.id_range) for file in change.added)
+    reach("delta.written")
     table.create_write_transaction(
         actions,
         mode="append",
@@ -97,6 +99,7 @@ def _try(table: DeltaTable, change: RangeCommit) -> None:
             app_transactions=change.intended.transactions(change.id_range),
         ),
     )
+    reach("delta.committed")
 
 
 def moved(location: Location, id_range: str) -> CommitConflict:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.schema import TableId
 from replication_assets.errors import TargetError
+from replication_assets.failpoints import reach
 from replication_assets.ports import RangeCheckpoint
 from replication_assets.targets.dynamodb.canaries import all_gone
 from replication_assets.targets.dynamodb.control import Canary, ControlTable, RangeRecord
@@ -70,7 +71,9 @@ class Checkpoints:
             checkpoint=checkpoint,
             canaries=canaries,
         )
+        reach("dynamodb.items_written")
         self._control.write(moved, expecting=before)
+        reach("dynamodb.checkpointed")
 
     def is_complete(self, instance: str) -> bool:
         """Whether the control table knows of all that this projection ever wrote to the table, so

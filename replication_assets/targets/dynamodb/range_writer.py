@@ -23,6 +23,7 @@ from replication_assets.core.items.spec import Split
 from replication_assets.core.positions import Position
 from replication_assets.core.refusals import Refusal
 from replication_assets.errors import TargetError
+from replication_assets.failpoints import reach
 from replication_assets.targets.dynamodb.conversion import NOT_TAKEN, Conversion, Prepared
 from replication_assets.targets.dynamodb.data_table import DataTable
 from replication_assets.targets.dynamodb.oversize import part_keys
@@ -74,6 +75,7 @@ class RangeWriter:
         self._put_parts(prepared)
         not_taken: list[NotTaken] = []
         self.counts += self._unconditional.batch_put(prepared.writes["body"].chunks, not_taken.append)
+        reach("dynamodb.batch_filled")
         rows = prepared.writes["row"].to_pylist()
         return self._refusals(prepared, [(rows[each.index], each.code, each.reason) for each in not_taken])
 
@@ -103,6 +105,7 @@ class RangeWriter:
             settle,
             return_old=since is not None or self._may_have_parts,
         )
+        reach("dynamodb.batch_put")
         if effect.left_over:
             self.counts += self._unconditional.batch_delete(
                 [pa.array(effect.left_over, pa.large_string())], lambda _: None
@@ -117,6 +120,7 @@ class RangeWriter:
             )
             rows = ConditionalRows(bodies, position_values(positions))
             self.counts += self._conditional.put([rows], NOT_NEWER, self._require_taken)
+            reach("dynamodb.parts_put")
 
     def _require_taken(self, settled: Settled) -> None:
         if settled.outcome is Outcome.REFUSED:
