@@ -37,8 +37,8 @@ servers: install
 	.ci/install-mariadb
 	.ci/install-dynamodb-local
 
-faults: servers ## Every fault of docs/guarantees.md, in full
-	$(BIN)/python -m pytest --full --numprocesses 2 --dist worksteal replication_assets_tests/faults
+faults: servers ## Every fault of docs/guarantees.md, and all else that `make test` runs in short
+	$(BIN)/python -m pytest --full -m 'faults or full' --numprocesses 2 --dist worksteal
 
 SOAK ?= 600
 SEED ?=

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,6 +25,7 @@ from replication_assets_tests.mysql_servers import (
 )
 from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database, running_server
 
+FAULTS = Path(__file__).parent / "faults"
 PrivatePostgres = Callable[[Mapping[str, str]], PostgresServer]
 
 # The default is quick and repeatable: a red build stays red. `HYPOTHESIS_PROFILE=thorough` looks
@@ -46,7 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked `full`, unless asked for: `make faults` does."""
+    """Leave out what is marked `full`, unless asked for: `make faults` does, for all that is marked
+    `full` or stands in the folder `faults`."""
+    for item in items:
+        if item.path.is_relative_to(FAULTS):
+            item.add_marker("faults")
     if config.getoption("--full"):
         return
     left_out = [item for item in items if item.get_closest_marker("full")]

@@ -85,11 +85,15 @@ def eventually_none(folder: Path) -> list[str]:
     return running
 
 
-def test_a_killed_run_takes_all_with_it_and_the_next_one_accounts_for_every_row(folder: Path) -> None:
-    killed = Started(folder, command("run", folder, *SMALL))
-    killed.until("Start the capture")
-    killed.ended_by(signal.SIGKILL)
-    assert eventually_none(folder) == []
+@pytest.mark.parametrize("killed_before", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_a_run_accounts_for_every_row_also_after_one_that_was_killed(
+    folder: Path, killed_before: bool
+) -> None:
+    if killed_before:
+        killed = Started(folder, command("run", folder, *SMALL))
+        killed.until("Start the capture")
+        killed.ended_by(signal.SIGKILL)
+        assert eventually_none(folder) == []
     done = finished("run", folder, *SMALL, "--seconds", "1", "--backlog", "20")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 mismatches between source, event store, lakehouse and DynamoDB" in done.stdout
@@ -114,6 +118,7 @@ def _the_commands_shown_work(output: str) -> None:
     assert "status" in shown[1].stdout
 
 
+@pytest.mark.full
 def test_ctrl_c_stops_all_that_a_run_started(folder: Path) -> None:
     run = Started(folder, command("run", folder, *SMALL))
     run.until("Start the capture")
@@ -125,6 +130,7 @@ def test_ctrl_c_stops_all_that_a_run_started(folder: Path) -> None:
     assert eventually_none(folder) == []
 
 
+@pytest.mark.full
 def test_dev_serves_the_ui_with_its_capture_running_and_ends_in_order(folder: Path) -> None:
     port = free_port(HOST)
     with socket.socket() as taken:
