@@ -2,12 +2,16 @@
 
 The one module that names adapters. It knows no Dagster; assets, the demonstration and tests
 all start here. Nothing is opened and no secret is read before a method is called.
+
+Adapters whose libraries take long to import (boto3, SQLAlchemy) or that few catalogs use are
+imported by the method that makes them: every step of a Dagster run is a process that imports anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection
 from replication_assets.core.masking.keys import KeyRing
@@ -27,13 +31,6 @@ from replication_assets.declarations import (
 )
 from replication_assets.errors import RefreshError
 from replication_assets.event_store import DeltaEventStore
-from replication_assets.hooks.function import FunctionHook
-from replication_assets.hooks.webhook import HttpHook
-from replication_assets.metrics.cloudwatch import CloudWatchSink
-from replication_assets.metrics.prometheus import PrometheusFile
-from replication_assets.notify.email import EmailNotifier
-from replication_assets.notify.sns import SnsNotifier
-from replication_assets.notify.webhook import WebhookNotifier
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
 from replication_assets.ports.environment import EnvironmentTarget
 from replication_assets.ports.watch import MetricSink, Notifier
@@ -41,12 +38,9 @@ from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 from replication_assets.targets.delta import DeltaTarget
-from replication_assets.targets.dynamodb import DynamoDbSettings, DynamoDbTarget
-from replication_assets.targets.dynamodb.wire.credentials import Credentials
-from replication_assets.targets.dynamodb.wire.wire import WireSettings
-from replication_assets.targets.sql.mysql import MySqlServer, mysql_environment
-from replication_assets.targets.sql.postgres import TargetConnection, postgres_environment
-from replication_assets.targets.sql.sqlite import sqlite_environment
+
+if TYPE_CHECKING:
+    from replication_assets.targets.dynamodb import DynamoDbSettings
 
 
 class Replication:
@@ -85,6 +79,8 @@ class Replication:
         if isinstance(projection, DeltaProjection):
             options = _revealed(projection.storage_options, f"projection {projection.name}")
             return DeltaTarget(projection.root, table, options)
+        from replication_assets.targets.dynamodb import DynamoDbTarget
+
         (items,) = (each for each in projection.items if each.table == str(table))
         beside = [
             each
@@ -109,6 +105,8 @@ class Replication:
         """
         target = environment.target
         if isinstance(target, PostgresTarget):
+            from replication_assets.targets.sql.postgres import TargetConnection, postgres_environment
+
             connection = TargetConnection(
                 host=target.host,
                 database=target.database,
@@ -120,11 +118,15 @@ class Replication:
             )
             return postgres_environment(connection, environment.name, environment.trust)
         if isinstance(target, MySqlTarget):
+            from replication_assets.targets.sql.mysql import MySqlServer, mysql_environment
+
             server = MySqlServer(
                 target.host, target.user, target.port, target.password, sslrootcert=target.sslrootcert
             )
             return mysql_environment(server, environment.name, environment.trust, prefix=target.prefix)
         if isinstance(target, SqliteTarget):
+            from replication_assets.targets.sql.sqlite import sqlite_environment
+
             return sqlite_environment(Path(target.folder), environment.name, environment.trust)
         raise RefreshError(
             f"{type(target).__name__} is not supported", where=f"environment {environment.name}"
@@ -142,9 +144,15 @@ class Replication:
     def notifier(self, channel: Channel) -> Notifier:
         """A channel of `Watch.notify`."""
         if isinstance(channel, Webhook):
+            from replication_assets.notify.webhook import WebhookNotifier
+
             return WebhookNotifier(channel.url, channel.headers, channel.cafile)
         if isinstance(channel, Sns):
+            from replication_assets.notify.sns import SnsNotifier
+
             return SnsNotifier(channel.topic_arn, channel.region, channel.endpoint_url)
+        from replication_assets.notify.email import EmailNotifier
+
         return EmailNotifier(
             channel.host,
             channel.port,
@@ -159,15 +167,29 @@ class Replication:
     def metric_sink(self, export: MetricExport) -> MetricSink:
         """A monitoring system of `Watch.metrics`."""
         if isinstance(export, CloudWatch):
+            from replication_assets.metrics.cloudwatch import CloudWatchSink
+
             return CloudWatchSink(export.namespace, export.region, export.endpoint_url, export.dimensions)
+        from replication_assets.metrics.prometheus import PrometheusFile
+
         return PrometheusFile(export.file)
 
     def hook(self, hook: Hook) -> SwitchHook:
         """What points readers elsewhere, ready to be called."""
-        return FunctionHook(hook.function) if isinstance(hook, PythonHook) else HttpHook(hook.url)
+        if isinstance(hook, PythonHook):
+            from replication_assets.hooks.function import FunctionHook
+
+            return FunctionHook(hook.function)
+        from replication_assets.hooks.webhook import HttpHook
+
+        return HttpHook(hook.url)
 
 
 def _dynamodb_settings(projection: DynamoDbProjection) -> DynamoDbSettings:
+    from replication_assets.targets.dynamodb import DynamoDbSettings
+    from replication_assets.targets.dynamodb.wire.credentials import Credentials
+    from replication_assets.targets.dynamodb.wire.wire import WireSettings
+
     capacity = projection.load_capacity
     access, secret = projection.access_key_id, projection.secret_access_key
     credentials = None
