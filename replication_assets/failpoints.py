@@ -59,6 +59,13 @@ def reach(name: str) -> None:
         _act(name)
 
 
+def arm(text: str) -> None:
+    """As if the process had been started with the variable set to `text`, at this moment."""
+    global _armed
+    _armed = _parse(text)
+    _reached.clear()
+
+
 def _parse(text: str) -> dict[tuple[str, int], str]:
     armed: dict[tuple[str, int], str] = {}
     for part in filter(None, text.split(";")):
