@@ -76,6 +76,8 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
         if table.id in setup.added and store.log(table.id).exists():
             reason = "the table was not captured for a while"
             _demand_reload(store, table.id, schema, Position(mark.epoch, source.status().head), reason)
+    if captured:
+        source.confirm_setup()
     for table, _ in schemas:
         record_structure(source, store, table.id)
     return tuple(_open(source, store, table, schema) for table, schema in schemas)
@@ -101,6 +103,7 @@ def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
         if store.log(table.id).exists():
             _demand_reload(store, table.id, schema, position, "changes were lost with the replication slot")
     ledger.record(CaptureMark(position.epoch, setup.start, source.identify(), None, dt.datetime.now(dt.UTC)))
+    source.confirm_setup()
     return position
 
 

@@ -243,7 +243,12 @@ class ChangeSource(Protocol):
 
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         """Create or bring up to date what capture needs; idempotent. Must come before the
-        first load."""
+        first load. What it calls added is not captured before `confirm_setup`."""
+        ...
+
+    def confirm_setup(self) -> None:
+        """The store was told of the gaps in what `setup` added. A setup whose process died before
+        is seen by the next one, which calls the same tables added."""
         ...
 
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:

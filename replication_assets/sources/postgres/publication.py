@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,12 @@ from replication_assets.errors import SlotBusy, SlotLost
 from replication_assets.ports import CaptureSetup
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.lsn import parse_lsn
+from replication_assets.sources.postgres.membership import (
+    Publication,
+    confirm,
+    find_publication,
+    record,
+)
 from replication_assets.sources.postgres.preflight import setup_problems
 from replication_assets.sources.postgres.quoting import identifier, literal
 from replication_assets.sources.postgres.reflection import Relation, find_relation, not_ready
@@ -100,69 +106,93 @@ def setup_capture(
             raise not_ready(problems, connection.where)
         captured = [(t, s.append_only, r) for t, s, r in found if r is not None and r.can_be_captured]
         with session.transaction():
-            for publication, append in zip(names.publications, (False, True), strict=True):
-                _drop_tables(session, publication, [r for _, a, r in captured if a == append])
-            added: list[TableId] = []
-            for publication, append in zip(names.publications, (False, True), strict=True):
+            added, kept = list[TableId](), dict[str, set[int]]()
+            for append, name in enumerate(names.publications):
+                before = find_publication(session, name)
+                wanted = {relation.oid: table for table, a, relation in captured if a == append}
+                held = {oid for oid in wanted if _holds(before, oid, bool(append))}
+                added += [table for oid, table in wanted.items() if oid not in held]
+                _drop_tables(session, before, wanted)
+                kept[name] = held
+            for append, name in enumerate(names.publications):
                 members = [(table, relation) for table, a, relation in captured if a == append]
-                added += _publish(session, publication, append, members)
+                _publish(session, name, bool(append), members)
+                record(session, name, kept[name])
     start = create_slot(connection, names.slot, wait) if slot is None else parse_lsn(slot.confirmed)
     return CaptureSetup(start, tuple(added))
 
 
+def unpublished(session: psycopg.Connection[Any], names: CaptureNames, tables: Tables) -> list[TableId]:
+    """Tables that exist and whose changes may have been left out since setup published them."""
+    found = [find_publication(session, name) for name in names.publications]
+    oids = _oids(session, [table for table, _ in tables])
+    return [
+        table
+        for table, schema in tables
+        if table in oids and not _holds(found[schema.append_only], oids[table], schema.append_only)
+    ]
+
+
+def _oids(session: psycopg.Connection[Any], tables: Sequence[TableId]) -> dict[TableId, int]:
+    rows = session.execute(
+        "SELECT t.number::int, c.oid::bigint FROM unnest(%s::text[], %s::text[])"
+        " WITH ORDINALITY AS t(schema, name, number)"
+        " JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema"
+        " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.name",
+        ([table.schema for table in tables], [table.name for table in tables]),
+    )
+    return {tables[number - 1]: oid for number, oid in rows}
+
+
+def confirm_capture(connection: PostgresConnection, names: CaptureNames) -> None:
+    """See `ports.ChangeSource.confirm_setup`."""
+    with connect(connection) as session, source_errors(connection.where), session.transaction():
+        for name in names.publications:
+            confirm(session, name)
+
+
+def _holds(publication: Publication | None, table: int, append: bool) -> bool:
+    return publication is not None and publication.holds(table, published_operations(append))
+
+
+def published_operations(append_only: bool) -> str:
+    """As ALTER PUBLICATION spells them."""
+    return _PUBLISH_APPEND if append_only else _PUBLISH
+
+
 def _publish(
     session: psycopg.Connection[Any],
-    publication: str,
+    name: str,
     append: bool,
     tables: Iterable[tuple[TableId, Relation]],
-) -> list[TableId]:
-    """Returns the tables that were not in it before."""
-    name = identifier(publication)
-    publish = _PUBLISH_APPEND if append else _PUBLISH
+) -> None:
+    found, quoted, publish = find_publication(session, name), identifier(name), published_operations(append)
     options = f"publish = {literal(publish)}, publish_via_partition_root = false"
-    if _exists(session, publication):
-        session.execute(f"ALTER PUBLICATION {name} SET ({options})")
-    else:
-        session.execute(f"CREATE PUBLICATION {name} WITH ({options})")
-    present = {oid for oid, _, _ in _published(session, publication)}
+    if found is None:
+        session.execute(f"CREATE PUBLICATION {quoted} WITH ({options})")
+    elif found.operations != publish or found.via_root:
+        session.execute(f"ALTER PUBLICATION {quoted} SET ({options})")
+    present = found.members if found is not None else {}
     missing = [(table, relation) for table, relation in tables if relation.oid not in present]
     if missing:
         members = ", ".join(_member(table, relation) for table, relation in missing)
-        session.execute(f"ALTER PUBLICATION {name} ADD TABLE {members}")
-    return [table for table, _ in missing]
+        session.execute(f"ALTER PUBLICATION {quoted} ADD TABLE {members}")
 
 
-def _drop_tables(session: psycopg.Connection[Any], publication: str, wanted: Sequence[Relation]) -> None:
+def _drop_tables(
+    session: psycopg.Connection[Any], publication: Publication | None, wanted: Collection[int]
+) -> None:
     """Take out what is no longer declared, and what someone gave a row filter or column list."""
-    keep = {relation.oid for relation in wanted}
-    gone = [name for oid, name, partial in _published(session, publication) if partial or oid not in keep]
-    if gone:
-        session.execute(f"ALTER PUBLICATION {identifier(publication)} DROP TABLE {', '.join(gone)}")
-
-
-def _published(session: psycopg.Connection[Any], publication: str) -> list[tuple[int, str, bool]]:
-    """Oid, qualified name, and whether only part of it is published, of each table."""
-    # Through jsonb, because servers before 15 have neither filters nor column lists.
-    return session.execute(
-        "SELECT r.prrelid, format('ONLY %%I.%%I', n.nspname, c.relname),"
-        " coalesce(to_jsonb(r) ->> 'prqual', to_jsonb(r) ->> 'prattrs') IS NOT NULL"
-        " FROM pg_catalog.pg_publication p"
-        " JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid"
-        " JOIN pg_catalog.pg_class c ON c.oid = r.prrelid"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = %s",
-        (publication,),
-    ).fetchall()
+    members = publication.members if publication is not None else {}
+    gone = [m.name for oid, m in members.items() if m.partial or oid not in wanted]
+    if publication is not None and gone:
+        session.execute(f"ALTER PUBLICATION {identifier(publication.name)} DROP TABLE {', '.join(gone)}")
 
 
 def _member(table: TableId, relation: Relation) -> str:
     # A table that others inherit from is published alone, as it is loaded alone.
     only = "" if relation.kind == "p" else "ONLY "
     return f"{only}{identifier(table.schema)}.{identifier(table.name)}"
-
-
-def _exists(session: psycopg.Connection[Any], publication: str) -> bool:
-    row = session.execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = %s", (publication,))
-    return row.fetchone() is not None
 
 
 def teardown_capture(connection: PostgresConnection, names: CaptureNames, *, force: bool = False) -> None:

@@ -30,7 +30,12 @@ from replication_assets.sources.postgres import examine, extent, reflection, sch
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.digests import read_digests
 from replication_assets.sources.postgres.load import open_load
-from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
+from replication_assets.sources.postgres.publication import (
+    CaptureNames,
+    confirm_capture,
+    setup_capture,
+    teardown_capture,
+)
 from replication_assets.sources.postgres.remains import remains
 from replication_assets.sources.postgres.stream import open_changes
 from replication_assets.sources.postgres.structure import read_structure
@@ -116,6 +121,9 @@ class PostgresSource:
 
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         return setup_capture(self.connection, self.names, tables, self.load_wait)
+
+    def confirm_setup(self) -> None:
+        confirm_capture(self.connection, self.names)
 
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
         return examine.missing(self.connection, self.names, tables)

@@ -27,7 +27,7 @@ from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.decoding import Decoded, Decoder
 from replication_assets.sources.postgres.lsn import format_lsn, parse_lsn
-from replication_assets.sources.postgres.publication import CaptureNames
+from replication_assets.sources.postgres.publication import CaptureNames, unpublished
 from replication_assets.sources.postgres.reading import Piece, Reader
 from replication_assets.sources.postgres.relations import Relations, SchemaChange
 from replication_assets.sources.postgres.slot import find_slot
@@ -140,29 +140,19 @@ def confirmed_at(session: Session, name: str, after: int) -> int:
 def check_published(
     session: Session, names: CaptureNames, tables: Sequence[tuple[TableId, TableSchema]]
 ) -> None:
-    """Servers from 18 on pass over a publication that is gone, and with it every change.
+    """Nothing in the stream tells what a publication leaves out, and servers from 18 on pass over
+    one that is gone, and with it every change.
 
     Raises:
-        SourceNotReady: naming the tables that exist and are not published.
+        SourceNotReady: naming the tables that exist and are not published as setup left them.
     """
     with source_errors(session.where):
-        rows = (
-            session.get()
-            .execute(
-                "SELECT n.nspname, c.relname FROM unnest(%s::text[], %s::text[]) AS t(schema, name)"
-                " JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema"
-                " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.name"
-                " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_publication p"
-                "  JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid"
-                "  WHERE p.pubname = ANY(%s) AND r.prrelid = c.oid)",
-                ([t.schema for t, _ in tables], [t.name for t, _ in tables], list(names.publications)),
-            )
-            .fetchall()
-        )
-    if rows:
-        listed = ", ".join(f"{schema}.{name}" for schema, name in rows)
+        left_out = unpublished(session.get(), names, tables)
+    if left_out:
+        listed = ", ".join(f"{table.schema}.{table.name}" for table in left_out)
         raise SourceNotReady(
-            f"publications {names.publication} and {names.append_publication} do not publish {listed}",
+            f"publications {names.publication} and {names.append_publication} do not publish {listed},"
+            " or did not all the time",
             where=session.where,
             fix="set the capture up again, and load these tables again: their changes were not kept",
         )

@@ -14,7 +14,12 @@ from replication_assets.core.events import event_schema
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.ports import ChangeChunk
 from replication_assets.sources.postgres.connection import PostgresConnection, connect
-from replication_assets.sources.postgres.publication import CaptureNames, setup_capture, teardown_capture
+from replication_assets.sources.postgres.publication import (
+    CaptureNames,
+    confirm_capture,
+    setup_capture,
+    teardown_capture,
+)
 from replication_assets.sources.postgres.reflection import reflect_table
 from replication_assets.sources.postgres.status import read_status
 from replication_assets.sources.postgres.stream import CHUNK_BYTES, open_changes
@@ -44,6 +49,7 @@ class CapturedDatabase:
                 table = self.table(name, schema)
                 self.tables[table] = reflect_table(session, table, append_only=append_only, **reflect)
         start = setup_capture(self.connection, self.names, list(self.tables.items()), 20.0).start
+        confirm_capture(self.connection, self.names)
         self.after = self.after or start
 
     @property
