@@ -12,6 +12,8 @@ quote cell values.
 from __future__ import annotations
 
 import re
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ from replication_assets.errors import (
 )
 from replication_assets.secret_references import Secret, SecretReference, resolve_for
 from replication_assets.sources.postgres.diagnosis import diagnose
+from replication_assets.sources.postgres.silence import Silence, WatchedSession
 
 if TYPE_CHECKING:
     import adbc_driver_postgresql.dbapi
@@ -116,6 +119,8 @@ class PostgresConnection:
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            # Keep-alives are not sent while bytes of ours wait for their acknowledgement.
+            tcp_user_timeout=60_000,
             options=" ".join(f"-c {name}={value}" for name, value in settings),
             **extra,
         )
@@ -139,9 +144,11 @@ def connect(
 ) -> psycopg.Connection[tuple[Any, ...]]:
     """A session for catalog reads and small statements, in autocommit."""
     with source_errors(connection.where):
-        return psycopg.connect(
+        session = WatchedSession.connect(
             connection.conninfo(statement_timeout=statement_timeout), autocommit=True, prepare_threshold=None
         )
+    session.watch(connection)
+    return session
 
 
 def connect_replication(connection: PostgresConnection) -> PGconn:
@@ -153,6 +160,37 @@ def connect_replication(connection: PostgresConnection) -> PGconn:
         session.finish()
         raise source_error(None, message, connection.where)
     return session
+
+
+def run_command(session: PGconn, command: str, connection: PostgresConnection) -> PGresult:
+    """One command of a walsender session; a result that is no error."""
+    silence = Silence(connection, session.backend_pid)
+    with source_errors(connection.where):
+        session.send_query(command.encode())
+        result = result_until(session, None, silence)
+    if result is None:
+        raise SourceUnavailable("the connection was lost", where=connection.where)
+    check_result(result, connection.where)
+    # The end of the answer; the stream itself, where one begins, is no further result.
+    with source_errors(connection.where):
+        while result.status != pq.ExecStatus.COPY_BOTH:
+            if result_until(session, None, silence) is None:
+                break
+    return result
+
+
+def result_until(session: PGconn, deadline: float | None, silence: Silence | None) -> PGresult | None:
+    """What was asked last, once it is all here; None at the deadline, or if the server hung up."""
+    while session.is_busy():
+        remaining = 1.0 if deadline is None else deadline - time.monotonic()
+        if remaining <= 0:
+            return None
+        readable, _, _ = select.select([session.socket], [], [], min(remaining, 1.0))
+        if readable:
+            session.consume_input()
+        elif silence is not None:
+            silence.check()
+    return session.get_result()
 
 
 def connect_adbc(connection: PostgresConnection) -> adbc_driver_postgresql.dbapi.Connection:

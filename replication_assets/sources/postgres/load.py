@@ -8,8 +8,9 @@ binary COPY in the order that costs the server least, some megabytes at a time.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import adbc_driver_manager
@@ -32,6 +33,7 @@ from replication_assets.sources.postgres.select_list import (
     select_expression,
     to_stored,
 )
+from replication_assets.sources.postgres.silence import Silence, WatchedCalls
 from replication_assets.sources.postgres.snapshot import exported_snapshot
 from replication_assets.sources.postgres.under_snapshot import (
     columns_at,
@@ -53,14 +55,14 @@ class PostgresLoad:
         commit: int,
         taken_at: dt.datetime,
         columns: tuple[Column, ...],
-        reader: Any,
+        read: Callable[[], pa.RecordBatch],
         schema: TableSchema,
         where: str,
     ) -> None:
         self.commit = commit
         self.taken_at = taken_at
         self.columns = columns
-        self._reader = reader
+        self._read = read
         self._schema = schema
         self._stored = loaded_schema(schema)
         self._where = where
@@ -73,7 +75,7 @@ class PostgresLoad:
     def _next(self) -> pa.RecordBatch | None:
         with source_errors(self._where):
             try:
-                return self._reader.read_next_batch()
+                return self._read()
             except StopIteration:
                 return None
             except (pa.ArrowException, OSError) as error:
@@ -100,11 +102,14 @@ def open_load(connection: PostgresConnection, load_slice: LoadSlice, wait: float
         SourceNotReady: the table, a column or a grant is missing.
     """
     for _ in range(_ATTEMPTS):
-        with ExitStack() as stack:
-            load = _open(stack, connection, load_slice, wait)
+        calls, resources = WatchedCalls(Silence(connection)), ExitStack()
+        try:
+            load = _open(resources, calls, connection, load_slice, wait)
             if load is not None:
                 yield load
                 return
+        finally:
+            calls.close(resources)
     raise LoadBlocked(
         f"the table was rewritten {_ATTEMPTS} times while a load of it was opened",
         where=str(load_slice.table),
@@ -113,33 +118,68 @@ def open_load(connection: PostgresConnection, load_slice: LoadSlice, wait: float
 
 
 def _open(
-    stack: ExitStack, connection: PostgresConnection, load_slice: LoadSlice, wait: float
+    stack: ExitStack,
+    calls: WatchedCalls,
+    connection: PostgresConnection,
+    load_slice: LoadSlice,
+    wait: float,
 ) -> PostgresLoad | None:
     """None if the table was rewritten between its snapshot and the first lock on it: a snapshot
     older than a rewrite sees no rows."""
     table, where = load_slice.table, str(load_slice.table)
     conditions = row_conditions(load_slice)
     session = stack.enter_context(connect_adbc(connection))
-    cursor = stack.enter_context(session.cursor())
+    cursor = _WatchedCursor(stack.enter_context(session.cursor()), calls)
     with source_errors(where):
+        calls.silence.pid = cursor.value("SELECT pg_catalog.pg_backend_pid()")
         rows = from_item(table, relkind(cursor, table))
-        session.rollback()
+        cursor.watched(session.rollback)
     with exported_snapshot(connection, wait) as snapshot, source_errors(where):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}")
         columns = columns_at(connection, snapshot.name, table)
     with source_errors(where):
-        cursor.execute("SELECT pg_catalog.clock_timestamp()")
-        taken_at: dt.datetime = cursor.fetchone()[0]
+        taken_at: dt.datetime = cursor.value("SELECT pg_catalog.clock_timestamp()")
         if not holds_what_the_snapshot_shows(cursor, table, rows):
             return None
-        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-        cursor.execute(_query(load_slice.schema, rows, conditions))
-        reader = stack.enter_context(cursor.fetch_record_batch())
+        reader = stack.enter_context(cursor.stream(_query(load_slice.schema, rows, conditions)))
     stack.callback(_cancel, cursor)
-    return PostgresLoad(
-        snapshot.commit, taken_at.astimezone(dt.UTC), columns, reader, load_slice.schema, where
-    )
+
+    def read() -> pa.RecordBatch:
+        batch: pa.RecordBatch = cursor.watched(reader.read_next_batch)
+        return batch
+
+    return PostgresLoad(snapshot.commit, taken_at.astimezone(dt.UTC), columns, read, load_slice.schema, where)
+
+
+class _WatchedCursor:
+    """A cursor of ADBC whose calls end when the server's answer is lost."""
+
+    def __init__(self, cursor: Any, calls: WatchedCalls) -> None:
+        self._cursor, self._calls = cursor, calls
+        self.adbc_cancel = cursor.adbc_cancel
+
+    def watched(self, call: Callable[[], Any]) -> Any:
+        return self._calls.run(call, self.adbc_cancel)
+
+    def execute(self, query: str) -> None:
+        self.watched(partial(self._cursor.execute, query))
+
+    def fetchone(self) -> Any:
+        return self.watched(self._cursor.fetchone)
+
+    def fetchall(self) -> Any:
+        return self.watched(self._cursor.fetchall)
+
+    def value(self, query: str) -> Any:
+        self.execute(query)
+        return self.fetchone()[0]
+
+    def stream(self, query: str) -> Any:
+        statement = self._cursor.adbc_statement
+        statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+        self.execute(query)
+        return self._cursor.fetch_record_batch()
 
 
 def _interrupted(message: str, where: str) -> SourceError:

@@ -12,7 +12,6 @@ a transaction that never ends is bounded, and ends with the names of those that 
 
 from __future__ import annotations
 
-import select
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGconn
 
 from replication_assets.errors import LoadBlocked, SourceUnavailable
 from replication_assets.sources.postgres.connection import (
@@ -28,6 +27,7 @@ from replication_assets.sources.postgres.connection import (
     check_result,
     connect,
     connect_replication,
+    result_until,
     source_errors,
 )
 from replication_assets.sources.postgres.lsn import parse_lsn
@@ -79,38 +79,31 @@ def _create_slot(
     try:
         with source_errors(connection.where):
             session.send_query(f"CREATE_REPLICATION_SLOT {identifier(slot)} {options}".encode())
-            result = _result(session, time.monotonic() + wait)
-        if result is None:
+            result = result_until(session, time.monotonic() + wait, None)
+        if result is None and session.is_busy():
             raise _blocked(connection, session.backend_pid, wait)
     except BaseException:
         # A walsender that waits for a transaction does not notice that its client has gone:
         # without a cancel it would keep the slot, and the log, for as long as it waits.
         _cancel(session)
         raise
+    if result is None:
+        raise SourceUnavailable(
+            "the connection was lost while a snapshot was created", where=connection.where
+        )
     check_result(result, connection.where)
     _, point, name, _ = ((result.get_value(0, field) or b"").decode() for field in range(4))
     return point, name
 
 
-def _result(session: PGconn, deadline: float) -> PGresult | None:
-    """The command's result, or None at the deadline."""
-    while session.is_busy():
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            return None
-        readable, _, _ = select.select([session.socket], [], [], min(remaining, 1.0))
-        if readable:
-            session.consume_input()
-    result = session.get_result()
-    if result is None:
-        raise SourceUnavailable("the connection was lost while a snapshot was created")
-    return result
-
-
 def _cancel(session: PGconn) -> None:
+    deadline = time.monotonic() + _CANCEL_SECONDS
     try:
-        session.get_cancel().cancel()
-        _result(session, time.monotonic() + _CANCEL_SECONDS)
+        # psycopg's own, and not `pq`'s: that one waits for ever on a network that is silent.
+        psycopg.waiting.wait_conn(
+            psycopg.generators.cancel(session.cancel_conn()), interval=0.1, timeout=_CANCEL_SECONDS
+        )
+        result_until(session, deadline, None)
     except psycopg.Error:
         # The server is gone, and the wait with it: what led here is the error to tell.
         return

@@ -6,9 +6,9 @@ from replication_assets.errors import SourceUnavailable
 from replication_assets.ports import SourceIdentity, SourceStatus
 from replication_assets.sources.postgres.connection import (
     PostgresConnection,
-    check_result,
     connect,
     connect_replication,
+    run_command,
     source_errors,
 )
 from replication_assets.sources.postgres.lsn import parse_lsn
@@ -20,8 +20,7 @@ def identify(connection: PostgresConnection) -> SourceIdentity:
     timeline only after the first checkpoint on it."""
     session = connect_replication(connection)
     try:
-        result = session.exec_(b"IDENTIFY_SYSTEM")
-        check_result(result, connection.where)
+        result = run_command(session, "IDENTIFY_SYSTEM", connection)
         system_id, timeline = result.get_value(0, 0), result.get_value(0, 1)
     finally:
         session.finish()

@@ -22,11 +22,13 @@ from replication_assets.sources.postgres.connection import (
     check_result,
     connect,
     connect_replication,
+    run_command,
     source_errors,
 )
 from replication_assets.sources.postgres.lsn import format_lsn
 from replication_assets.sources.postgres.pgoutput import POSTGRES_EPOCH_MICROS
 from replication_assets.sources.postgres.quoting import identifier, literal
+from replication_assets.sources.postgres.silence import Silence
 from replication_assets.sources.postgres.slot import find_slot
 
 WAL_DATA, KEEPALIVE = ord("w"), ord("k")
@@ -47,6 +49,7 @@ class WalSender:
         self._slot = slot
         self._pg: PGconn = connect_replication(connection)
         self._pid = self._pg.backend_pid
+        self._silence = Silence(connection, self._pid)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._pg.socket, selectors.EVENT_READ)
         self.acknowledged = 0
@@ -68,7 +71,7 @@ class WalSender:
         self._pg.nonblocking = 1
 
     def _run(self, command: str) -> None:
-        check_result(self._pg.exec_(command.encode()), self._connection.where)
+        run_command(self._pg, command, self._connection)
 
     # --- messages ------------------------------------------------------------------------
 
@@ -84,9 +87,15 @@ class WalSender:
         return message if size else None
 
     def wait(self, seconds: float) -> bool:
-        """Wait for bytes and read them; False if none came. Signals interrupt it."""
+        """Wait for bytes and read them; False if none came. Signals interrupt it.
+
+        Raises:
+            SourceUnavailable: the connection was lost, or carries nothing any more.
+        """
         if not self._selector.select(seconds):
+            self._silence.check()
             return False
+        self._silence.heard()
         try:
             self._pg.consume_input()
         except psycopg.OperationalError as error:
