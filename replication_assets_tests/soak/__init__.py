@@ -1,0 +1,1 @@
+"""Faults mixed at random, for minutes or hours: `make soak`."""
