@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
@@ -204,14 +205,15 @@ def _table_rules(table: Table, today: dt.date) -> Iterator[str]:
 
 def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterator[str]:
     yield from _name_rules(projection.name)
-    ids = [str(table.id) for table in tables]
+    ids = {str(table.id): None for table in tables}
     wildcards = {f"{table.id.source}.*" for table in tables}
+    times = Counter(projection.tables)
     if not projection.tables:
         yield "projects no table. Fix: name tables, or all of a source as 'shop.*'"
     for name in projection.tables:
         if name not in ids and name not in wildcards:
             yield f"table {name!r} is not in the catalog. Fix: {_nearest(name, [*ids, *sorted(wildcards)])}"
-        if list(projection.tables).count(name) > 1:
+        if times[name] > 1:
             yield f"table {name!r} is named twice. Fix: name it once"
     yield from _serving_rules(projection.refusals, projection.validation)
     if isinstance(projection, DynamoDbProjection):
@@ -257,14 +259,15 @@ def _serving_rules(refusals: Refusals, validation: Validation) -> Iterator[str]:
 
 
 def _duplicates(declared: Sequence[PostgresSourceConfig | Projection | Cutover]) -> Iterator[str]:
-    names = [each.name for each in declared]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"{names.count(name)} are called {name!r}. Fix: one name each, also between the two kinds"
+    times = Counter(each.name for each in declared)
+    for name in sorted(name for name in times if times[name] > 1):
+        yield f"{times[name]} are called {name!r}. Fix: one name each, also between the two kinds"
 
 
 def _table_references(ids: Sequence[TableId], sources: Collection[str]) -> Iterator[str]:
-    for table in sorted({table for table in ids if ids.count(table) > 1}):
-        yield f"{table} is declared {ids.count(table)} times. Fix: declare it once"
+    times = Counter(ids)
+    for table in sorted(table for table in times if times[table] > 1):
+        yield f"{table} is declared {times[table]} times. Fix: declare it once"
     for name in sorted({table.source for table in ids} - set(sources)):
         using = next(str(table) for table in ids if table.source == name)
         yield f"{using} is of source {name!r}, which is not in the catalog. Fix: {_nearest(name, sources)}"

@@ -1,8 +1,8 @@
 """Capture as a Dagster job per source: one op that drains the change stream.
 
 The op writes to many assets that it does not define: it marks exactly the partitions of the
-event store that each flush wrote, and in continuous mode brings the projections forward that
-follow inline. Marks are a view for people; nothing is lost if they are.
+event store that each flush wrote, and brings the projections forward that follow inline. Marks
+are a view for people; nothing is lost if they are.
 """
 
 import datetime as dt
@@ -66,22 +66,19 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: P
     tables = [open_table(source, store, table) for table in replication.catalog.tables_of(config.name)]
     continuous = config.mode == "continuous"
     marks = CaptureMarks(context, store, {table.id: table for table in tables})
-    follower = InlineFollower(context, replication) if continuous else None
-
+    follower = InlineFollower(context, replication)
     compaction = RunningCompaction(store)
 
     def on_flush(receipt: FlushReceipt) -> None:
         marks.add(receipt)
         compaction.count(receipt)
-        if follower is not None:
-            follower.follow(receipt)
+        follower.follow(receipt)
         if marks.due:
             report()
 
     def report() -> None:
         marks.report()
-        if follower is not None:
-            follower.report()
+        follower.report()
 
     policy = FlushPolicy(seconds=0.5) if continuous else FlushPolicy()
     upto = None if continuous else source.status().head

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from replication_assets.catalog import Catalog, Projection, Table
+from replication_assets.core.schema import TableId
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.flows.prepare import open_table
@@ -32,8 +33,12 @@ _NEVER = dg.AutomationCondition.initial_evaluation() & ~dg.AutomationCondition.i
 
 def validation_checks(catalog: Catalog) -> list[dg.AssetChecksDefinition]:
     """`matches_source` of each table's events, `matches_event_store` of each projected table."""
+    waits: dict[TableId, float] = {}
+    for projection in catalog.projections:
+        for table in catalog.projected(projection):
+            waits[table.id] = max(projection.validation.wait_seconds, waits.get(table.id, 0.0))
     return [
-        *(_source_check(catalog, table) for table in catalog.tables),
+        *(_source_check(table, waits.get(table.id, WAIT_SECONDS)) for table in catalog.tables),
         *(
             _projection_check(projection, table)
             for projection in catalog.projections
@@ -42,10 +47,8 @@ def validation_checks(catalog: Catalog) -> list[dg.AssetChecksDefinition]:
     ]
 
 
-def _source_check(catalog: Catalog, table: Table) -> dg.AssetChecksDefinition:
+def _source_check(table: Table, wait_seconds: float) -> dg.AssetChecksDefinition:
     key = naming.event_store_key(table.id)
-    waits = [each.validation.wait_seconds for each in catalog.projections if table in catalog.projected(each)]
-    wait_seconds = max(waits, default=WAIT_SECONDS)
     spec = dg.AssetCheckSpec(
         MATCHES_SOURCE, asset=key, description=f"Folded events are what `{table.id}` holds, row by row."
     )
