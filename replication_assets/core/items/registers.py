@@ -51,9 +51,11 @@ def position_texts(rows: pa.Table | pa.RecordBatch) -> pa.Array:
     return pc.binary_join_element_wise(*parts, pa.scalar("-", Text))
 
 
-def with_registers(rows: pa.Table, column: str, origin: str, *, deleted: bool = False) -> pa.Array:
+def with_registers(
+    rows: pa.Table, column: str, origin: str, *, deleted: bool = False, positions: pa.Array | None = None
+) -> pa.Array:
     """The JSON objects of `column` (`item` for whole items, `key` for tombstones) with the
-    registers added, one text per row."""
+    registers added, one text per row. `positions`: their `position_texts`, where they are known."""
     mark = f',"{DELETED}":{{"BOOL":true}}' if deleted else ""
     tail = f'"}},"{ORIGIN}":{{"S":{quoted_json(origin)}}}{mark}}}'
     # Everything but the closing brace.
@@ -61,7 +63,7 @@ def with_registers(rows: pa.Table, column: str, origin: str, *, deleted: bool = 
     return pc.binary_join_element_wise(
         opened,
         pa.scalar(f',"{POSITION}":{{"S":"', Text),
-        position_texts(rows),
+        position_texts(rows) if positions is None else positions,
         pa.scalar(tail, Text),
         pa.scalar("", Text),
     )

@@ -85,7 +85,9 @@ def json_escaped(texts: pa.Array) -> pa.Array:
         texts = pc.replace_substring(texts, "\\", "\\\\")
     if (data == ord('"')).any():
         texts = pc.replace_substring(texts, '"', '\\"')
-    for code in np.unique(data[data < 0x20]).tolist():
+    # Control characters are rare, and sorting them out of a large column costs more than a look.
+    controls = np.unique(data[data < 0x20]).tolist() if len(data) and data.min() < 0x20 else []
+    for code in controls:
         texts = pc.replace_substring(texts, chr(code), _ESCAPES.get(code, f"\\u{code:04x}"))
     return texts
 

@@ -93,10 +93,9 @@ def gone_before(position: Position) -> str:
 
 def rows_to_write(items: pa.Table, origin_: str) -> pa.Table:
     """`WRITES` of converted items (`core.items.mapping.ITEMS`)."""
-    return pa.table(
-        [items["key"], position_texts(items), with_registers(items, "item", origin_), items["row"]],
-        schema=WRITES,
-    )
+    positions = position_texts(items)
+    bodies = with_registers(items, "item", origin_, positions=positions)
+    return pa.table([items["key"], positions, bodies, items["row"]], schema=WRITES)
 
 
 def registers_before(keys: pa.Table) -> pa.Array:

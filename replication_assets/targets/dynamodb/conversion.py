@@ -84,7 +84,9 @@ class Conversion:
             ],
         )
         writes = rows_to_write(fitted.items, self.origin)
-        lost = np.setdiff1d(np.arange(rows.num_rows), writes["row"].to_numpy()).tolist()
+        without_item = np.ones(rows.num_rows, dtype=bool)
+        without_item[writes["row"].to_numpy()] = False
+        lost = np.flatnonzero(without_item).tolist()
         if not self.mapping.covers_key:
             writes = newest_per_key(writes)
         refusals = converted.refusals + large
