@@ -1,15 +1,15 @@
 """Steps of the system in processes of their own, and processes that die where they are told to.
 
 Children are started afresh, never forked: the libraries run threads of their own from the moment
-they are imported, and a fork beside them can hang. A child that is to crash kills itself with
-SIGKILL inside the adapter: no finaliser runs, no buffer is written, as when the kernel does it.
+they are imported, and a fork beside them can hang. A child that is to die kills itself with SIGKILL
+at a named place of the program (`replication_assets.failpoints`): no finaliser runs, no buffer is
+written, as when the kernel does it.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableId
+from replication_assets.failpoints import arm
 from replication_assets_tests.e2e.system import System
 
 STEP_SECONDS = 60
@@ -30,10 +31,8 @@ FRESH = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Crash:
-    """Die `when` the `nth` call of a method of an adapter is made or has returned.
-
-    The adapter is named by the port's part that it implements, see `_owner`.
-    """
+    """Die `when` the `nth` call of a method of an adapter is made or has returned: in the steps of a
+    refresh, which have no failpoints."""
 
     part: str
     method: str
@@ -63,9 +62,10 @@ def run(step: Callable[..., None], *arguments: Any) -> None:
     finish(start(step, *arguments))
 
 
-def run_and_crash(step: Callable[..., None], system: System, crash: Crash, *arguments: Any) -> None:
-    """Run a step that must reach the point where it dies."""
-    finish(start(_crashing, step, system, crash, *arguments), -signal.SIGKILL)
+def run_and_die(place: str, step: Callable[..., None], *arguments: Any) -> None:
+    """Run a step that must reach a place (`load.read`, or `load.read@2` for the second time) and dies
+    there."""
+    finish(start(_armed, f"{place}=kill", step, *arguments), -signal.SIGKILL)
 
 
 def kill(process: BaseProcess) -> None:
@@ -82,6 +82,11 @@ def _watched(step: Callable[..., None], *arguments: Any) -> None:
     step(*arguments)
 
 
+def _armed(failpoints: str, step: Callable[..., None], *arguments: Any) -> None:
+    arm(failpoints)
+    step(*arguments)
+
+
 def load_step(
     system: System, table: TableId, id_range: IdRange, dates: tuple[Any, ...] | None = None
 ) -> None:
@@ -95,10 +100,6 @@ def capture_step(system: System, upto: int | None = None) -> None:
 def capture_until_step(system: System, flag: Path, seconds: float = 0.2) -> None:
     """Until the file `flag` exists."""
     system.capture_until(flag.exists, seconds)
-
-
-def project_step(system: System) -> None:
-    system.project()
 
 
 def load_in_parallel(system: System, loads: Sequence[tuple[TableId, IdRange]], most: int = 2) -> None:
@@ -121,46 +122,3 @@ def capturing(system: System, folder: Path) -> Iterator[None]:
         flag.touch()
         finish(process)
         flag.unlink()
-
-
-def _crashing(step: Callable[..., None], system: System, crash: Crash, *arguments: Any) -> None:
-    owner = _owner(system, crash.part)
-    original = getattr(owner, crash.method)
-    calls = 0
-
-    def crashing(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if crash.when == "before" and calls == crash.nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*given, **named)
-        if crash.when == "after" and calls == crash.nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, crash.method, crashing)
-    step(system, *arguments)
-
-
-def _owner(system: System, part: str) -> Any:
-    """The class or module that implements a part."""
-    if part == "writer":
-        writer = system.store.log(system.catalog.tables[0].id).writer()
-        writer.abort()
-        return type(writer)
-    if part == "ledger":
-        return type(system.store.ledger(system.catalog.sources[0].name))
-    if part == "stream":
-        from replication_assets.sources.postgres import stream
-
-        return stream.PostgresChanges
-    if part == "delta":
-        # The moment between files that are written and the commit that refers to them.
-        from replication_assets.event_store import writer as event_writer
-
-        return event_writer
-    if part == "projection":
-        from replication_assets.targets.delta import target
-
-        return target
-    raise ValueError(part)
