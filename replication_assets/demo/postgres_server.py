@@ -111,6 +111,13 @@ class PostgresServer:
             raise SourceUnavailable("the server was not started yet", where=str(self.data_dir), fix="start()")
         return self._port
 
+    @property
+    def pid(self) -> int:
+        """The server's first process, of which all others are children."""
+        if self._process is None:
+            raise SourceUnavailable("the server does not run", where=str(self.data_dir), fix="start()")
+        return self._process.pid
+
     def dsn(self, database: str = "postgres") -> str:
         """Connection string in libpq's keyword form, to which further keywords can be added."""
         return f"host={HOST} port={self.port} user={SUPERUSER} dbname={database}"
