@@ -10,22 +10,19 @@ import pyarrow.dataset as ds
 
 from replication_assets.core.baseline import Baseline
 from replication_assets.core.events import BEFORE, OP, UNCHANGED
-from replication_assets.core.fold import (
-    AT,
-    NET,
-    PARTIAL_MARKS,
-    counted_events,
-    find_winners,
-    net_multiset,
-    order_value,
-    row_schema,
-    superseded,
-    winning_rows,
-)
+from replication_assets.core.fold import NET, PARTIAL_MARKS, net_multiset, row_schema
 from replication_assets.core.partials import HistoryOf, complete
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import figures, newer, quoted, same_key, stream
+from replication_assets.core.winners import (
+    AT,
+    counted_events,
+    find_winners,
+    order_value,
+    superseded,
+    winning_rows,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,15 +61,19 @@ class SafeDataset(ds.FileSystemDataset):  # type: ignore[misc]
             return _Scanner(scanner, scanner.to_batches)
         return _Scanner(scanner, lambda: self._in_pieces(options))
 
+    def pieces(self, wanted: pc.Expression | None) -> Iterator[ds.Dataset]:
+        """The dataset in parts of bounded size, always in the same order; files and row groups that
+        `wanted` rules out are left out."""
+        for fragments in self._pieces(wanted):
+            yield ds.FileSystemDataset(fragments, self.schema, self.format, self.filesystem)
+
     def _in_pieces(self, options: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
         options = {"batch_size": BATCH_ROWS, **options}
-        for fragments in self._pieces(options.get("filter")):
-            piece = ds.FileSystemDataset(fragments, self.schema, self.format, self.filesystem)
+        for piece in self.pieces(options.get("filter")):
             yield from piece.scanner(**options).to_batches()
 
     def _pieces(self, wanted: pc.Expression | None) -> Iterator[list[ds.Fragment]]:
-        """Small files together, and large ones by their row groups; those that `wanted` rules out are
-        left out."""
+        """Small files together, and large ones by their row groups."""
         together: list[ds.Fragment] = []
         size = 0
         for fragment in self.get_fragments(wanted):
@@ -86,6 +90,11 @@ class SafeDataset(ds.FileSystemDataset):  # type: ignore[misc]
             yield together
 
 
+def pieces(rows: ds.Dataset, wanted: pc.Expression | None) -> Iterator[ds.Dataset]:
+    """The pieces of a dataset; one that is in memory anyway is a single one."""
+    return rows.pieces(wanted) if isinstance(rows, SafeDataset) else iter([rows])
+
+
 class _Scanner:
     """A `pyarrow.dataset.Scanner` in all but `to_reader`. The class is closed to inheritance."""
 
@@ -98,10 +107,11 @@ class _Scanner:
 
     def to_reader(self) -> pa.RecordBatchReader:
         schema = self._scanner.projected_schema
-        return pa.RecordBatchReader.from_batches(schema, _remembered(self._batches()))
+        return pa.RecordBatchReader.from_batches(schema, remembered(self._batches()))
 
 
-def _remembered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def remembered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches for an engine: an error of the project on the way is one that `met` knows."""
     try:
         yield from batches
     except ReplicationError as error:

@@ -2,9 +2,9 @@
 
 The fold of a range is a pure function of its events: it does not depend on the order in
 which they were written, and folding what was folded changes nothing. Work is done by DuckDB
-over Arrow datasets, with a memory limit and spill. Winners are found on the narrow columns
-first and only their wide rows are fetched, which measured three times as fast as a window
-over whole rows.
+with a memory limit and spill, on the few columns that decide which events win; the rows of these
+are then fetched by their numbers. That measured 2.4 times as fast as a window over whole rows, and
+1.7 times as fast as joining the winners with the rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from replication_assets.core.baseline import Baseline
@@ -25,13 +26,16 @@ from replication_assets.core.events import (
     LOAD_ID,
     OP,
     OVERFLOW,
+    POSITION,
     SEQUENCE,
     UNCHANGED,
 )
+from replication_assets.core.numbered import NUMBER, NumberedRows, Numbers
 from replication_assets.core.partials import HistoryOf, complete
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
-from replication_assets.core.sql import figures, literal, newer, older, position_of, quoted, same_key, stream
+from replication_assets.core.sql import figures, literal, position_of, quoted, same_key, stream
+from replication_assets.core.winners import AT, counted_events, find_last, order_of_last, superseded
 
 ROW_ENVELOPE = pa.schema(
     [
@@ -44,9 +48,8 @@ ROW_ENVELOPE = pa.schema(
 )
 """Columns that follow the table's own in a folded row: the event that made the row what it is."""
 
-AT, NET = '"~at"', '"~net"'
-"""Position of a key's last event, and how often a row is there. Names with a `~` are ours within
-a query: a table may well have a column `n`."""
+NET = '"~net"'
+"""How often a row is there."""
 
 PARTIAL_MARKS = pa.schema([pa.field(UNCHANGED, pa.list_(pa.string())), pa.field(BEFORE, pa.string())])
 
@@ -71,148 +74,108 @@ def fold_rows(
     Raises:
         NeedsReload: a value that the source did not send is in no stored event.
     """
-    connection.register("event", events)
+    rows = NumberedRows(events, _pieces_that_count(baseline, as_of), where)
     counted = counted_events(baseline, as_of)
-    if not schema.key:
-        yield from _fold_multiset(connection, schema, baseline, counted)
+    if schema.key:
+        _choose_winners(connection, rows, schema, baseline, counted)
+    elif not _choose_unless_deleted(connection, rows, baseline, counted):
+        connection.register("event", events)
+        query = net_multiset(schema, f"event e WHERE {counted} AND NOT {superseded(baseline)}", copies=NET)
+        yield from stream(connection, query, row_schema(schema))
         return
-    # Joins keep the keys that they are written with on their right, and let events stream by: an
-    # optimizer that knows nothing of the size of a log may hold all of its wide rows instead.
-    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-    order = order_value(connection)
-    wanted = row_schema(schema)
-    contested = "TRUE"
+    yield from _whole_rows(connection, rows, row_schema(schema))
+    connection.register("event", events)
+    partial = pa.schema([*row_schema(schema), *PARTIAL_MARKS])
+    for batch in complete(connection, schema, partial, history_of, where=where):
+        yield batch.select(row_schema(schema).names)
+
+
+def _pieces_that_count(baseline: Baseline, as_of: Position | None) -> pc.Expression:
+    """True of every event that the fold needs, in scalar comparisons that bounds of files and row
+    groups can rule out."""
+    epoch, commit = pc.field(EPOCH), pc.field(COMMIT_POSITION)
+    low = baseline.oldest
+    wanted = (epoch > low.epoch) | ((epoch == low.epoch) & (commit >= low.commit))
+    if as_of is None:
+        return wanted
+    high = max(as_of, baseline.newest)
+    return wanted & ((epoch < high.epoch) | ((epoch == high.epoch) & (commit <= high.commit)))
+
+
+def _choose_winners(
+    connection: duckdb.DuckDBPyConnection,
+    rows: NumberedRows,
+    schema: TableSchema,
+    baseline: Baseline,
+    counted: str,
+) -> None:
+    """Leave in table `chosen` the number of the last event of each key that has a row."""
+    connection.register("event", rows.reader([EPOCH]))
+    order = order_of_last(connection)
     one_load = baseline.load if not baseline.dated else None
     if one_load is not None:
         # Every change that counts is newer than the one load, whose rows differ in their keys: only
         # keys that changed since are held, and not all of the range.
-        contested = f"e.{OP} <> 'R'"
-        counted = f"{contested} AND {counted}"
-    find_winners(connection, schema, counted, order)
+        counted = f"e.{OP} <> 'R' AND {counted}"
+    connection.register("event", rows.reader([*schema.key, OP, *POSITION, LOAD_ID, EVENT_DATE]))
+    find_last(connection, schema, baseline, counted, order)
+    chosen = f"SELECT {AT} AS number FROM winner WHERE {AT} >= 0"
     if one_load is not None:
-        loaded = _rows_as_loaded(connection, schema, one_load.load_id, wanted)
-        yield from stream(connection, loaded, wanted)
-    whole = f"{winning_rows(schema, baseline, order, wanted)} AND {contested} AND e.{UNCHANGED} IS NULL"
-    yield from stream(connection, whole, wanted)
-    rows = pa.schema([*wanted, *PARTIAL_MARKS])
-    # A load sends whole rows.
-    partial = f"{winning_rows(schema, baseline, order, rows)} AND e.{OP} <> 'R' AND e.{UNCHANGED} IS NOT NULL"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE partial AS {partial}")
+        connection.register("event", rows.reader([*schema.key, OP, LOAD_ID]))
+        loaded = f"e.{OP} = 'R' AND e.{LOAD_ID} = {literal(one_load.load_id)}"
+        same = same_key(schema.key, "e", "w")
+        chosen += (
+            f" UNION ALL SELECT e.{quoted(NUMBER)} FROM event e ANTI JOIN winner w ON {same} WHERE {loaded}"
+        )
+    # Joins keep the keys that they are written with on their right, and let events stream by: an
+    # optimizer that knows nothing of the size of a log may hold all of its rows instead.
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    _keep_chosen(connection, chosen)
     connection.execute("RESET disabled_optimizers")
-    for batch in complete(connection, schema, rows, history_of, where=where):
-        yield batch.select(row_schema(schema).names)
+    connection.execute("DROP TABLE winner")
 
 
-def _rows_as_loaded(
-    connection: duckdb.DuckDBPyConnection, schema: TableSchema, load_id: str, columns: pa.Schema
-) -> str:
-    """SQL for the rows of a load whose key is not in table `winner`."""
-    listed = ", ".join(f"e.{quoted(name)}" for name in columns.names)
-    loaded = f"e.{OP} = 'R' AND e.{LOAD_ID} = {literal(load_id)}"
-    if figures(connection, "SELECT count(*) FROM winner") == (0,):
-        return f"SELECT {listed} FROM event e WHERE {loaded}"
-    return (
-        f"SELECT {listed} FROM event e ANTI JOIN winner w ON {same_key(schema.key, 'e', 'w')} WHERE {loaded}"
-    )
-
-
-def counted_events(baseline: Baseline, as_of: Position | None) -> str:
-    """SQL condition on `e`: rows of the loads that count, and changes after them.
-
-    A change is not yet held against the load of its own date: a key-only delete has no date.
-    `superseded` does that once each key's winner is known.
-    """
-    loads = []
-    if baseline.load is not None:
-        loads.append(_load_condition(baseline.load.load_id, baseline, whole=True))
-    for load_id in sorted({load.load_id for load in baseline.dated.values()}):
-        loads.append(_load_condition(load_id, baseline, whole=False))
-    read = f"e.{OP} = 'R' AND ({' OR '.join(loads)})" if loads else "FALSE"
-    changed = f"e.{OP} IN ('I', 'U', 'D') AND {newer(baseline.oldest)}"
-    if as_of is not None:
-        # Loads are the baseline's choice: one of single dates may be ahead of the changes.
-        changed += f" AND NOT {newer(as_of)}"
-    return f"(({read}) OR ({changed}))"
-
-
-def _on_date(alias: str, date: object) -> str:
-    value = "NULL" if date is None else f"DATE '{date}'"
-    return f"{alias}.{EVENT_DATE} IS NOT DISTINCT FROM {value}"
-
-
-def _load_condition(load_id: str, baseline: Baseline, *, whole: bool) -> str:
-    chosen = f"e.{LOAD_ID} = {literal(load_id)}"
-    dates = [date for date, load in baseline.dated.items() if whole or load.load_id == load_id]
-    if not dates:
-        return f"({chosen})"
-    listed = " OR ".join(_on_date("e", date) for date in dates)
-    return f"({chosen} AND {'NOT ' if whole else ''}({listed}))"
-
-
-def superseded(baseline: Baseline) -> str:
-    """SQL condition on a winning row `e`: a newer load of its own date did not find it, or
-    its date was never loaded."""
-    if not baseline.dated:
-        return "FALSE"
-    branches = [
-        f"WHEN {_on_date('e', date)} THEN {older(load.position)}" for date, load in baseline.dated.items()
-    ]
-    unknown = "TRUE" if baseline.floor is None else "FALSE"
-    return f"(CASE {' '.join(branches)} ELSE {unknown} END)"
-
-
-def order_value(connection: duckdb.DuckDBPyConnection) -> str:
-    """SQL for the position of `e` as a single 126-bit number within one epoch: half the cost
-    of comparing rows, which several epochs (after a failover) fall back to."""
-    epochs = figures(connection, f"SELECT count(DISTINCT {EPOCH}) FROM event")
-    if epochs[0] <= 1:
-        return f"((e.{COMMIT_POSITION}::HUGEINT << 63) + e.{SEQUENCE})"
-    return position_of()
-
-
-def find_winners(
-    connection: duckdb.DuckDBPyConnection, schema: TableSchema, counted: str, order: str
-) -> None:
-    """Leave in temporary table `winner` each key with the `order` of its last event `AT`."""
-    key = ", ".join(f"e.{quoted(name)}" for name in schema.key)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE winner AS SELECT {key}, max({order}) AS {AT} "
-        f"FROM event e WHERE {counted} GROUP BY {key}"
-    )
-
-
-def winning_rows(schema: TableSchema, baseline: Baseline, order: str, columns: pa.Schema) -> str:
-    """SQL for the rows that the events of table `winner` made; ends in a condition on `e`."""
-    listed = ", ".join(f"e.{quoted(name)}" for name in columns.names)
-    return (
-        f"SELECT {listed} FROM event e JOIN winner w ON {same_key(schema.key, 'e', 'w')} "
-        f"AND {order} = w.{AT} WHERE e.{OP} IN ('R', 'I', 'U') "
-        f"AND {_chosen_load(baseline)} AND NOT {superseded(baseline)}"
-    )
-
-
-def _chosen_load(baseline: Baseline) -> str:
-    # Two loads can share a snapshot and so a position; only rows of the chosen one count.
-    ids = {load.load_id for load in baseline.dated.values()}
-    if baseline.load is not None:
-        ids.add(baseline.load.load_id)
-    listed = ", ".join(literal(load_id) for load_id in sorted(ids)) or "NULL"
-    return f"(e.{OP} <> 'R' OR e.{LOAD_ID} IN ({listed}))"
-
-
-def _fold_multiset(
-    connection: duckdb.DuckDBPyConnection, schema: TableSchema, baseline: Baseline, counted: str
-) -> Iterator[pa.RecordBatch]:
-    """Without a key every equal row counts and a delete takes one away. Ranges that never saw
-    a delete are streamed as they are."""
+def _choose_unless_deleted(
+    connection: duckdb.DuckDBPyConnection, rows: NumberedRows, baseline: Baseline, counted: str
+) -> bool:
+    """Leave the numbers of all events in table `chosen`; False if one of them is a delete. Without a
+    key every equal row counts, and what never saw a delete is streamed as it is."""
+    columns = [OP, *POSITION, LOAD_ID, EVENT_DATE]
     alive = f"{counted} AND NOT {superseded(baseline)}"
-    deletes = figures(connection, f"SELECT count(*) FROM event e WHERE {alive} AND e.{OP} = 'D'")
-    if deletes[0] == 0:
-        columns = ", ".join(f"e.{quoted(name)}" for name in row_schema(schema).names)
-        query = f"SELECT {columns} FROM event e WHERE {alive}"
-    else:
-        query = net_multiset(schema, f"event e WHERE {alive}", copies=NET)
-    yield from stream(connection, query, row_schema(schema))
+    connection.register("event", rows.reader(columns))
+    number = f"CASE WHEN e.{OP} = 'D' THEN -1 ELSE e.{quoted(NUMBER)} END"
+    _keep_chosen(connection, f"SELECT {number} AS number FROM event e WHERE {alive}")
+    return figures(connection, "SELECT count(*) FROM chosen WHERE number < 0") == (0,)
+
+
+def _keep_chosen(connection: duckdb.DuckDBPyConnection, numbers: str) -> None:
+    # Sorted, so that the numbers of a piece stand together and the rest of them is skipped.
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT number FROM ({numbers}) ORDER BY number"
+    )
+
+
+def _whole_rows(
+    connection: duckdb.DuckDBPyConnection, rows: NumberedRows, wanted: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """The chosen rows; those that lack values go to table `partial` instead."""
+    marked = pa.schema([*wanted, *PARTIAL_MARKS])
+    connection.register("given", marked.empty_table())
+    connection.execute("CREATE OR REPLACE TEMP TABLE partial AS SELECT * FROM given")
+
+    def numbers(first: int, end: int) -> Numbers:
+        within = f"SELECT number FROM chosen WHERE number >= {first} AND number < {end}"
+        found: Numbers = connection.sql(within).fetchnumpy()["number"]
+        return found
+
+    for batch in rows.fetch(numbers, marked.names):
+        unchanged = batch.column(marked.get_field_index(UNCHANGED))
+        if unchanged.null_count < len(unchanged):
+            connection.register("given", pa.Table.from_batches([batch.filter(unchanged.is_valid())]))
+            connection.execute("INSERT INTO partial SELECT * FROM given")
+            batch = batch.filter(unchanged.is_null())
+        if batch.num_rows:
+            yield pa.RecordBatch.from_arrays(batch.columns[: len(wanted)], schema=wanted)
 
 
 def net_multiset(schema: TableSchema, source: str, *, copies: str) -> str:

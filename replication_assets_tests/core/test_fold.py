@@ -141,3 +141,13 @@ def test_of_two_loads_at_one_position_only_one_counts() -> None:
     history.loads.append(type(first)(first.position, "twin", None, None, 1))
     doubled = pa.concat_tables([history.table(), pa.Table.from_pylist(twin, stored_schema(KEYED))])
     assert folded(doubled, history.controls, KEYED) == Counter(history.rows.values())
+
+
+def test_a_key_that_changed_to_an_equal_one_still_has_its_row() -> None:
+    # -0.0 and 0.0 are one key to the fold: the delete of the old one stands at the same position.
+    history = History(KEYED).run([("load",), ("insert", 1, "x", "y", DATES[0])])
+    history._event("D", (1, None, None, None), 1)
+    history._event("U", (1, "z", "y", DATES[0]), 1)
+    for order in ([*range(len(history.events))], [*range(len(history.events))][::-1]):
+        found = folded(history.table(order), history.controls, KEYED)
+        assert found == Counter([(1, "z", "y", DATES[0])])

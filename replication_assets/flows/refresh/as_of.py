@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from replication_assets.core.baseline import Baseline, baseline_of
-from replication_assets.core.fold import counted_events
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.core.sql import Spill, engine, figures
+from replication_assets.core.winners import counted_events
 from replication_assets.errors import NotLoaded
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.refresh.refreshing import Refreshing
