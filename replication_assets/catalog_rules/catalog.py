@@ -268,6 +268,12 @@ def _table_references(ids: Sequence[TableId], sources: Collection[str]) -> Itera
     times = Counter(ids)
     for table in sorted(table for table in times if times[table] > 1):
         yield f"{table} is declared {times[table]} times. Fix: declare it once"
+    spelled = Counter(str(table) for table in set(ids))
+    for name in sorted(name for name in spelled if spelled[name] > 1):
+        yield (
+            f"{spelled[name]} tables are written {name!r}, which names each of them. Fix: replicate one of"
+            " them, or rename a schema or table so that the dots tell them apart"
+        )
     for name in sorted({table.source for table in ids} - set(sources)):
         using = next(str(table) for table in ids if table.source == name)
         yield f"{using} is of source {name!r}, which is not in the catalog. Fix: {_nearest(name, sources)}"

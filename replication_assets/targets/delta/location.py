@@ -7,6 +7,7 @@ no `repr` and no message has them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from deltalake.fs import DeltaStorageHandler
 
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import TableId
+from replication_assets.core.storage_messages import storage_message
+from replication_assets.core.torn_logs import torn_log_file
 from replication_assets.errors import TargetError
 
 
@@ -29,17 +32,28 @@ def storage_errors(where: str, doing: str) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError) as exc:
-        first_line = (str(exc).strip().splitlines() or [""])[0]
         raise TargetError(
-            f"{doing} failed: {type(exc).__name__}: {first_line}",
+            f"{doing} failed: {type(exc).__name__}: {storage_message(exc)}",
             where=where,
             fix="check that the storage is reachable and may be read and written, then run again",
         ) from exc
 
 
+_LONGEST_NAME = 255
+"""Bytes of one folder or file name that file systems allow."""
+
+
 def safe_name(text: str) -> str:
     """A file name for any text, injective. Percent signs are out: deltalake decodes them twice."""
-    return quote(text, safe="").replace("~", "%7E").replace(".", "%2E").replace("%", "~")
+    return _not_too_long(quote(text, safe="").replace("~", "%7E").replace(".", "%2E").replace("%", "~"))
+
+
+def _not_too_long(name: str) -> str:
+    # A tilde is followed by two digits, so that two of them mark a name that was cut.
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return f"{name[: _LONGEST_NAME - 34]}~~{digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +82,18 @@ class Location:
                 return DeltaTable(self.uri, storage_options=self.options)
             except TableNotFoundError:
                 return None
+            except DeltaError as exc:
+                torn = torn_log_file(self.files) if self.local else None
+                if torn is None:
+                    raise
+                fix = "restore the file from a copy, or delete the folder of the table, which is filled anew"
+                raise TargetError(torn, where=self.where(), fix=fix) from exc
 
 
 def locate(root: str, table: TableId, storage_options: Mapping[str, str] | None) -> Location:
     """`<root>/<table.folder>`, with the percent signs of hostile names written as `~`."""
     # `folder` has no tilde of its own, so two tables never share a folder.
-    folder = table.folder.replace("%", "~")
+    folder = "/".join(_not_too_long(part) for part in table.folder.replace("%", "~").split("/"))
     options = dict(storage_options) if storage_options else None
     if "://" in root and not root.startswith("file://"):
         uri = f"{root.rstrip('/')}/{folder}"
