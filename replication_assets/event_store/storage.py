@@ -25,10 +25,12 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from replication_assets.core.schema import TableId
+from replication_assets.core.storage_messages import storage_message
+from replication_assets.core.torn_logs import torn_log_file
 from replication_assets.errors import CommitConflict, ReplicationError, StoreCorrupt, StoreError
 
 LONGEST_NAME = 200
@@ -180,18 +182,26 @@ class Place:
             return CommitConflict(what, where=self.where, fix="re-read the log and decide again")
         if isinstance(exc, FileNotFoundError):
             return self._corrupt(exc)
+        if isinstance(exc, DeltaError) and (torn := self._torn_file()) is not None:
+            return self._torn(torn)
         if isinstance(exc, OSError):
             fix = "check the disk, the network and the rights of the store, then run again"
             return StoreError(what, where=self.where, fix=fix)
         return StoreError(what, where=self.where, fix="the cause is chained; nothing was committed")
 
     def _corrupt(self, exc: Exception) -> StoreCorrupt:
-        fix = "restore the named file from a copy; if there is none, load the table into a new store"
-        return StoreCorrupt(self._told(exc), where=self.where, fix=fix)
+        return self._torn(self._torn_file() or self._told(exc))
+
+    def _torn_file(self) -> str | None:
+        # Only a local disk can leave one: object stores write whole objects or none.
+        return torn_log_file(self.filesystem()) if self.local is not None else None
+
+    def _torn(self, what: str) -> StoreCorrupt:
+        fix = "restore the file from a copy; if there is none, load the table into a new store"
+        return StoreCorrupt(what, where=self.where, fix=fix)
 
     def _told(self, exc: Exception) -> str:
-        # The first line: the rest of a delta-rs message is its own stack.
-        text = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        text = storage_message(exc)
         for name, value in self._options.items():
             if value and re.search("secret|key|token|password|sas|credential", name, re.IGNORECASE):
                 text = text.replace(value, "***")

@@ -11,12 +11,22 @@ from pathlib import Path
 import boto3
 import pytest
 
-from replication_assets.catalog import ByCount, DynamoDbProjection, EnvVar, ItemKey, Items, Table
+from replication_assets.catalog import (
+    ByCount,
+    DeltaProjection,
+    DynamoDbProjection,
+    EnvVar,
+    ItemKey,
+    Items,
+    Table,
+)
 from replication_assets.core.schema import TableId
+from replication_assets.declarations import PostgresTarget
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import TargetUnavailable
 from replication_assets.flows.refresh.run import run_refresh
 from replication_assets.flows.refresh.verify_published import verify_published
+from replication_assets.secret_references import SecretReference
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
 from replication_assets_tests.e2e.refreshes import RefreshSystem, refresh_system, run_name
 from replication_assets_tests.e2e.system import System, audit, check_changes, system_of
@@ -72,7 +82,7 @@ def stored_in_s3(
         aws_access_key_id=moto_dynamodb.access_key,
         aws_secret_access_key=moto_dynamodb.secret_key,
     ).create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": moto_dynamodb.region})
-    options = {
+    options: dict[str, str | SecretReference] = {
         "AWS_ENDPOINT_URL": s3.url,
         "AWS_ALLOW_HTTP": "true",
         "AWS_REGION": moto_dynamodb.region,
@@ -85,6 +95,7 @@ def stored_in_s3(
     }
     made = system_of(database, tmp_path, [Table("app.public.t", id_ranges=ByCount(2))])
     (lake,) = made.catalog.projections
+    assert isinstance(lake, DeltaProjection)
     catalog = replace(
         made.catalog,
         event_store=replace(made.catalog.event_store, root=f"s3://{bucket}/log", storage_options=options),
@@ -205,6 +216,7 @@ def copied(postgres_18: PostgresServer, tmp_path: Path) -> Iterator[tuple[Refres
         proxy_to("127.0.0.1", postgres_18.port) as proxy,
     ):
         (environment,) = system.system.catalog.environments
+        assert isinstance(environment.target, PostgresTarget)
         there = replace(environment, target=replace(environment.target, port=proxy.port))
         behind = system.with_catalog(replace(system.system.catalog, environments=(there,)))
         run_refresh(behind.refreshing(), run="first")

@@ -169,12 +169,22 @@ def test_a_load_in_the_middle_of_its_rows(
     goes_on(system, proxy)
 
 
-PLACES = [0, 3_000, 12_000]
+at_places = pytest.mark.parametrize(
+    ("kind", "spread", "after"),
+    [
+        pytest.param("cut", False, 0, id="cut-0"),
+        pytest.param("reset", False, 3_000, id="reset-3000"),
+        pytest.param("freeze", False, 0, id="freeze-one-0"),
+        pytest.param("freeze", False, 3_000, id="freeze-one-3000"),
+        pytest.param("freeze", False, 7_000, id="freeze-one-7000"),
+        pytest.param("freeze", True, 3_000, id="freeze-all-3000"),
+    ],
+)
+"""Bytes from the server until it happens: while a session is opened, and in its questions."""
 
 
 @full
-@pytest.mark.parametrize("after", PLACES)
-@by_fault
+@at_places
 def test_a_load_while_it_is_opened(
     system: Networked, proxy: Proxy, kind: Kind, after: int, *, spread: bool
 ) -> None:
@@ -185,8 +195,7 @@ def test_a_load_while_it_is_opened(
 
 
 @full
-@pytest.mark.parametrize("after", PLACES)
-@by_fault
+@at_places
 def test_setting_a_capture_up(
     system: Networked, proxy: Proxy, kind: Kind, after: int, *, spread: bool
 ) -> None:
@@ -197,8 +206,7 @@ def test_setting_a_capture_up(
 
 
 @full
-@pytest.mark.parametrize("after", PLACES)
-@by_fault
+@at_places
 def test_a_validation(system: Networked, proxy: Proxy, kind: Kind, after: int, *, spread: bool) -> None:
     system.capture()
     table = system.table("t")
@@ -208,10 +216,12 @@ def test_a_validation(system: Networked, proxy: Proxy, kind: Kind, after: int, *
 
 
 @full
-def test_a_slow_link_is_no_fault(system: Networked, proxy: Proxy) -> None:
+def test_a_slow_link_is_no_fault(system: Networked, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes trickle for longer than silence is taken for a fault, and never stop."""
     proxy.arm(Fault("slow", rate=1_500_000, spread=True))
     system.capture()
+    # The rows are seen when they are all here, which takes longer than that.
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 2.0)
     system.load_all()
     assert proxy.fired() == 1
     goes_on(system, proxy)

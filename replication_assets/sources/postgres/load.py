@@ -128,7 +128,8 @@ def _open(
     older than a rewrite sees no rows."""
     table, where = load_slice.table, str(load_slice.table)
     conditions = row_conditions(load_slice)
-    session = stack.enter_context(connect_adbc(connection))
+    # The driver reads the catalog of types while it connects.
+    session = stack.enter_context(calls.run(partial(connect_adbc, connection), lambda: None))
     cursor = _WatchedCursor(stack.enter_context(session.cursor()), calls)
     with source_errors(where):
         calls.silence.pid = cursor.value("SELECT pg_catalog.pg_backend_pid()")

@@ -44,7 +44,11 @@ _Process = tuple[dt.datetime, bool, int | None]
 
 
 class Silence:
-    """How long nothing has come from the server's process `pid`, and what it does meanwhile."""
+    """How long nothing has come from the server's process `pid`, and what it does meanwhile.
+
+    Who cannot see bytes, but only whole answers, is `heard` with those: bytes that the server has
+    sent and a slow network still holds look lost when they take twice `SILENCE_SECONDS`.
+    """
 
     def __init__(self, connection: PostgresConnection, pid: int | None = None) -> None:
         self._connection = connection
