@@ -30,7 +30,7 @@ from replication_assets.sources.postgres.quoting import from_item, identifier, l
 from replication_assets.sources.postgres.select_list import (
     loaded_schema,
     overflow_expression,
-    select_expression,
+    read_expression,
     to_stored,
 )
 from replication_assets.sources.postgres.silence import Silence, WatchedCalls
@@ -197,7 +197,7 @@ def _interrupted(message: str, where: str) -> SourceError:
 
 def _query(schema: TableSchema, rows: str, conditions: str) -> str:
     expressions = [
-        f"{select_expression(column)} AS {identifier(f'c{place}')}"
+        f"{read_expression(column)} AS {identifier(f'c{place}')}"
         for place, column in enumerate(schema.columns)
     ]
     overflow = overflow_expression(schema.columns)

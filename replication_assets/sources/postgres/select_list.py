@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -34,8 +35,19 @@ _HIGH = {
 }
 
 
+def read_expression(column: Column) -> str:
+    """SQL for what `to_stored` makes the column's stored value from.
+
+    A UUID is read as 16 bytes: the server's cast to text costs it 0.1 µs, and here it takes less
+    than half of that.
+    """
+    if column.source_type == "uuid":
+        return f"{identifier(column.name)}::pg_catalog.uuid"
+    return select_expression(column)
+
+
 def select_expression(column: Column) -> str:
-    """SQL that yields the column's stored value, or the text that `to_stored` makes it from."""
+    """SQL that yields the column's stored value, a decimal as its text."""
     name = identifier(column.name)
     kind = column.arrow
     ordinary = _is_ordinary(column)
@@ -103,7 +115,7 @@ def loaded_schema(schema: TableSchema) -> pa.Schema:
 
 
 def to_stored(column: Column, values: pa.Array) -> pa.Array:
-    """The stored value from what `select_expression` read.
+    """The stored value from what `read_expression` or `select_expression` read.
 
     Raises:
         DecodeError: the reader gave another type than asked for, or text does not fit.
@@ -111,6 +123,8 @@ def to_stored(column: Column, values: pa.Array) -> pa.Array:
     kind = column.arrow
     if values.type == kind:
         return _one_nan(values) if pa.types.is_floating(kind) else values
+    if column.source_type == "uuid" and isinstance(values, pa.UuidArray):
+        return uuid_text(values.storage)
     if pa.types.is_decimal(kind) and pa.types.is_string(values.type):
         try:
             return values.cast(kind)
@@ -128,3 +142,32 @@ def _one_nan(values: pa.Array) -> pa.Array:
     if not pc.any(nan).as_py():
         return values
     return pc.if_else(nan, pa.scalar(math.nan, values.type), values)
+
+
+_HEX_PAIRS = np.array([f"{byte:02x}".encode() for byte in range(256)]).view(np.uint16)
+"""The two hex digits of each byte, as one native 16-bit integer."""
+
+_GROUPS = ("u8", "u4", "u4", "u4", "u8", "u4")
+"""The digits of a UUID without dashes, in pieces that numpy moves at once; they only carry bytes."""
+_GROUP_NAMES = tuple(f"f{place}" for place in range(len(_GROUPS)))
+_DIGITS = np.dtype(list(zip(_GROUP_NAMES, _GROUPS, strict=True)))
+_LENGTH = 36
+_TEXT: np.dtype[np.void] = np.dtype(
+    {"names": _GROUP_NAMES, "formats": _GROUPS, "offsets": (0, 9, 14, 19, 24, 32), "itemsize": _LENGTH}
+)
+"""Where they stand in its text (RFC 9562, section 4)."""
+
+
+def uuid_text(values: pa.FixedSizeBinaryArray) -> pa.StringArray:
+    """The text of UUIDs as the server prints it, from their 16 bytes; null stays null."""
+    count = len(values)
+    if not count:
+        return pa.array([], pa.string())
+    data = np.frombuffer(values.buffers()[1], np.uint8)[16 * values.offset : 16 * (values.offset + count)]
+    digits = _HEX_PAIRS.take(data).view(_DIGITS)
+    text = np.full(count * _LENGTH, ord("-"), np.uint8)
+    for name in _GROUP_NAMES:
+        text.view(_TEXT)[name] = digits[name]
+    ends = np.arange(count + 1, dtype=np.int32) * np.int32(_LENGTH)
+    valid = values.is_valid().buffers()[1] if values.null_count else None
+    return pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(text), valid)

@@ -12,7 +12,7 @@ from replication_assets.core.schema import Column, TableSchema
 from replication_assets.sources.postgres.connection import PostgresConnection, connect_adbc
 from replication_assets.sources.postgres.select_list import (
     overflow_expression,
-    select_expression,
+    read_expression,
     to_stored,
 )
 from replication_assets.sources.postgres.types import (
@@ -38,7 +38,7 @@ def columns_of(session: psycopg.Connection[Any], table: str) -> tuple[Column, ..
 def loaded(connection: PostgresConnection, table: str, columns: tuple[Column, ...]) -> pa.Table:
     """Rows through the SELECT list and a binary COPY."""
     overflow = overflow_expression(columns) or "NULL::text"
-    expressions = ", ".join(f"{select_expression(c)} AS v{i}" for i, c in enumerate(columns))
+    expressions = ", ".join(f"{read_expression(c)} AS v{i}" for i, c in enumerate(columns))
     with connect_adbc(connection) as session, session.cursor() as cursor:
         cursor.execute(f"SELECT {expressions}, {overflow} AS _overflow FROM {table} ORDER BY ctid")
         table_read = cursor.fetch_arrow_table().combine_chunks()
