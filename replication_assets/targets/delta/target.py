@@ -36,6 +36,7 @@ from replication_assets.targets.delta.columns import (
     table_columns,
 )
 from replication_assets.targets.delta.commit import RangeCommit, commit, moved
+from replication_assets.targets.delta.damage import read_rows
 from replication_assets.targets.delta.location import locate, storage_errors
 from replication_assets.targets.delta.parts import RangeWriter
 from replication_assets.targets.delta.rewrite import Rewrite, may_be_appended
@@ -214,7 +215,7 @@ class DeltaTarget:
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """See `ports.ProjectionTarget`: one version of the table, batch by batch."""
-        yield from self.dataset().to_batches()
+        yield from read_rows(self._location, self._require_table())
 
     def rows(self, id_range: str | None = None) -> pa.Table:
         """Rows of one range or all, in memory, without the partition column."""

@@ -18,6 +18,7 @@ from replication_assets.core.fold import ROW_ENVELOPE
 from replication_assets.core.schema import TableSchema
 from replication_assets.ports import RangeCheckpoint
 from replication_assets.ports.target import view_schema
+from replication_assets.targets.delta.damage import reading
 from replication_assets.targets.delta.location import Location, storage_errors
 from replication_assets.targets.delta.parts import conform
 from replication_assets.targets.delta.snapshot import Registers
@@ -62,7 +63,7 @@ class DeltaView:
     def read(self, id_ranges: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         if self._table is None:
             return
-        with storage_errors(self._location.where(), "reading rows"):
+        with reading(self._location, self._table):
             dataset = SafeDataset.of(self._table.to_pyarrow_dataset())
             columns = [name for name in (*self._schema.names, ID_RANGE) if name in dataset.schema.names]
             chosen = None if id_ranges is None else pc.field(ID_RANGE).isin(list(id_ranges))
