@@ -41,6 +41,7 @@ SCHEMA = TableSchema(
 LOADED = Position(1, 1_000, 0)
 PER_TRANSACTION = 100
 BATCH_ROWS = 65_536
+DATES = EventDates("created_at", "year", dt.date(2024, 1, 1))
 TAKEN_AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint8).reshape(256, 2)
 _EPOCH_MICROS = 1_704_067_200_000_000
@@ -85,10 +86,9 @@ def store_of(
     """A store below `root` that holds the events, and the load complete."""
     store = DeltaEventStore(str(root))
     ids = ids or IdRanges.whole()
-    dates = EventDates("created_at", "year", dt.date(2024, 1, 1))
     log = store.log(TABLE)
-    log.ensure(SCHEMA, ids, dates)
-    add(store, events, ids, dates)
+    log.ensure(SCHEMA, ids, DATES)
+    add(store, events, ids)
     complete = RangeReplaced(LOADED, "load", None, None, loaded_keys)
     writer = log.writer()
     writer.write(load_complete(complete, SCHEMA, TAKEN_AT))
@@ -96,11 +96,11 @@ def store_of(
     return store
 
 
-def add(store: DeltaEventStore, events: Events, ids: IdRanges, dates: EventDates) -> Position:
+def add(store: DeltaEventStore, events: Events, ids: IdRanges) -> Position:
     """Commit events as one flush of a capture; returns how far it reaches."""
     writer = store.log(TABLE).writer()
     for piece in events.pieces():
-        writer.write(place(_events(piece), ids, dates))
+        writer.write(place(_events(piece), ids, DATES))
     captured = Position(1, int(_commits(events.numbers.max(keepdims=True))[0]))
     writer.commit(captured=captured)
     return captured
