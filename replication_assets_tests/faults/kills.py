@@ -23,13 +23,12 @@ SMALL_FILES = 9
 @dataclass(frozen=True, slots=True)
 class Step:
     """`prepare` brings about the work that `run` does; `places` are those that it reaches. `served`:
-    with items of DynamoDB instead of a lakehouse. `once`: places that a run reaches a single time."""
+    with items of DynamoDB instead of a lakehouse."""
 
     prepare: Callable[[FaultySystem], None]
     run: Callable[[FaultySystem], None]
     places: tuple[str, ...]
     served: bool = False
-    once: tuple[str, ...] = ()
 
 
 @contextmanager
