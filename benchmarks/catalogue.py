@@ -39,7 +39,7 @@ def measured(name: str, scale: Scale) -> Report:
 
 def _measured(name: str, scale: Scale) -> Report:
     """In a folder of its own that goes with it."""
-    home = Path(tempfile.mkdtemp(prefix=f"replication-assets-{name}-"))
+    home = Path(tempfile.mkdtemp(prefix=f"benchmark-{name}-"))
     # The account that a server of root runs under must get in.
     home.chmod(0o755)
     try:

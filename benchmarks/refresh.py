@@ -1,34 +1,19 @@
-"""Rows per second from an event store to a published, masked copy: `python benchmarks/refresh.py`.
-
-A refresh does, in a process of its own, what the command line does: plan, mask, load, verify and publish,
-into another database of the server that the source is in. Beside it stands the limit: `pg_dump | psql` of
-the same tables with their keys and indexes into a fresh database of that server, which neither masks nor
-proves anything. Both are run by turns; figures are medians. The most memory that the refresh's process
-held is told for all rows and for a tenth of them: it must not grow with them.
-"""
+"""A masked refresh from an event store to a published copy, beside `pg_dump | psql` of the same rows."""
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import os
-import platform
-import resource
-import shutil
-import statistics
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-import psycopg
-import pyarrow as pa
-from refresh_sample import REFRESH, fill, stored
-
+from benchmarks.measure.machine import versions
+from benchmarks.measure.processes import peak_mib
+from benchmarks.measure.report import Report, Table, Target
+from benchmarks.measure.runs import Run, Timed, by_turns, run, run_here
+from benchmarks.measure.scale import Scale
+from benchmarks.refresh_sample import REFRESH, fill, stored
 from replication_assets.catalog import Catalog
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.flows.refresh.load import load_refresh
@@ -40,158 +25,135 @@ from replication_assets.flows.refresh.verify import verify_refresh
 from replication_assets.replication import Replication
 
 STEPS = ("plan", "mask", "load", "verify", "publish")
-LEAST_TENTH = 1_000
-"""Rows; with fewer of them memory tells nothing."""
 SERVER = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
+MOST_MIB = 512
+REFRESHED, TENTH, DUMPED = "refresh", "refresh of a tenth", "pg_dump | psql"
+ABOUT = """\
+Customers with seven sensitive columns, their orders, and what happened to them: a refresh does in one
+process what the command line does, from the event store to the published copy in another database of the
+source's server. Beside it `pg_dump | psql` of the same tables with their keys and indexes, which neither
+masks nor proves anything. Peak memory is told for all rows and for a tenth: it must not grow with them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
-    """One refresh: seconds by step, processor seconds of its process, and the most MiB it held."""
-
-    seconds: Mapping[str, float] = field(hash=False)
-    processor: float
-    peak_mib: float
-    rows: int
-
-    @property
-    def whole(self) -> float:
-        return sum(self.seconds.values())
-
-
-def refreshed(catalog: Catalog) -> Refreshed:
-    """In a process of its own, so that its memory is the refresh's alone."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_refresh, (catalog,))
-
-
-def _refresh(catalog: Catalog) -> Refreshed:
-    refreshing = Refreshing.of(Replication(catalog), REFRESH, who="benchmark")
-    run = "benchmark"
-    marks = [time.perf_counter()]
-
-    def mark() -> None:
-        marks.append(time.perf_counter())
-
-    plan = plan_refresh(refreshing, run=run, fresh=True)
-    mark()
-    mask_refresh(refreshing, plan, run=run)
-    mark()
-    load_refresh(refreshing, plan, run=run)
-    mark()
-    verify_refresh(refreshing, plan, run=run)
-    mark()
-    copy = publish_refresh(refreshing, plan, run=run)
-    mark()
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = {step: after - before for step, (before, after) in zip(STEPS, pairwise(marks), strict=True)}
-    rows = sum(table.rows for table in copy.tables)
-    return Refreshed(seconds, used.ru_utime + used.ru_stime, _peak_mib(used.ru_maxrss), rows)
-
-
-def _peak_mib(most_kib: int) -> float:
-    """Linux counts what a process held before it became this program in `ru_maxrss`: its own figure
-    (`VmHWM`) does not."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        lines = []
-    own = next((line for line in lines if line.startswith("VmHWM:")), None)
-    return (int(own.split()[1]) if own is not None else most_kib) / 1024
-
-
-def dumped(server: PostgresServer, database: str) -> float:
-    """Seconds of `pg_dump | psql` of all tables, keys and indexes included, into a fresh database."""
-    copy = f"{database}_dumped"
-    server.create_database(copy)
-    try:
-        started = time.perf_counter()
-        dump = [str(server.binaries / "pg_dump"), "--dbname", server.dsn(database), "--schema=public"]
-        dump += ["--no-publications", "--table=customers", "--table=orders", "--table=order_events"]
-        fill = [str(server.binaries / "psql"), "--dbname", server.dsn(copy), "--quiet", "--no-psqlrc"]
-        fill += ["--set=ON_ERROR_STOP=1"]
-        with subprocess.Popen(dump, stdout=subprocess.PIPE) as dumping:
-            subprocess.run(fill, stdin=dumping.stdout, stdout=subprocess.DEVNULL, check=True)
-        if dumping.returncode != 0:
-            raise RuntimeError(f"pg_dump ended with {dumping.returncode}")
-        return time.perf_counter() - started
-    finally:
-        server.drop_database(copy)
-
-
-def measured(server: PostgresServer, folder: Path, rows: int, runs: int) -> None:
-    say = sys.stdout.write
-    counts = fill(server, "shop", rows)
-    catalog = stored(server, "shop", folder / "all")
-    say(", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    say(f"; medians of {runs}\n\n")
-    refreshes, dumps = [], []
-    for _ in range(runs):
-        refreshes.append(refreshed(catalog))
-        dumps.append(dumped(server, "shop"))
-    _tell(refreshes, dumps, sum(counts.values()))
-    peak = max(each.peak_mib for each in refreshes)
-    say(f"\nmost memory of the refresh's process: {peak:.0f} MiB for {rows:,} rows")
-    tenth = rows // 10
-    if tenth < LEAST_TENTH:
-        say("\n")
-        return
-    fill(server, "tenth", tenth)
-    small = refreshed(stored(server, "tenth", folder / "tenth"))
-    say(f", {small.peak_mib:.0f} MiB for {tenth:,}\n")
-
-
-def _tell(refreshes: Sequence[Refreshed], dumps: Sequence[float], rows: int) -> None:
-    say = sys.stdout.write
-    say("step             seconds      rows/s\n")
-    for step in STEPS:
-        say(_line(step, rows, statistics.median(each.seconds[step] for each in refreshes)))
-    whole = statistics.median(each.whole for each in refreshes)
-    say(_line("refresh", rows, whole))
-    dump = statistics.median(dumps)
-    say(_line("pg_dump | psql", rows, dump))
-    processor = statistics.median(each.processor for each in refreshes)
-    say(f"\nthe refresh takes {whole / dump:.1f} times as long as pg_dump | psql; ")
-    say(f"its process used {processor:.1f} s of the processor\n")
-
-
-def _line(what: str, rows: int, seconds: float) -> str:
-    return f"{what:<16} {seconds:7.2f} {rows / seconds:11,.0f}\n"
-
-
-def machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    made_with = f"Python {platform.python_version()}, pyarrow {pa.__version__}"
-    return f"{model or platform.machine()}, {os.cpu_count()} cores, {made_with}"
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--rows", type=int, default=1_000_000, help="of all tables (1,000,000)")
-    options.add_argument("--runs", type=int, default=3, help="of which the medians are told (3)")
-    options.add_argument("--unsynced", action="store_true", help="on a server that waits for no disk")
-    chosen = options.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="replication-assets-benchmark-"))
-    # The account that a server of root runs under must get in.
-    home.chmod(0o755)
-    server = PostgresServer(home / "data", settings=SERVER, durable=not chosen.unsynced)
+def measure(scale: Scale, home: Path) -> Report:
+    rows = scale.of(1_000_000, 1_000)
+    server = PostgresServer(home / "data", settings=SERVER, durable=not scale.short)
     try:
         with server:
-            sys.stdout.write(f"{machine()}, PostgreSQL {_version(server)}\n")
-            measured(server, home, chosen.rows, chosen.runs)
+            counts = fill(server, "shop", rows)
+            fill(server, "tenth", rows // 10)
+            refresh = partial(_refreshed, stored(server, "shop", home / "all"))
+            tenth = partial(_refreshed, stored(server, "tenth", home / "tenth"))
+            dump = partial(_dumped, server, sum(counts.values()))
+            # A refresh takes a minute or so: twice says enough.
+            runs = by_turns(
+                {
+                    name: partial(run_here, path) if scale.short else partial(run, path, [server.pid])
+                    for name, path in ((REFRESHED, refresh), (TENTH, tenth), (DUMPED, dump))
+                },
+                scale.of(2, 1),
+            )
     finally:
         server.destroy()
-        shutil.rmtree(home, ignore_errors=True)
+    of = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return Report(
+        "refresh",
+        "Masked refresh",
+        ABOUT,
+        versions("pyarrow", "duckdb", "psycopg"),
+        (_table(of, runs), _steps(runs[REFRESHED])),
+        _targets(runs, short=scale.short),
+    )
 
 
-def _version(server: PostgresServer) -> str:
-    with psycopg.connect(server.dsn()) as session:
-        return str(session.info.parameter_status("server_version"))
+def _table(of: str, runs: dict[str, Run]) -> Table:
+    dump = runs[DUMPED]
+    headers = (
+        *("path", "rows", "seconds", "rows/s", "time a row, of pg_dump's"),
+        *("client µs/row", "server µs/row", "peak MiB"),
+    )
+    lines = tuple(
+        (
+            name,
+            f"{each.rows:,}",
+            f"{each.seconds:.1f}",
+            f"{each.rate:,.0f}",
+            f"{dump.rate / each.rate:.1f}",
+            f"{each.client_micros():.1f}",
+            f"{each.server_micros():.1f}",
+            f"{each.peak_mib:.0f}" if name != DUMPED else "",
+        )
+        for name, each in runs.items()
+    )
+    return Table(of, headers, lines)
 
 
-if __name__ == "__main__":
-    main()
+def _steps(refresh: Run) -> Table:
+    """Of the refresh of all rows."""
+    lines = tuple(
+        (
+            step,
+            f"{refresh.figures[step]:.2f}",
+            f"{refresh.rows / refresh.figures[step]:,.0f}",
+            f"{refresh.figures[f'{step} client'] / refresh.rows * 1e6:.1f}",
+            f"{refresh.figures[f'{step} peak']:.0f}",
+        )
+        for step in STEPS
+    )
+    return Table("Its steps", ("step", "seconds", "rows/s", "client µs/row", "peak MiB until then"), lines)
+
+
+def _targets(runs: dict[str, Run], *, short: bool) -> tuple[Target, ...]:
+    peak, tenth = runs[REFRESHED].peak_mib, runs[TENTH].peak_mib
+    rows = runs[REFRESHED].rows
+    return (
+        Target.at_most(f"peak of a refresh of {rows:,} rows", MOST_MIB, peak, " MiB", short=short),
+        Target.at_most("peak, of that for a tenth of the rows", 1.25, peak / tenth, short=short),
+    )
+
+
+def _refreshed(catalog: Catalog, timed: Timed) -> int:
+    refreshing = Refreshing.of(Replication(catalog), REFRESH, who="benchmark")
+    run = "benchmark"
+    with timed:
+        marks = [_mark()]
+        plan = plan_refresh(refreshing, run=run, fresh=True)
+        marks.append(_mark())
+        mask_refresh(refreshing, plan, run=run)
+        marks.append(_mark())
+        load_refresh(refreshing, plan, run=run)
+        marks.append(_mark())
+        verify_refresh(refreshing, plan, run=run)
+        marks.append(_mark())
+        copy = publish_refresh(refreshing, plan, run=run)
+        marks.append(_mark())
+    for step, (before, after) in zip(STEPS, pairwise(marks), strict=True):
+        timed.figures |= {
+            step: after[0] - before[0],
+            f"{step} client": after[1] - before[1],
+            f"{step} peak": after[2],
+        }
+    return sum(table.rows for table in copy.tables)
+
+
+def _mark() -> tuple[float, float, float]:
+    """The time, the processor time of this process, and the most MiB that it held."""
+    return time.perf_counter(), time.process_time(), peak_mib()
+
+
+def _dumped(server: PostgresServer, rows: int, timed: Timed) -> int:
+    """All tables, keys and indexes included, into a fresh database."""
+    copy = "shop_dumped"
+    server.create_database(copy)
+    try:
+        dump = [str(server.binaries / "pg_dump"), "--dbname", server.dsn("shop"), "--schema=public"]
+        dump += ["--no-publications", "--table=customers", "--table=orders", "--table=order_events"]
+        restore = [str(server.binaries / "psql"), "--dbname", server.dsn(copy), "--quiet", "--no-psqlrc"]
+        restore += ["--set=ON_ERROR_STOP=1"]
+        with timed, subprocess.Popen(dump, stdout=subprocess.PIPE) as dumping:
+            subprocess.run(restore, stdin=dumping.stdout, stdout=subprocess.DEVNULL, check=True)
+        if dumping.returncode != 0:
+            raise RuntimeError(f"pg_dump ended with {dumping.returncode}")
+    finally:
+        server.drop_database(copy)
+    return rows

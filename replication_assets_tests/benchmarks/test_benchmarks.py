@@ -1,31 +1,50 @@
-"""Benchmarks run: what they are for is seen with more rows, on a quiet machine."""
+"""Every benchmark runs: what it is for is seen with more rows, on a quiet machine."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+import pytest
+
+from benchmarks.catalogue import BENCHMARKS
+from benchmarks.measure.report import Report
+
+REPOSITORY = Path(__file__).parents[2]
+PROMISED = {
+    "load": ("of COPY",),
+    "dynamodb": ("client time of batch_writer", "raw path's rate on DynamoDB Local"),
+    "masking": ("million rows a second of one core",),
+    "refresh": ("peak of a refresh of 1,000 rows", "peak, of that for a tenth"),
+}
+"""What is told of some, whatever else is."""
 
 
-def _run(name: str, *arguments: str) -> str:
-    command = [sys.executable, str(BENCHMARKS / name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_short_run_tells_every_table_and_target_with_the_machine_and_the_commit(
+    name: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "benchmarks", name, "--short", "--into", str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_the_benchmark_of_a_refresh_tells_every_step_the_limit_and_the_memory() -> None:
-    told = _run("refresh.py", "--rows", "2000", "--runs", "1", "--unsynced")
-    for line in ("plan", "mask", "load", "verify", "publish", "refresh", r"pg_dump \| psql"):
-        assert re.search(rf"^{line} +\d+\.\d\d +[\d,]+$", told, re.MULTILINE), line
-    assert "400 customers, 600 orders, 1,000 order_events" in told
-    assert re.search(r"the refresh takes [\d.]+ times as long as pg_dump \| psql", told)
-    assert re.search(r"most memory .*: \d+ MiB for 2,000 rows$", told, re.MULTILINE)
-
-
-def test_the_benchmark_of_masks_tells_rows_per_second_beside_a_copy_and_an_hmac() -> None:
-    told = _run("masking.py", "20_000")
-    assert re.search(r"^masked +[\d.]+ +[\d.]+ +\([\d.]+ M values/s\)$", told, re.MULTILINE)
-    assert re.search(r"^Arrow copy .* times as fast$", told, re.MULTILINE)
-    assert re.search(r"^HMAC of each value .* times as slow", told, re.MULTILINE)
+    report = Report.read(tmp_path / "benchmarks" / f"{name}.json")
+    assert report.name == name
+    assert report.about
+    assert report.made_with
+    assert re.search(r"\d+ cores, \d+ GiB, .*Python", done.stdout)
+    assert report.commit in done.stdout
+    assert report.tables
+    for table in report.tables:
+        assert table.title in done.stdout
+        for line in table.lines:
+            assert len(line) == len(table.headers), table.title
+            assert re.search(r" +".join(re.escape(cell) for cell in line if cell), done.stdout), line
+    assert report.targets
+    for target in report.targets:
+        # So few rows say nothing of it.
+        assert target.met is None
+        assert f"{target.what}: {target.reached} ({target.wanted}): not said" in done.stdout
+    for promised in PROMISED.get(name, ()):
+        assert any(promised in target.what for target in report.targets), promised
+    for plot in report.plots:
+        assert (tmp_path / "benchmarks" / f"{plot.name}.svg").exists()
