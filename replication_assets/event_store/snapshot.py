@@ -59,7 +59,7 @@ class DeltaLogSnapshot:
     def event_dates(self) -> EventDates:
         return self._settings.event_dates
 
-    @property
+    @cached_property
     def captured(self) -> Position | None:
         with self._place.errors():
             return captured_position(self._table)
