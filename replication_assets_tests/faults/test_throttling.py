@@ -92,7 +92,13 @@ def test_an_object_store_that_says_slow_down_for_a_while_gets_everything(
 REFUSALS = [SLOW_DOWN, DENIED, EXPIRED, REVOKED]
 
 
-@pytest.mark.parametrize("refused", REFUSALS, ids=[each[2] for each in REFUSALS])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        pytest.param(each, id=each[2], marks=[] if each is SLOW_DOWN else pytest.mark.full)
+        for each in REFUSALS
+    ],
+)
 def test_an_object_store_that_refuses_everything_is_told_in_time_and_is_not_taken_for_damaged(
     store: DeltaEventStore, s3: Proxy, refused: tuple[int, str, str, str]
 ) -> None:

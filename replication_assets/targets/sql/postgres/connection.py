@@ -78,6 +78,8 @@ class TargetConnection:
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
+            # Keep-alives are not sent while bytes of ours wait for their acknowledgement.
+            tcp_user_timeout=60_000,
             options=" ".join(f"-c {name}={value}" for name, value in _SETTINGS),
         )
         return psycopg.connect(conninfo, prepare_threshold=None)
