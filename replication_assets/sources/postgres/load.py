@@ -41,7 +41,7 @@ from replication_assets.sources.postgres.under_snapshot import (
     relkind,
 )
 
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 4 << 20
 """Where a batch ends; a single row may exceed it."""
 
 _ATTEMPTS = 5
