@@ -1,10 +1,9 @@
-"""Where load and capture meet: commits in doubt, re-runs, single dates, keys of every kind, two at once."""
+"""Where load and capture meet: re-runs, single dates, keys of every kind, two at once."""
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,17 +11,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import psycopg
 import pytest
 
 from replication_assets.catalog import ByBounds, ByCount, ByWidth, EventDate, Table
 from replication_assets.core.schema import TableId
-from replication_assets.errors import CommitConflict, LoadBlocked, SlotBusy
+from replication_assets.errors import CommitConflict, SlotBusy
 from replication_assets.flows.capture import FlushPolicy, capture
 from replication_assets.flows.compare import source_position
 from replication_assets.flows.read import ranges_of
 from replication_assets.ports import ChangeChunk, ChangeSource, ChangeStream
-from replication_assets_tests.conftest import PrivatePostgres
 from replication_assets_tests.e2e.comparison import compare_projection
 from replication_assets_tests.e2e.system import (
     SOURCE,
@@ -56,44 +53,6 @@ def system(database: FreshDatabase, tmp_path: Path) -> System:
     )
     made.prepare()
     return made
-
-
-def test_a_commit_in_doubt_during_a_load_is_not_lost(
-    private_postgres: PrivatePostgres, tmp_path: Path
-) -> None:
-    """Its record is in the log before any position that is read now, and nobody sees its row yet."""
-    server = private_postgres({})
-    server.create_database("bank")
-    made = system_of(
-        FreshDatabase(server, "bank"), tmp_path, [Table("app.public.t", id_ranges=ByCount(1))], load_wait=1
-    )
-    made.execute("CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1)")
-    made.prepare()
-    synchronous(server.dsn(), "ghost")
-    in_doubt = made.sql(autocommit=False)
-    in_doubt.execute("SET synchronous_commit = on")
-    in_doubt.execute("INSERT INTO t VALUES (2, 2)")
-    committing = threading.Thread(target=in_doubt.commit)
-    committing.start()
-    wait_for(made, "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-    with pytest.raises(LoadBlocked, match="SyncRep"):
-        made.load_all()
-    made.capture()
-    synchronous(server.dsn(), "")
-    committing.join()
-    in_doubt.close()
-    made.load_all()
-    made.execute("UPDATE t SET v = 3 WHERE id = 1")
-    made.finish()
-    assert made.in_projection(T) == {(1, 3): 1, (2, 2): 1}
-
-
-def synchronous(dsn: str, standby: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as session:
-        session.execute("SET synchronous_commit = local")
-        session.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'".encode())
-        session.execute("SELECT pg_reload_conf()")
-    time.sleep(0.3)
 
 
 def test_a_range_loaded_twice_gives_the_same_fold_and_keeps_both_loads(system: System) -> None:
