@@ -50,12 +50,19 @@ def start(step: Callable[..., None], *arguments: Any) -> BaseProcess:
 
 
 def finish(process: BaseProcess, exitcode: int = 0) -> None:
+    ended = finish_with(process)
+    assert ended == exitcode, f"a step ended with {ended}, not {exitcode}"
+
+
+def finish_with(process: BaseProcess) -> int:
+    """The exit code of a step; negative for the signal that ended it."""
     process.join(STEP_SECONDS)
     if process.is_alive():
         process.kill()
         process.join()
         raise AssertionError("a step did not end")
-    assert process.exitcode == exitcode, f"a step ended with {process.exitcode}, not {exitcode}"
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def run(step: Callable[..., None], *arguments: Any) -> None:
