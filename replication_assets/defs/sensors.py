@@ -5,13 +5,15 @@ is a view: with an empty one it reports again and nothing is captured twice.
 """
 
 import datetime as dt
+import hashlib
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
-from replication_assets.catalog import PostgresSourceConfig
+from replication_assets.catalog import PostgresSourceConfig, Table
 from replication_assets.core.baseline import is_covered
 from replication_assets.core.controls import Controls
 from replication_assets.core.id_ranges import kind_of
@@ -28,16 +30,23 @@ from replication_assets.replication import Replication
 REPORT_SECONDS = 30.0
 """How often a moving source's figures are put on its assets."""
 
+MOST_REPORT_SECONDS = 10.0
+"""Tables that a report does not come to in this time are in the next one: Dagster gives up a tick
+after a minute, and a table's figures take some 20 ms, on an object store ten times that."""
+
 CONTINUOUS_LIFETIME_SECONDS = 3600.0
 """Age at which a continuous capture gets a successor: a fresh process, with current code."""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Newest position seen, and when (epoch seconds) figures were last reported."""
+    """Newest position seen; when (epoch seconds) figures were last reported, and at which table the
+    next report begins; the tables whose logs were seen to be there, as a fingerprint."""
 
     head: int = 0
     reported_at: float = 0.0
+    next_table: int = 0
+    set_up: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
@@ -83,8 +92,13 @@ def _tick(
     context: dg.SensorEvaluationContext, replication: Replication, config: PostgresSourceConfig
 ) -> dg.SensorResult | dg.SkipReason:
     source, store = replication.source(config.name), replication.store()
+    cursor = Cursor.parse(context.cursor)
     tables = replication.catalog.tables_of(config.name)
-    if store.ledger(config.name).last() is None or not all(store.log(table.id).exists() for table in tables):
+    set_up = _fingerprint(tables)
+    # Looked for once: a thousand logs are two thousand questions to an object store, at every tick.
+    if store.ledger(config.name).last() is None or (
+        set_up != cursor.set_up and not all(store.log(table.id).exists() for table in tables)
+    ):
         return _set_up(context, config.name)
     status = source.status()
     if status.state in ("missing", "lost"):
@@ -96,7 +110,6 @@ def _tick(
             fix=f"run job {naming.plain(config.name)}_recover, then load every id range again",
         )
     now = dt.datetime.now(dt.UTC)
-    cursor = Cursor.parse(context.cursor)
     active = context.instance.get_run_records(
         dg.RunsFilter(tags={naming.CAPTURE_TAG: config.name}, statuses=ACTIVE), limit=3
     )
@@ -110,9 +123,16 @@ def _tick(
             if ages
             else f"no change at {status.head}"
         )
-    events, growth = _report(context, source, store, replication, config, status, now) if due else ([], [])
     # Without a launch the move is still unanswered: the next tick must see it again.
-    seen = Cursor(status.head if launch else cursor.head, now.timestamp() if due else cursor.reported_at)
+    seen = replace(cursor, head=status.head if launch else cursor.head, set_up=set_up)
+    events: list[dg.AssetMaterialization] = []
+    growth: list[dg.AddDynamicPartitionsRequest] = []
+    if due:
+        lag = lag_seconds(status, store.ledger(config.name).last(), now)
+        chosen = _from(tables, cursor.next_table)
+        events, growth = _report(context, source, store, chosen, status, lag)
+        reached = (cursor.next_table + len(events)) % max(1, len(tables))
+        seen = replace(seen, reported_at=now.timestamp(), next_table=reached)
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(job_name=capture_job_name(config.name), tags={naming.CAPTURE_TAG: config.name})
@@ -145,20 +165,33 @@ def _set_up(context: dg.SensorEvaluationContext, source: str) -> dg.SensorResult
     return dg.SensorResult(run_requests=[dg.RunRequest(job_name=name)])
 
 
+def _fingerprint(tables: Sequence[Table]) -> str:
+    names = "\n".join(sorted(str(table.id) for table in tables))
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def _from(tables: Sequence[Table], first: int) -> Sequence[Table]:
+    """All of them, from one on and round; `first` may be of a catalog that had more."""
+    at = first % max(1, len(tables))
+    return (*tables[at:], *tables[:at])
+
+
 def _report(
     context: dg.SensorEvaluationContext,
     source: ChangeSource,
     store: EventStore,
-    replication: Replication,
-    config: PostgresSourceConfig,
+    tables: Sequence[Table],
     status: SourceStatus,
-    now: dt.datetime,
+    lag: float | None,
 ) -> tuple[list[dg.AssetMaterialization], list[dg.AddDynamicPartitionsRequest]]:
-    """A materialization of each source table with its figures, and id ranges that keys reached."""
-    mark = store.ledger(config.name).last()
-    lag = lag_seconds(status, mark, now)
-    events, growth = [], []
-    for table in replication.catalog.tables_of(config.name):
+    """A materialization of each source table with its figures, and id ranges that keys reached: of
+    as many tables as there is time for."""
+    begun = time.monotonic()
+    events: list[dg.AssetMaterialization] = []
+    growth = []
+    for table in tables:
+        if events and time.monotonic() - begun > MOST_REPORT_SECONDS:
+            break
         replicated = open_table(source, store, table)
         column = _watched_column(replicated)
         bounds = source.bounds(table.id, column) if column is not None else None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
+from replication_assets.catalog import Table
+from replication_assets.defs import sensors
 from replication_assets.defs.naming import CAPTURE_TAG
 from replication_assets.defs.sensors import wanted_capture
 from replication_assets_tests.defs.conftest import Graph
@@ -91,3 +95,26 @@ def test_a_key_that_no_range_could_be_cut_on_does_not_fail_the_tick(ready: Graph
     facts = {event.asset_key.path[-1]: event.metadata for event in result.asset_events}
     assert "max_key" not in facts["readings"]
     assert "lag_bytes" in facts["readings"]
+
+
+def test_tables_that_a_report_had_no_time_for_are_in_the_next_ones(
+    ready: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "MOST_REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(sensors, "REPORT_SECONDS", 0.0)
+    cursor, told = None, []
+    for _ in range(4):
+        ready.sql("INSERT INTO items SELECT max(id) + 1 FROM items")
+        result = tick(ready, cursor)
+        assert isinstance(result, dg.SensorResult)
+        cursor = result.cursor
+        told.append([event.asset_key.path[-1] for event in result.asset_events])
+    assert told == [["items"], ["readings"], ["notes"], ["items"]]
+
+
+def test_a_table_that_is_new_in_the_catalog_is_set_up(ready: Graph) -> None:
+    first = tick(ready)
+    assert isinstance(first, dg.SensorResult)
+    ready.sql("CREATE TABLE added (id bigint PRIMARY KEY)")
+    ready.catalog = replace(ready.catalog, tables=[*ready.catalog.tables, Table("shop.public.added")])
+    assert launched(tick(ready, first.cursor)) == ["shop_setup"]
