@@ -10,6 +10,15 @@ from benchmarks.backlog import PUBLICATIONS
 from benchmarks.measure.runs import Timed
 from benchmarks.postgres_sample import DATABASE
 
+_LOG = """
+rootLogger.level = ERROR
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+"""
+"""Its own writes a file into the working directory."""
+
 
 def counted(port: int, slot: str, rows: int, home: Path, timed: Timed) -> int:
     """Read `rows` events; what is measured begins with the first batch and leaves that out, so
@@ -30,7 +39,10 @@ def counted(port: int, slot: str, rows: int, home: Path, timed: Timed) -> int:
                 threading.Thread(target=engine.close).start()
 
     counting = Counting()
-    engine = DebeziumJsonEngine(_properties(port, slot, home), counting)
+    log = home / "log4j2.properties"
+    log.write_text(_LOG, encoding="ascii")
+    java = [f"-Dlog4j2.configurationFile={log}"]
+    engine = DebeziumJsonEngine(_properties(port, slot, home), counting, java)
     engine.run()
     return counting.seen - counting.first
 
