@@ -106,6 +106,7 @@ def test_a_wrong_clock_changes_neither_events_nor_their_order(
     check_changes(system, system.table("t").id)
 
 
+@pytest.mark.full
 def test_a_clock_that_jumps_while_a_capture_runs_does_not_disturb_it(
     system: System, set_clock: SetClock
 ) -> None:

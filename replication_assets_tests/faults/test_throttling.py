@@ -129,7 +129,7 @@ def test_a_table_of_dynamodb_that_throttles_for_ever_is_told_and_leaves_its_chec
     moto_dynamodb: DynamoDbServer,
 ) -> None:
     with faulty_proxy(moto_dynamodb.endpoint_url, Faults()) as proxy:
-        place = DynamoDbPlace(moto_dynamodb, endpoint_url=proxy.endpoint_url, lease_seconds=1)
+        place = DynamoDbPlace(moto_dynamodb, endpoint_url=proxy.endpoint_url, lease_seconds=5)
         fill(place.target, [row(at(5), id=1), row(at(5), id=2)], at(5))
         wire = replace(place.settings.wire, patience=Patience(max_age=0.4))
         impatient = DynamoDbTarget(replace(place.settings, wire=wire), place.items, place.source)
