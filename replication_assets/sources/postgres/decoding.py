@@ -49,7 +49,8 @@ class Decoder:
         self._shapes: dict[int, list[tuple[int, Relation]]] = {}
 
     def decode(self, piece: bytes | bytearray, ends: list[int]) -> Decoded:
-        """Decode whole XLogData messages, back to back, `ends` being where each one ends.
+        """Decode whole XLogData messages, back to back and with `pgoutput.SPARE` after them, `ends`
+        being where each one ends.
 
         Raises:
             DecodeError: something in them is not understood. The decoder is of no use after.

@@ -38,8 +38,8 @@ KNOWN_MESSAGES = frozenset((BEGIN, COMMIT, RELATION, INSERT, UPDATE, DELETE, TRU
 POSTGRES_EPOCH_MICROS = 946_684_800_000_000
 """2000-01-01 UTC, where PostgreSQL's clock begins, in microseconds of the Unix clock."""
 
-_SPARE = bytes(32)
-"""Appended to every piece, so that reading a fixed number of bytes never leaves it."""
+SPARE = bytes(32)
+"""Ends every piece, so that reading a fixed number of bytes never leaves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +115,18 @@ class Truncation:
 class Frames:
     """The messages of one piece of the stream, and the transaction and sequence of each.
 
-    `piece` holds whole XLogData messages back to back, `ends` where each one ends. Arrays are
-    indexed by message. `commit`, `committed_at` and `xid` are those of the message's
-    transaction. `sequence` counts the rows of the transaction up to and including the message,
-    whatever table they are of, and every relation of a TRUNCATE as one.
+    `piece` holds whole XLogData messages back to back, then `SPARE`; `ends` is where each one
+    ends. It is not copied, and must stay as it is. Arrays are indexed by message. `commit`,
+    `committed_at` and `xid` are those of the message's transaction. `sequence` counts the rows of
+    the transaction up to and including the message, whatever table they are of, and every relation
+    of a TRUNCATE as one.
     """
 
     def __init__(self, piece: bytes | bytearray, ends: list[int], carried: OpenTransaction | None) -> None:
-        self.data = bytes(piece) + _SPARE
-        self.length = len(piece)
+        self.data = piece
+        self.length = len(piece) - len(SPARE)
+        if ends[-1] != self.length:
+            raise ValueError("a piece is its messages and SPARE")
         self.bytes: Bytes = np.frombuffer(self.data, dtype=np.uint8)
         self._words = np.ndarray((len(self.data) - 3,), dtype=">i4", buffer=self.data, strides=(1,))
         self._longs = np.ndarray((len(self.data) - 7,), dtype=">i8", buffer=self.data, strides=(1,))
@@ -170,7 +173,7 @@ class Frames:
         )
 
     def _payload(self, message: int | np.intp) -> bytes:
-        return self.data[self.starts[message] : self.ends[message]]
+        return bytes(self.data[self.starts[message] : self.ends[message]])
 
     def _refuse_unknown(self) -> None:
         for kind in np.unique(self.types):

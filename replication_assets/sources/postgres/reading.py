@@ -1,6 +1,6 @@
 """Reads messages off the wire and cuts them into pieces that are decoded as a whole.
 
-The loop does nothing but collect messages and look at their first byte. A piece is handed on
+The loop does nothing but collect messages and look at their first bytes. A piece is handed on
 when it is full, when the wire falls silent between two transactions, or when it grows old; so
 an idle source has a latency of milliseconds and a busy one is read in large pieces.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from replication_assets.sources.postgres.pgoutput import (
@@ -23,6 +23,7 @@ from replication_assets.sources.postgres.pgoutput import (
     HEADER,
     POSTGRES_EPOCH_MICROS,
     RELATION,
+    SPARE,
 )
 from replication_assets.sources.postgres.walsender import KEEPALIVE, WAL_DATA, WalSender
 
@@ -43,7 +44,7 @@ _PAGE_HEADER = 40
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Whole XLogData messages back to back, `ends` being where each one ends.
+    """Whole XLogData messages back to back, `ends` being where each one ends, and `SPARE`.
 
     `through` and `committed_at` are as in `ports.ChangeChunk`.
     """
@@ -73,6 +74,8 @@ class Reader:
         self._inside = self._skipping = False
         self._committed_at: dt.datetime | None = None
         self._data, self._ends = bytearray(), list[int]()
+        self._taken: Iterator[memoryview] = iter(())
+        self._stopped = False
         self._first_at = 0.0
         self._status_at = time.monotonic() - IDLE_SECONDS
 
@@ -87,6 +90,7 @@ class Reader:
         self._collect(self._first_at + IDLE_SECONDS)
         if time.monotonic() - self._status_at > _STATUS_SECONDS:
             self._send_status(ask=False)
+        self._data += SPARE
         return Piece(self._data, self._ends, None if self._inside else self.through, self._committed_at)
 
     def acknowledge(self, commit: int) -> None:
@@ -94,29 +98,42 @@ class Reader:
         self._sender.acknowledged = max(self._sender.acknowledged, commit + 1)
         self._send_status(ask=False)
 
+    def stop(self) -> None:
+        """End a `read` of another thread soon; what it returns is whole, and nothing is read after."""
+        self._stopped = True
+        self._sender.wake()
+
     def _collect(self, until: float) -> None:
-        take, data, ends = self._sender.take, self._data, self._ends
-        while not self.ended:
-            message = take()
-            if message is None:
-                if self._sender.wait(0) or self._may_wait(until):
-                    continue
+        while not self.ended and not self._stopped:
+            if self._add(self._taken):
                 return
+            messages = self._sender.take()
+            self._taken = iter(messages)
+            if not messages and not self._sender.wait(0) and not self._may_wait(until):
+                return
+
+    def _add(self, messages: Iterator[memoryview]) -> bool:
+        """Add messages to the piece; False if it wants more of them."""
+        data, ends = self._data, self._ends
+        for message in messages:
             if message[0] != WAL_DATA:
                 self._keepalive(message)
+                if self.ended:
+                    return True
                 continue
             kind = message[HEADER]
             if kind == BEGIN and self._begin(message):
-                return
+                return True
             if self._skipping and kind != RELATION:
                 self._skipping = kind != COMMIT
                 continue
             data += message
             ends.append(len(data))
             if kind == COMMIT and self._commit(message):
-                return
+                return True
             if len(data) + _MESSAGE_COST * len(ends) >= self._piece_bytes:
-                return
+                return True
+        return False
 
     def _may_wait(self, until: float) -> bool:
         """The wire is silent: wait for more, or say that the piece is to be handed on."""

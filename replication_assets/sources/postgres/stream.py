@@ -1,7 +1,7 @@
 """The change stream of a PostgreSQL database: reads the slot, and decodes it chunk by chunk.
 
-Memory is bounded by `chunk_bytes` whatever the size of a transaction: the server spills large
-ones, and a chunk may end inside one.
+Memory is bounded by three pieces of `chunk_bytes` (one is decoded, one waits, one is read)
+whatever the size of a transaction: the server spills large ones, and a chunk may end inside one.
 
 `after` is the last durable commit; transactions at or before it are not delivered. What is
 acknowledged is reported to the server as `commit + 1`, so a slot that stands further than that
@@ -11,6 +11,7 @@ there, nothing was ever delivered there, and a transaction that commits there is
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,6 +29,7 @@ from replication_assets.sources.postgres.connection import PostgresConnection, c
 from replication_assets.sources.postgres.decoding import Decoded, Decoder
 from replication_assets.sources.postgres.lsn import format_lsn, parse_lsn
 from replication_assets.sources.postgres.publication import CaptureNames, unpublished
+from replication_assets.sources.postgres.read_ahead import ReadAhead
 from replication_assets.sources.postgres.reading import Piece, Reader
 from replication_assets.sources.postgres.relations import Relations, SchemaChange
 from replication_assets.sources.postgres.slot import find_slot
@@ -78,21 +80,24 @@ def open_changes(
         reader = Reader(sender, start=start, upto=upto, log_end=session.log_end, piece_bytes=chunk_bytes)
         decoder = Decoder(relations, epoch, connection.where)
         published = partial(check_published, session, names, tables)
-        yield PostgresChanges(session, reader, decoder, relations, published, epoch, stop)
+        ahead = stack.enter_context(ReadAhead(reader))
+        yield PostgresChanges(session, ahead, decoder, relations, published, epoch, stop)
 
 
 class Session:
-    """A session for catalog questions, opened when needed and again if it was lost."""
+    """A session for catalog questions of any thread, opened when needed and again if it was lost."""
 
     def __init__(self, connection: PostgresConnection) -> None:
         self.where = connection.where
         self._connection = connection
         self._open: psycopg.Connection[Any] | None = None
+        self._opening = threading.Lock()
 
     def get(self) -> psycopg.Connection[Any]:
-        if self._open is None or self._open.closed:
-            self._open = connect(self._connection)
-        return self._open
+        with self._opening:
+            if self._open is None or self._open.closed:
+                self._open = connect(self._connection)
+            return self._open
 
     def close(self) -> None:
         if self._open is not None:
@@ -174,7 +179,7 @@ class PostgresChanges:
     def __init__(
         self,
         session: Session,
-        reader: Reader,
+        reader: ReadAhead,
         decoder: Decoder,
         relations: Relations,
         check_published: Callable[[], None],

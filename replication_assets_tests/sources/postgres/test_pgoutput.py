@@ -21,7 +21,7 @@ from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import DecodeError
 from replication_assets.sources.postgres.decoding import Decoded, Decoder
 from replication_assets.sources.postgres.json_text import json_objects
-from replication_assets.sources.postgres.pgoutput import Relation
+from replication_assets.sources.postgres.pgoutput import SPARE, Relation
 from replication_assets_tests.sources.postgres import pgoutput_encoder as pg
 from replication_assets_tests.sources.postgres.pgoutput_encoder import UNSENT
 
@@ -90,7 +90,7 @@ def decode_in_pieces(messages: Sequence[bytes], cuts: Sequence[int]) -> list[Dec
         for message in framed[low:high]:
             at += len(message)
             ends.append(at)
-        found.append(one.decode(b"".join(framed[low:high]), ends))
+        found.append(one.decode(b"".join([*framed[low:high], SPARE]), ends))
     return found
 
 
