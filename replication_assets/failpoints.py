@@ -37,6 +37,7 @@ PLACES: dict[str, str] = {
     "store.file_finished": "an event file is whole, no commit speaks of it",
     "store.files_finished": "all event files of a commit are whole, it is about to be made",
     "store.committed": "the commit of a log stands, its reply was not seen",
+    "ledger.file_finished": "the file of a mark is whole, no commit speaks of it",
     "ledger.written": "a mark was written, its reply was not seen",
     "compact.written": "a merged file is whole and was compared, no commit speaks of it",
     "compact.committed": "merged files are in the log, former ones were not deleted",

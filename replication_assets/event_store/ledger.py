@@ -147,6 +147,7 @@ class DeltaLedger:
             part = PartWriter(self._place, files, (), SCHEMA)
             part.write(_row(mark, line))
             written = part.finish()
+        reach("ledger.file_finished")
         moved = [
             Transaction(LEDGER, line.lines),
             Transaction(EPOCH_TRANSACTION, line.epoch),

@@ -149,7 +149,7 @@ STEPS: Mapping[str, Step] = {
     "capture": Step(
         FaultySystem.change,
         _capture,
-        (*(f"capture.{each}" for each in _CAPTURE), "ledger.written", *_WRITTEN),
+        (*(f"capture.{each}" for each in _CAPTURE), "ledger.file_finished", "ledger.written", *_WRITTEN),
     ),
     "retyping": Step(FaultySystem.change, _capture_once, ()),
     "compact": Step(_many_files, _compact, ("compact.written", "compact.committed", "store.committed")),

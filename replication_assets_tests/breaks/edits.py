@@ -1,0 +1,118 @@
+"""One edit for each promise of docs/guarantees.md, and the test that must fail because of it.
+
+A test that passes whatever the program does proves nothing. `make breaks` makes each edit in a copy
+of the repository, runs its test there, and says which edits went unnoticed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`old` is found exactly once in `file` (below `replication_assets/`) and replaced by `new`.
+    `test` is what pytest is given, below `replication_assets_tests/`; `chosen` narrows it (`-k`)."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+    chosen: str = ""
+    full: bool = False
+
+
+EDITS = (
+    Edit(
+        "the source is told before the ledger is durable",
+        "flows/capture.py",
+        "        self.ledger.record(CaptureMark(",
+        "        stream.acknowledge(self.boundary)\n        self.ledger.record(CaptureMark(",
+        "faults/test_killed_steps.py",
+        "capture and file_finished",
+        full=True,
+    ),
+    Edit(
+        "events that a table's own checkpoint covers are written again",
+        "flows/capture.py",
+        "    return rows.filter(newer)",
+        "    return rows",
+        "faults/test_killed_steps.py",
+        "capture and table_committed",
+        full=True,
+    ),
+    Edit(
+        "a slot that somebody else consumed is read on from",
+        "sources/postgres/stream.py",
+        "elif (confirmed := parse_lsn(slot.confirmed)) <= after + 1:",
+        "elif (confirmed := parse_lsn(slot.confirmed)) >= 0:",
+        "faults/test_slots.py",
+    ),
+    Edit(
+        "a load says a position that its snapshot does not have",
+        "sources/postgres/load.py",
+        "PostgresLoad(snapshot.commit, taken_at",
+        "PostgresLoad(snapshot.commit + 100_000, taken_at",
+        "e2e/test_handoff.py",
+    ),
+    Edit(
+        "a commit whose reply was lost is taken for none",
+        "event_store/commit.py",
+        "entry.get(TOKEN) == token",
+        "entry.get(TOKEN) is token",
+        "faults/test_lost_replies.py",
+        "log_ledger_or_lakehouse",
+    ),
+    Edit(
+        "the oldest event of a key wins",
+        "core/fold.py",
+        'f"max({position_of()}) AS {AT}',
+        'f"min({position_of()}) AS {AT}',
+        "core/test_fold.py",
+    ),
+    Edit(
+        "a compaction loses a row",
+        "event_store/compaction.py",
+        "writer.write(rows.cast(kept))",
+        "writer.write(rows.cast(kept).slice(1))",
+        "event_store/test_store.py",
+        "compaction",
+    ),
+    Edit(
+        "DynamoDB takes whatever comes",
+        "targets/dynamodb/wire/conditional_writes.py",
+        '"attribute_not_exists(#k) OR #p < :p"',
+        '"attribute_not_exists(#k) OR #p < :p OR attribute_exists(#k)"',
+        "targets/dynamodb/test_disorder.py",
+    ),
+    Edit(
+        "a range of a lakehouse is committed over what another projection did",
+        "targets/delta/commit.py",
+        "        if registers != change.expected:\n            raise moved(location, change.id_range)",
+        '        object.__setattr__(change, "expected", registers)',
+        "targets/test_delta.py",
+    ),
+    Edit(
+        "keys at a bound belong to the range below",
+        "core/id_ranges.py",
+        'found = np.searchsorted(bounds, keys, side="right")',
+        'found = np.searchsorted(bounds, keys, side="left")',
+        "core/test_id_ranges.py",
+    ),
+    Edit(
+        "a secret prints",
+        "secret_references.py",
+        '    def __repr__(self) -> str:\n        return "***"',
+        "    def __repr__(self) -> str:\n        return self._value",
+        "test_secret_references.py",
+    ),
+    Edit(
+        "names go into paths as they are",
+        "event_store/parts.py",
+        "quote(value, safe='')",
+        "value",
+        "event_store",
+        "path or name",
+    ),
+)
