@@ -95,20 +95,11 @@ def _tick(
     cursor = Cursor.parse(context.cursor)
     tables = replication.catalog.tables_of(config.name)
     set_up = _fingerprint(tables)
-    # Looked for once: a thousand logs are two thousand questions to an object store, at every tick.
-    if store.ledger(config.name).last() is None or (
-        set_up != cursor.set_up and not all(store.log(table.id).exists() for table in tables)
-    ):
+    if not _is_set_up(store, config.name, tables, seen=set_up == cursor.set_up):
         return _set_up(context, config.name)
     status = source.status()
     if status.state in ("missing", "lost"):
-        if (cutover := retired_by(replication, config.name)) is not None:
-            return dg.SkipReason(f"retired by cutover {cutover}: turn this sensor off")
-        raise SlotLost(
-            f"the replication slot is {status.state}",
-            where=config.name,
-            fix=f"run job {naming.plain(config.name)}_recover, then load every id range again",
-        )
+        return _without_slot(replication, config.name, status.state)
     now = dt.datetime.now(dt.UTC)
     active = context.instance.get_run_records(
         dg.RunsFilter(tags={naming.CAPTURE_TAG: config.name}, statuses=ACTIVE), limit=3
@@ -145,6 +136,16 @@ def _tick(
     )
 
 
+def _without_slot(replication: Replication, source: str, state: str) -> dg.SkipReason:
+    if (cutover := retired_by(replication, source)) is not None:
+        return dg.SkipReason(f"retired by cutover {cutover}: turn this sensor off")
+    raise SlotLost(
+        f"the replication slot is {state}",
+        where=source,
+        fix=f"run job {naming.plain(source)}_recover, then load every id range again",
+    )
+
+
 def _watched_column(table: ReplicatedTable) -> str | None:
     """Whose greatest value to show: the range column, or the leading key if it has an order
     that ranges could be cut on."""
@@ -163,6 +164,14 @@ def _set_up(context: dg.SensorEvaluationContext, source: str) -> dg.SensorResult
     if context.instance.get_run_records(dg.RunsFilter(job_name=name, statuses=ACTIVE), limit=1):
         return dg.SkipReason(f"{name} is running")
     return dg.SensorResult(run_requests=[dg.RunRequest(job_name=name)])
+
+
+def _is_set_up(store: EventStore, source: str, tables: Sequence[Table], *, seen: bool) -> bool:
+    """Logs that were `seen` are not looked for again: a thousand are two thousand questions to an
+    object store, at every tick."""
+    return store.ledger(source).last() is not None and (
+        seen or all(store.log(table.id).exists() for table in tables)
+    )
 
 
 def _fingerprint(tables: Sequence[Table]) -> str:
