@@ -26,9 +26,11 @@ ABOUT = (
     " Arrow batches; of the projection, its Parquet read with DuckDB."
 )
 NOTES = (
-    "The server spends its time in `md5`, `concat` and the text of each value; the client in DuckDB, on the"
-    " fold and on the same text and MD5 of each row. A second validation of unchanged ranges computes"
-    " nothing but the source's digests."
+    "The server spends its time in `md5`, `concat` and the text of each value. Of the client's, in µs a row:"
+    " 1.2 the fold, 1.6 its digest, of which 0.7 are the MD5 of the payload, 0.4 that of the row, and 0.5"
+    " the text of the other columns. Both sides hash every byte, so that a validation costs more processor"
+    " time than a read; what it spares is the wire, and memory. A second validation of ranges that did not"
+    " change computes nothing but the source's digests."
 )
 
 
