@@ -19,13 +19,14 @@ from pathlib import Path
 
 from replication_assets.core.sql import Spill
 from replication_assets.errors import RefreshError
+from replication_assets.flows.refresh.memory import lean_memory
 
 PREFIX = "replication-assets-refresh-"
 
 
 @contextmanager
 def spilling(limits: Spill) -> Iterator[Spill]:
-    """The limits with a private folder to spill to, while the block lasts.
+    """The limits with a private folder to spill to, and an allocator that gives back, while the block lasts.
 
     Raises:
         RefreshError: the folder cannot be made, or not deleted.
@@ -33,7 +34,8 @@ def spilling(limits: Spill) -> Iterator[Spill]:
     _sweep(Path(tempfile.gettempdir()))
     folder, lock = _locked_folder()
     try:
-        yield replace(limits, folder=str(folder))
+        with lean_memory():
+            yield replace(limits, folder=str(folder))
     finally:
         # An error of the block is told rather than one of this: the next step deletes what is left.
         shutil.rmtree(folder, ignore_errors=True)
