@@ -48,10 +48,13 @@ NOTES = """\
 A continuous capture flushes every 0.5 s, which is half of that on average and all of it for the slowest
 changes; what comes on top is a flush (two commits a table, one of the ledger) and, for each touched range,
 one commit of the projection and the rewriting of the files that hold updated rows. Inserts rewrite
-nothing. A micro-batch waits for the sensor's tick (5 s at most), the queue (1 s), and the start of a
-process that imports Dagster (2 s of processor time); a projection in runs of its own waits for
-automation (5 s) and all of that once more. A run's first range waits for the process; every further one
-for a replication slot and a snapshot of its own, its rows, and its commit."""
+nothing. At 1,000 mixed changes a second a flush of 500 took 80 ms of processor time to capture and 430 ms
+to project into three ranges; a quarter of the latter opens DuckDB engines, three a range, and a quarter
+copies rows that did not change. Where the target is missed, one engine for all ranges of a flush, and files
+smaller than a whole range, are what would help. A micro-batch waits for the sensor's tick (5 s at most),
+the queue (1 s), and the start of a process that imports Dagster (2 s of processor time); a projection in
+runs of its own waits for automation (5 s) and all of that once more. A run's first range waits for the
+process; every further one for a replication slot and a snapshot of its own, its rows, and its commit."""
 HEADERS = ("path", "changes", "p50 s", "p95 s", "p99 s", "most s", "client µs/change")
 
 
