@@ -14,7 +14,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install servers test check faults soak bench demo dev docs format constraints clean
+.PHONY: help install servers test check faults soak breaks bench demo dev docs format constraints clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ SOAK ?= 600
 SEED ?=
 soak: servers ## Faults mixed at random for SOAK seconds (600) from SEED, and what survived
 	$(BIN)/python -m replication_assets_tests.soak --seconds $(SOAK) $(if $(SEED),--seed $(SEED))
+
+breaks: servers ## Each promise broken on purpose in a copy: does its test notice?
+	$(BIN)/python -m replication_assets_tests.breaks
 
 BENCH ?=
 bench: servers ## Measure against peers and limits, and rewrite docs/benchmarks.md; BENCH="load fold" for some

@@ -48,6 +48,7 @@ from replication_assets.flows.validation.findings import LISTED
 from replication_assets.replication import Replication
 from replication_assets.sources.postgres.reflection import replicated_columns
 from replication_assets_tests.architecture_rules import MAY_IMPORT
+from replication_assets_tests.breaks.edits import EDITS
 from replication_assets_tests.markdown import (
     DOCUMENTS,
     ROOT,
@@ -310,14 +311,17 @@ def test_the_commands_of_the_readme_exist() -> None:
     assert {"demo", "dev", "test"} <= named <= targets
 
 
-def test_every_promise_of_the_readme_names_tests_that_exist() -> None:
-    promises = rows(README, "What is guaranteed")
-    assert len(promises) >= 8
-    for promise, _, tests in promises:
+def test_every_promise_names_tests_that_exist_and_an_edit_that_is_made_or_none() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    promises = re.findall(r"^\| (.+) \| (.+) \| (\[.+) \| (.*) \|$", text, re.MULTILINE)
+    assert len(promises) >= 25
+    for promise, _, tests, broken_by in promises:
         files = re.findall(r"\]\(([^)]+)\)", tests)
         assert files, promise
         for file in files:
-            assert "def test_" in (ROOT / file).read_text(), file
+            assert "def test_" in (ROOT / "docs" / file).read_text(), file
+        assert broken_by in {"", *(edit.name for edit in EDITS)}, promise
+    assert {edit.name for edit in EDITS} <= {broken_by for *_, broken_by in promises}
 
 
 def test_the_rooms_of_the_readme_are_those_of_the_architecture_test() -> None:

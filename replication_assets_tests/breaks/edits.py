@@ -63,6 +63,7 @@ EDITS = (
         "entry.get(TOKEN) is token",
         "faults/test_lost_replies.py",
         "log_ledger_or_lakehouse",
+        full=True,
     ),
     Edit(
         "the oldest event of a key wins",

@@ -18,6 +18,7 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
 from replication_assets.flows.validation.findings import SHOWN, Shown, Validation
 from replication_assets.flows.validation.validate import validate_projection, validate_source
+from replication_assets.sources.postgres.membership import find_publication, record
 from replication_assets_tests.e2e.system import System, system_of
 from replication_assets_tests.postgres_servers import FreshDatabase
 
@@ -73,7 +74,8 @@ def unnoticed(system: System, *statements: str) -> None:
 
 
 def silently(system: System, *statements: str) -> None:
-    """Change rows while the table is out of the publication: as if capture had lost changes."""
+    """Change rows while the table is out of the publication, and hide that it was: as if capture had
+    lost changes."""
     publication = f"e2e_{system.catalog.sources[0].database}"
     system.capture()
     with system.sql() as session:
@@ -81,6 +83,9 @@ def silently(system: System, *statements: str) -> None:
         for statement in statements:
             session.execute(statement.encode())
         session.execute(f"ALTER PUBLICATION {publication} ADD TABLE t, bag".encode())
+        found = find_publication(session, publication)
+        assert found is not None
+        record(session, publication, held=found.members)
     system.capture()
 
 
