@@ -3,8 +3,8 @@
 The fold of a range is a pure function of its events: it does not depend on the order in
 which they were written, and folding what was folded changes nothing. Work is done by DuckDB
 with a memory limit and spill, on the few columns that decide which events win; the rows of these
-are then fetched by their numbers. That measured 2.4 times as fast as a window over whole rows, and
-1.7 times as fast as joining the winners with the rows.
+are then fetched by their numbers. That takes half the processor time of joining the winners with the
+rows, and less than a window over whole rows does (docs/benchmarks.md).
 """
 
 from __future__ import annotations

@@ -67,9 +67,9 @@ EDITS = (
     ),
     Edit(
         "the oldest event of a key wins",
-        "core/fold.py",
-        'f"max({position_of()}) AS {AT}',
-        'f"min({position_of()}) AS {AT}',
+        "core/winners.py",
+        "arg_max({number}, {order})",
+        "arg_min({number}, {order})",
         "core/test_fold.py",
     ),
     Edit(

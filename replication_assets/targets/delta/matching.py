@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 import duckdb
 import numpy as np
@@ -129,8 +130,10 @@ class _connection:  # noqa: N801 - a context manager, used like a function
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         return connection
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
-        self._engine.__exit__(None, None, None)
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.__exit__(kind, exc, trace)
         if isinstance(exc, duckdb.Error):
             raise TargetError(
                 f"looking up the changed rows failed: {type(exc).__name__}",
