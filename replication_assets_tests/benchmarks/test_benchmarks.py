@@ -12,7 +12,7 @@ from benchmarks.measure.report import Report
 
 REPOSITORY = Path(__file__).parents[2]
 PROMISED = {
-    "load": ("of COPY",),
+    "load": ("rows/s over COPY to nowhere",),
     "dynamodb": ("client time of batch_writer", "raw path's rate on DynamoDB Local"),
     "masking": ("million rows a second of one core",),
     "refresh": ("peak of a refresh of 1,000 rows", "peak, of that for a tenth"),

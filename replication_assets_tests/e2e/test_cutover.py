@@ -37,6 +37,7 @@ from replication_assets.flows.cutover.steps import (
 from replication_assets.flows.cutover.switch import back
 from replication_assets.flows.read import read_table
 from replication_assets.ports import Refusal
+from replication_assets.sources.postgres.membership import find_publication, record
 from replication_assets_tests.e2e.cutovers import ACCOUNTS, NAME, bank, handover, steps
 from replication_assets_tests.e2e.system import System
 from replication_assets_tests.hooks.receiver import Receiver, listening
@@ -248,13 +249,34 @@ def test_a_row_planted_in_the_target_is_no_go(system: System, tmp_path: Path) ->
     assert "planted" not in owners
 
 
-def test_a_row_that_changed_while_its_table_was_not_published_is_no_go(system: System) -> None:
+def _change_unseen(system: System) -> str:
+    """Change a row while its table is not published; returns the publication's name."""
     publication = system.catalog.source("app").publication_name
     system.execute(
         f'ALTER PUBLICATION "{publication}" DROP TABLE ONLY accounts',
         "UPDATE accounts SET owner = 'unseen' WHERE id = 600",
         f'ALTER PUBLICATION "{publication}" ADD TABLE ONLY accounts',
     )
+    return publication
+
+
+def test_a_capture_that_refuses_is_no_go_with_its_reason(system: System) -> None:
+    _change_unseen(system)
+    report = evaluated(system)
+    assert verdict(report)[0] == "NO-GO"
+    (gate,) = (each for each in report.holding_up if each.name == "captured")
+    assert "app" in gate.what
+    assert "do not publish public.accounts, or did not all the time" in str(gate.facts)
+    assert "load these tables again" in gate.fix
+
+
+def test_a_row_that_was_changed_unseen_is_no_go(system: System, database: FreshDatabase) -> None:
+    publication = _change_unseen(system)
+    with psycopg.connect(database.dsn, autocommit=True) as session:
+        # Nothing of what happened is left to see.
+        found = find_publication(session, publication)
+        assert found is not None
+        record(session, publication, set(found.members))
     report = evaluated(system)
     assert verdict(report) == ("NO-GO", {"validated against the source"})
     (gate,) = report.holding_up

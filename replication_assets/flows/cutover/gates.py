@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from replication_assets.core.cutover import Figure, Gate, SourceWindow, TableCount, counted
 from replication_assets.core.schema import TableId
+from replication_assets.errors import SlotLost, SourceError, SourceNotReady
 from replication_assets.flows.coverage import coverage
 from replication_assets.flows.cutover.drain import catch_up, changes_since, why_behind
 from replication_assets.flows.cutover.handover import Handover
@@ -64,7 +65,22 @@ def writes_stopped(
 
 def captured(handover: Handover, windows: Sequence[SourceWindow], seconds: float) -> Gate:
     """Captures reached the end of the window, by themselves or by us."""
-    late = [each.source for each in windows if not catch_up(handover, each.source, each.last, seconds)]
+    refused: dict[str, SourceError] = {}
+    late: list[str] = []
+    for each in windows:
+        try:
+            if not catch_up(handover, each.source, each.last, seconds):
+                late.append(each.source)
+        except (SlotLost, SourceNotReady) as error:
+            refused[each.source] = error
+    if refused:
+        what = f"captures that refuse: {', '.join(refused)}"
+        facts = tuple((name, error.what) for name, error in refused.items())
+        return Gate(CAPTURED, False, what, "; ".join(error.fix for error in refused.values()), facts)
+    return _reached(handover, late, seconds)
+
+
+def _reached(handover: Handover, late: Sequence[str], seconds: float) -> Gate:
     if not late:
         return Gate(CAPTURED, True, "everything that was committed is in the event store")
     facts: list[tuple[str, Figure]] = []

@@ -100,9 +100,9 @@ def _cancel(session: PGconn) -> None:
     deadline = time.monotonic() + _CANCEL_SECONDS
     try:
         # psycopg's own, and not `pq`'s: that one waits for ever on a network that is silent.
-        psycopg.waiting.wait_conn(
-            psycopg.generators.cancel(session.cancel_conn()), interval=0.1, timeout=_CANCEL_SECONDS
-        )
+        request = session.cancel_conn()
+        request.start()
+        psycopg.waiting.wait_conn(psycopg.generators.cancel(request), interval=0.1, timeout=_CANCEL_SECONDS)
         result_until(session, deadline, None)
     except psycopg.Error:
         # The server is gone, and the wait with it: what led here is the error to tell.

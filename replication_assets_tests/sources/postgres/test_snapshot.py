@@ -107,7 +107,7 @@ def test_an_interrupt_while_waiting_leaves_nothing_behind(
     with application(source.connection, autocommit=False) as writer:
         writer.execute("INSERT INTO t VALUES (1)")
         with monkeypatch.context() as patch:
-            patch.setattr("replication_assets.sources.postgres.snapshot.select.select", interrupted)
+            patch.setattr("replication_assets.sources.postgres.connection.select.select", interrupted)
             with pytest.raises(KeyboardInterrupt), exported_snapshot(source.connection, 30):
                 pass
         assert left_behind(sql) == []
