@@ -17,6 +17,7 @@ import datetime as dt
 import json
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -122,10 +123,12 @@ class PartWriter:
         return WrittenPart(self.path, self._partition, size, self.rows, stats)
 
     def close(self) -> None:
-        """Let go of the file without finishing it."""
-        if self._writer is not None:
-            self._writer.close()
-        self._sink.close()
+        """Let go of the file without finishing it: nobody reads it. What kept it from being written
+        is the error to tell, and not that it cannot be closed either."""
+        for each in (self._writer, self._sink):
+            with suppress(OSError, RuntimeError, pa.ArrowException):
+                if each is not None:
+                    each.close()
 
 
 def repeating(rows: pa.Table) -> list[str] | bool:

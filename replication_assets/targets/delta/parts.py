@@ -83,7 +83,7 @@ class RangeWriter:
         """Delete what was written, but for the paths in `keep`. Idempotent."""
         if self._writer is not None:
             # A file that cannot even be closed is deleted all the same.
-            with suppress(OSError, pa.ArrowException):
+            with suppress(OSError, RuntimeError, pa.ArrowException):
                 self._writer.close()
             self._writer = None
         delete_files(self._location, [path for path in self._paths if path not in keep])
