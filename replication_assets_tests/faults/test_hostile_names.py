@@ -191,9 +191,10 @@ def test_items_dead_letters_and_the_command_line_take_hostile_names(
         program.run(*command)
     program.run("project", code=REFUSED)
     changed(system)
-    for command in (("capture", SOURCE), ("project",), ("validate",)):
-        program.run(*command)
-    for told in (program.run("status"), program.run("dead-letters", "list")):
+    program.run("capture", SOURCE)
+    program.run("project", code=REFUSED)
+    program.run("validate")
+    for told in (program.run("status"), program.run("dead-letters", "list", code=REFUSED)):
         assert "\nline" not in told
         assert SHORT[0][1] in told
     stored = [item for item in items_of(moto_dynamodb, program.into) if "_deleted" not in item]
