@@ -20,7 +20,13 @@ PROMISED = {
 """What is told of some, whatever else is."""
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+LONG = ("growth", "latency")
+"""Half a minute each, even in short: much of what they run is Dagster itself."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.full] if name in LONG else []) for name in BENCHMARKS]
+)
 def test_a_short_run_tells_every_table_and_target_with_the_machine_and_the_commit(
     name: str, tmp_path: Path
 ) -> None:

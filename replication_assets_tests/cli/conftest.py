@@ -21,6 +21,7 @@ from replication_assets.flows.capture import capture
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import open_table, prepare
 from replication_assets.replication import Replication
+from replication_assets_tests.cli import warm
 from replication_assets_tests.postgres_servers import FreshDatabase
 
 CANARY = "canary-7f3a-not-to-be-seen"
@@ -112,15 +113,8 @@ class Project:
         )
 
     def run(self, *arguments: str, code: int | None = 0, **environment: str) -> Ran:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env={**self.environment, **environment},
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-        )
-        ran = Ran(done.returncode, done.stdout, done.stderr.decode())
+        ended = warm.run(arguments, self.folder, {**self.environment, **environment})
+        ran = Ran(ended.code, ended.out, ended.err.decode())
         ran.must_be_plain()
         if code is not None:
             assert ran.code == code, ran.err + ran.text

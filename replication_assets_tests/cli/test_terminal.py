@@ -76,20 +76,20 @@ def test_a_reader_that_goes_away_ends_a_query_in_silence(loaded: Project) -> Non
 
 
 def test_ctrl_c_in_a_load_keeps_what_is_done_and_the_next_one_goes_on(project: Project) -> None:
-    project.sql("INSERT INTO orders SELECT g, 'placed', 1 FROM generate_series(2501, 40000) g")
+    project.sql("INSERT INTO orders SELECT g, 'placed', 1 FROM generate_series(2501, 16000) g")
     project.run("setup", "shop")
     seen = project.run_in_terminal("load", "orders", "--parallel", "1", interrupt_when="rows in")
     said = ESCAPE.sub("", seen.text)
     assert seen.code == 130, said
-    found = re.search(r"Interrupted\. (\d+) of 41 id ranges are loaded and kept", said)
+    found = re.search(r"Interrupted\. (\d+) of 17 id ranges are loaded and kept", said)
     assert found, said
     assert "go on with them" in said
     assert "Traceback" not in said
     kept = int(found.group(1))
     counted = project.run("query", "SELECT count(*) AS n FROM events.orders WHERE _op = 'X'")
-    assert int(counted.lines[1]) == kept < 41
-    assert f"of {41 - kept} id ranges" in project.run("load", "orders").err
-    assert project.run("query", "SELECT count(*) AS n FROM now.orders").lines[1] == "40000"
+    assert int(counted.lines[1]) == kept < 17
+    assert f"of {17 - kept} id ranges" in project.run("load", "orders").err
+    assert project.run("query", "SELECT count(*) AS n FROM now.orders").lines[1] == "16000"
 
 
 def test_an_error_on_a_terminal_is_one_paragraph_too(project: Project) -> None:

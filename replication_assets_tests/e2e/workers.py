@@ -1,17 +1,17 @@
 """Steps of the system in processes of their own, and processes that die where they are told to.
 
-Children are started afresh, never forked: the libraries run threads of their own from the moment
-they are imported, and a fork beside them can hang. A child that is to die kills itself with SIGKILL
-at a named place of the program (`replication_assets.failpoints`): no finaliser runs, no buffer is
-written, as when the kernel does it.
+Children are as if started afresh (`replication_assets_tests.fresh`), never forks of the test: its
+libraries run threads, and a fork beside them can hang. A child that is to die kills itself with
+SIGKILL at a named place of the program (`replication_assets.failpoints`): no finaliser runs, no
+buffer is written, as when the kernel does it.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -22,11 +22,9 @@ from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableId
 from replication_assets.failpoints import arm
 from replication_assets_tests.e2e.system import System
+from replication_assets_tests.fresh import FRESH, take_over
 
 STEP_SECONDS = 60
-
-
-FRESH = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class Crash:
 
 
 def start(step: Callable[..., None], *arguments: Any) -> BaseProcess:
-    process = FRESH.Process(target=_watched, args=(step, *arguments), daemon=True)
+    work = (dict(os.environ), os.getpid(), step, *arguments)
+    process = FRESH.Process(target=_watched, args=work, daemon=True)
     process.start()
     return process
 
@@ -83,8 +82,9 @@ def kill(process: BaseProcess) -> None:
 # --- steps (in the child) ----------------------------------------------------------------
 
 
-def _watched(step: Callable[..., None], *arguments: Any) -> None:
+def _watched(environment: Mapping[str, str], test: int, step: Callable[..., None], *arguments: Any) -> None:
     """A step that hangs says where, on standard error."""
+    take_over(environment, test)
     faulthandler.dump_traceback_later(STEP_SECONDS - 5)
     step(*arguments)
 

@@ -11,13 +11,9 @@ from replication_assets_tests.faults.kills import STEPS, die
 from replication_assets_tests.faults.systems import T, lake_system
 from replication_assets_tests.postgres_servers import FreshDatabase
 
-SHORT = "capture.table_committed"
-PLACES = [
-    pytest.param(place, marks=() if place == SHORT else pytest.mark.full) for place in STEPS["capture"].places
-]
 
-
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.full
+@pytest.mark.parametrize("place", STEPS["capture"].places)
 def test_a_capture_killed_while_a_type_changes_keeps_every_event_once(
     database: FreshDatabase, tmp_path: Path, place: str
 ) -> None:
