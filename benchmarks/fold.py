@@ -102,6 +102,7 @@ def _duckdb(query: str, timed: Timed) -> None:
     import duckdb
 
     connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
     with timed:
         for _ in connection.sql(query).to_arrow_reader(BATCH_ROWS):
             pass
