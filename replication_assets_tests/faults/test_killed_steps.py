@@ -80,9 +80,7 @@ def test_runs_that_are_killed_at_every_place_in_a_row_lose_nothing(
     system.check_all()
 
 
-@pytest.mark.parametrize(
-    "name", [_full(name, full=name != "load") for name in STEPS if STEPS[name].places]
-)
+@pytest.mark.parametrize("name", [_full(name, full=name != "load") for name in STEPS if STEPS[name].places])
 def test_a_run_that_fails_leaves_nothing_half_visible_and_the_next_one_goes_on(
     making: Making, name: str
 ) -> None:
