@@ -96,7 +96,7 @@ def write(place: DynamoDbPlace, these: RangeChanges) -> int:
 @pytest.mark.parametrize(
     ("dynamodb", "keys", "made"),
     [
-        ("moto_dynamodb", 40, FEW),
+        ("dynamodb_local", 40, FEW),
         pytest.param("moto_dynamodb", 40, MANY, marks=pytest.mark.full),
         pytest.param("dynamodb_local", 200, MANY, marks=pytest.mark.full),
     ],
