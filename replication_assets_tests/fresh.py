@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 from collections.abc import Mapping
 
 FRESH = multiprocessing.get_context("forkserver")
@@ -34,13 +33,12 @@ FRESH.set_forkserver_preload(
 )
 
 
-def take_over(environment: Mapping[str, str], told_to: int) -> None:
-    """In the child: another's environment, and its standard error. The server's are those of the
-    moment when its first child was asked for."""
+def take_over(environment: Mapping[str, str], output: str, errors: str) -> None:
+    """In the child: an environment, and files for what it says. The server's are those of the moment
+    when its first child was asked for."""
     os.environ.clear()
     os.environ.update(environment)
-    for number in (1, 2):
-        stream = os.open(f"/proc/{told_to}/fd/{number}", os.O_WRONLY | os.O_APPEND)
+    for number, path in ((1, output), (2, errors)):
+        stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdout.flush()

@@ -37,9 +37,9 @@ SCANNED_BYTES = 8 << 20
 """Of files that Arrow scans at once, as they are stored; decoded they are several times as much."""
 BATCH_ROWS = 16_384
 """Rows of a batch of a large file."""
-LITTLE_AHEAD = {"batch_size": BATCH_ROWS, "batch_readahead": 2, "fragment_readahead": 1}
-"""Options of a scan of files whose row groups are small: Arrow reads 16 batches of eight times as many
-rows ahead, which was 300 MiB of wide rows."""
+LITTLE_AHEAD = {"batch_readahead": 2, "fragment_readahead": 1}
+"""Options of a scan that bounds its memory itself, with a batch size that goes with them: Arrow would read
+16 batches of 131,072 rows ahead, which was 300 MiB of wide rows."""
 
 
 class SafeDataset(ds.FileSystemDataset):  # type: ignore[misc]

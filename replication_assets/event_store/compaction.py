@@ -28,6 +28,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable, Transaction
 from deltalake.transaction import RemoveAction
 
+from replication_assets.core.datasets import LITTLE_AHEAD
 from replication_assets.errors import CommitConflict, ReplicationError, StoreCorrupt
 from replication_assets.event_store.columns import arrow_schema
 from replication_assets.event_store.commit import Action, commit
@@ -165,9 +166,7 @@ def fingerprint(rows: ds.Dataset) -> tuple[int, int]:
     Columns are renamed by place, since names of a source are not all names to SQL.
     """
     names = {f"c{index}": pc.field((name,)) for index, name in enumerate(rows.schema.names)}
-    reader = rows.scanner(
-        columns=names, batch_size=READ_ROWS, batch_readahead=2, fragment_readahead=1
-    ).to_reader()
+    reader = rows.scanner(columns=names, batch_size=READ_ROWS, **LITTLE_AHEAD).to_reader()
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("events", reader)
         found = connection.execute(
@@ -195,9 +194,7 @@ def _row_groups(source: ds.Dataset, names: Sequence[str]) -> Iterator[pa.Table]:
     """The rows in order, in pieces of about a row group, with little read ahead."""
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
-    scanner = source.scanner(
-        columns=list(names), batch_size=READ_ROWS, batch_readahead=2, fragment_readahead=1
-    )
+    scanner = source.scanner(columns=list(names), batch_size=READ_ROWS, **LITTLE_AHEAD)
     for batch in scanner.to_batches():
         waiting.append(batch)
         rows, size = rows + batch.num_rows, size + batch.nbytes

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from replication_assets_tests.fresh import FRESH
+from replication_assets_tests.fresh import FRESH, take_over
 
 SECONDS = 120.0
 
@@ -25,7 +25,7 @@ class Ended(NamedTuple):
 
 
 def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
-    """As `python -m replication_assets ARGUMENTS` in a folder, nothing to read and pipes to write to."""
+    """As `python -m replication_assets ARGUMENTS` in a folder, nothing to read and files to write to."""
     with tempfile.TemporaryDirectory(prefix="warm-") as place:
         process = FRESH.Process(target=_program, args=(arguments, folder, dict(environment), place))
         process.start()
@@ -37,16 +37,10 @@ def run(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) 
 
 
 def _program(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], place: str) -> None:
-    for number, name, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, f"{place}/out", os.O_WRONLY | os.O_CREAT),
-        (2, f"{place}/err", os.O_WRONLY | os.O_CREAT),
-    ):
-        os.dup2(os.open(name, flags, 0o600), number)
+    take_over(environment, f"{place}/out", f"{place}/err")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115  # as long as the process
     os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
     sys.path.insert(0, str(folder))
     sys.argv = ["replication-assets", *arguments]
     from replication_assets.cli import main

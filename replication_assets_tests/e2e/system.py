@@ -26,6 +26,7 @@ from replication_assets.core.events import COMMIT_POSITION, ENVELOPE, EPOCH, OP,
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.errors import NeedsReload
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, capture
 from replication_assets.flows.compare import source_position
 from replication_assets.flows.load import LoadReceipt, load_range
@@ -193,6 +194,15 @@ class System:
         self.capture()
         self.project()
         self.check()
+
+    def finish_loading(self) -> None:
+        """As `finish`; where projecting asks for a load of rows that the stream does not tell, once that."""
+        self.capture()
+        try:
+            self.project()
+        except NeedsReload:
+            self.load_all()
+        self.finish()
 
 
 def system_of(

@@ -83,8 +83,8 @@ def kill(process: BaseProcess) -> None:
 
 
 def _watched(environment: Mapping[str, str], test: int, step: Callable[..., None], *arguments: Any) -> None:
-    """A step that hangs says where, on standard error."""
-    take_over(environment, test)
+    """A step says what it says where the process `test` does; one that hangs, where it hangs."""
+    take_over(environment, *(f"/proc/{test}/fd/{stream}" for stream in (1, 2)))
     faulthandler.dump_traceback_later(STEP_SECONDS - 5)
     step(*arguments)
 

@@ -9,7 +9,6 @@ import pytest
 
 from replication_assets.catalog import ByWidth, Table
 from replication_assets.core.schema import TableId
-from replication_assets.errors import NeedsReload
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.postgres_servers import FreshDatabase
 
@@ -40,12 +39,7 @@ def test_drift_between_the_rows_of_one_transaction_loses_nothing(
             session.execute(statement.encode())
             session.execute("UPDATE t SET v = v + 1 WHERE id % 2 = 0")
         session.execute("DELETE FROM t WHERE id = 7")
-    system.capture()
-    try:
-        system.project()
-    except NeedsReload:
-        system.load_all()
-    system.finish()
+    system.finish_loading()
 
 
 def loaded(database: FreshDatabase, folder: Path) -> System:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from replication_assets.core.datasets import LITTLE_AHEAD, SafeDataset
+from replication_assets.core.datasets import BATCH_ROWS, LITTLE_AHEAD, SafeDataset
 from replication_assets.errors import TargetError
 from replication_assets.targets.delta.location import Location, storage_errors
 
@@ -36,7 +36,9 @@ def reading(location: Location, table: DeltaTable) -> Iterator[None]:
 def read_rows(location: Location, table: DeltaTable) -> Iterator[pa.RecordBatch]:
     """All rows of one version, batch by batch."""
     with reading(location, table):
-        yield from SafeDataset.of(table.to_pyarrow_dataset()).to_batches(**LITTLE_AHEAD)
+        yield from SafeDataset.of(table.to_pyarrow_dataset()).to_batches(
+            batch_size=BATCH_ROWS, **LITTLE_AHEAD
+        )
 
 
 def _lost(location: Location, table: DeltaTable) -> str | None:

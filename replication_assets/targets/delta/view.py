@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from replication_assets.core.datasets import LITTLE_AHEAD, SafeDataset
+from replication_assets.core.datasets import BATCH_ROWS, LITTLE_AHEAD, SafeDataset
 from replication_assets.core.events import ID_RANGE, OVERFLOW, POSITION
 from replication_assets.core.fold import ROW_ENVELOPE
 from replication_assets.core.schema import TableSchema
@@ -67,7 +67,9 @@ class DeltaView:
             dataset = SafeDataset.of(self._table.to_pyarrow_dataset())
             columns = [name for name in (*self._schema.names, ID_RANGE) if name in dataset.schema.names]
             chosen = None if id_ranges is None else pc.field(ID_RANGE).isin(list(id_ranges))
-            for batch in dataset.to_batches(columns=columns, filter=chosen, **LITTLE_AHEAD):
+            for batch in dataset.to_batches(
+                columns=columns, filter=chosen, batch_size=BATCH_ROWS, **LITTLE_AHEAD
+            ):
                 if batch.num_rows:
                     yield self._shown(batch)
 
