@@ -82,9 +82,9 @@ EDITS = (
     ),
     Edit(
         "DynamoDB takes whatever comes",
-        "targets/dynamodb/wire/conditional_writes.py",
-        '"attribute_not_exists(#k) OR #p < :p"',
-        '"attribute_not_exists(#k) OR #p < :p OR attribute_exists(#k)"',
+        "targets/dynamodb/range_writer.py",
+        '"attribute_not_exists(#p) OR #p < :p"',
+        '"attribute_not_exists(#p) OR #p < :p OR attribute_exists(#p)"',
         "targets/dynamodb/test_disorder.py",
     ),
     Edit(
@@ -110,10 +110,9 @@ EDITS = (
     ),
     Edit(
         "names go into paths as they are",
-        "event_store/parts.py",
-        "quote(value, safe='')",
-        "value",
-        "event_store",
-        "path or name",
+        "core/schema.py",
+        'quote(name, safe="")',
+        "name",
+        "faults/test_hostile_names.py",
     ),
 )
