@@ -12,11 +12,11 @@ import pytest
 
 from replication_assets.errors import TargetUnavailable
 from replication_assets.targets.dynamodb.wire.conditional_writes import (
+    Condition,
     ConditionalRows,
     ConditionalWriter,
     Outcome,
     Settled,
-    newer,
     position_values,
 )
 from replication_assets.targets.dynamodb.wire.exchange import Patience
@@ -35,6 +35,7 @@ EVERYTHING = Faults(
     reset_after=0.05,
     slow=0.05,
 )
+NEWER = Condition("attribute_not_exists(#k) OR #p < :p", {"#k": "pk", "#p": "v"})
 KINDS = {"throttled", "failed", "failed_after", "reset_before", "reset_after", "slow"}
 
 
@@ -92,7 +93,7 @@ def test_conditional_writes_settle_every_row_once_and_the_newest_stands(
     settled: list[Settled] = []
     with open_wire(dynamodb, endpoint_url=proxy.endpoint_url) as wire:
         counts = ConditionalWriter(wire, table).put(
-            [ConditionalRows(pa.array(items), values)], newer("v", key="pk"), settled.append
+            [ConditionalRows(pa.array(items), values)], NEWER, settled.append
         )
     assert {item["pk"]["S"]: item["v"]["S"] for item in items_of(dynamodb, table)} == {
         str(key): "003" for key in keys

@@ -1,9 +1,8 @@
 """Owns writes that must not beat a newer item: one request per item, on a condition.
 
     writer = ConditionalWriter(wire, "orders")
-    counts = writer.put(
-        [ConditionalRows(items, position_values(positions))], newer("_position", key="pk"), settled
-    )
+    older = Condition("attribute_not_exists(#p) OR #p < :p", {"#p": "_position"})
+    counts = writer.put([ConditionalRows(items, position_values(positions))], older, settled)
 
 Many such requests are in flight at once, and answered in any order: two writes of one key in
 one run may overtake each other, so the caller sends each key once, or conditions that any
@@ -44,11 +43,6 @@ class Condition:
 
     expression: str
     names: Mapping[str, str] = field(default_factory=dict)
-
-
-def newer(position: str, *, key: str) -> Condition:
-    """There is no item of the key, or one whose attribute `position` is smaller than `:p`."""
-    return Condition("attribute_not_exists(#k) OR #p < :p", {"#k": key, "#p": position})
 
 
 def position_values(positions: pa.Array, name: str = ":p") -> pa.Array:
