@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 from deltalake import DeltaTable, Schema
+from deltalake.exceptions import DeltaError
 
 from replication_assets.event_store.columns import DELTA_PROPERTIES
+from replication_assets.event_store.creation import NewTable, create_table
 from replication_assets.event_store.storage import Place
 
 
@@ -35,17 +37,13 @@ class KeptTable:
         return self.newest() or self._create()
 
     def _create(self) -> DeltaTable:
-        if self._place.local is not None:
-            self._place.local.mkdir(parents=True, exist_ok=True)
+        new = NewTable(Schema.from_arrow(self._schema), self._place.where, DELTA_PROPERTIES)
         with self._place.errors():
-            DeltaTable.create(
-                self._place.uri,
-                Schema.from_arrow(self._schema),
+            try:
+                create_table(self._place, new)
+            except (DeltaError, FileExistsError):
                 # Two writers may start at once: the second finds the table there.
-                mode="ignore",
-                name=self._place.where,
-                configuration=DELTA_PROPERTIES,
-                storage_options=self._place.options,
-            )
+                if not self._place.exists():
+                    raise
         self.last = self._place.open()
         return self.last

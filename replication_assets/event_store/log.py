@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from deltalake import CommitProperties, DeltaTable
+from deltalake import DeltaTable
 
 from replication_assets.core.dates import EventDates
 from replication_assets.core.events import PARTITION_BY
@@ -26,6 +26,7 @@ from replication_assets.event_store.columns import (
     new_log_schema,
 )
 from replication_assets.event_store.compaction import compact
+from replication_assets.event_store.creation import NewTable, create_table
 from replication_assets.event_store.snapshot import DeltaLogSnapshot
 from replication_assets.event_store.storage import Place
 from replication_assets.event_store.writer import DeltaLogWriter, checkpoint
@@ -135,21 +136,17 @@ class DeltaEventLog:
         return len(gone)
 
     def _create(self, schema: TableSchema, wanted: LogSettings, beginning: Beginning | None) -> None:
-        delta_schema = new_log_schema(schema, self._place.where)
         captured = beginning.captured if beginning else None
         begins = {BEGINS: str(beginning.at)} if beginning else {}
-        if self._place.local is not None:
-            self._place.local.mkdir(parents=True, exist_ok=True)
-        DeltaTable.create(
-            self._place.uri,
-            delta_schema,
-            mode="error",
-            partition_by=list(PARTITION_BY),
-            name=str(self._id),
-            configuration={**DELTA_PROPERTIES, **wanted.properties(), **begins},
-            storage_options=self._place.options,
-            raise_if_key_not_exists=False,
-            commit_properties=CommitProperties(app_transactions=checkpoint(captured) if captured else None),
+        create_table(
+            self._place,
+            NewTable(
+                new_log_schema(schema, self._place.where),
+                str(self._id),
+                {**DELTA_PROPERTIES, **wanted.properties(), **begins},
+                PARTITION_BY,
+                checkpoint(captured) if captured else (),
+            ),
         )
 
     def _is_current(self, schema: TableSchema, wanted: LogSettings) -> bool:

@@ -18,6 +18,8 @@ from replication_assets.core.id_ranges import IdRanges
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import SchemaConflict, StoreError
 from replication_assets.event_store import DeltaEventStore
+from replication_assets.event_store.columns import new_log_schema
+from replication_assets.event_store.creation import give_back
 from replication_assets.event_store.log import DeltaEventLog
 from replication_assets.event_store.storage import folder_of, ledger_folder
 from replication_assets_tests.event_store.samples import (
@@ -229,15 +231,19 @@ def test_any_other_local_root_works(tmp_path: Any) -> None:
     assert stored_ids(log) == [1, 2]
 
 
+ROUNDS = 30
+
+
 def ensure_in_process(root: str, barrier: Any, number: int) -> None:
-    barrier.wait()
     schema = TableSchema((*SCHEMA.columns, Column(f"c{number % 2}", "text", pa.string())), ("id",))
-    DeltaEventStore(root).log(ORDERS).ensure(schema, RANGES, DATES)
+    for turn in range(ROUNDS):
+        barrier.wait()
+        DeltaEventStore(f"{root}/{turn}").log(ORDERS).ensure(schema, RANGES, DATES)
 
 
 def test_processes_that_create_and_alter_one_log_at_once_agree(local_store: DeltaEventStore) -> None:
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(4)
+    barrier = context.Barrier(4, timeout=60)
     processes = [
         context.Process(target=ensure_in_process, args=(local_store.root, barrier, number))
         for number in range(4)
@@ -247,7 +253,24 @@ def test_processes_that_create_and_alter_one_log_at_once_agree(local_store: Delt
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert set(local_store.log(ORDERS).snapshot().schema.names) == {"id", "note", "c0", "c1"}
+    for turn in range(ROUNDS):
+        log = DeltaEventStore(f"{local_store.root}/{turn}").log(ORDERS)
+        assert set(log.snapshot().schema.names) == {"id", "note", "c0", "c1"}
+        creations = [c for c in log._place.open().history() if c["operation"] == "CREATE TABLE"]
+        assert [creation["version"] for creation in creations] == [0]
+
+
+def test_what_a_second_creation_in_an_object_store_took_back_is_given_back(bucket: Any) -> None:
+    log = DeltaEventStore(bucket.root, bucket.options).log(ORDERS)
+    log.ensure(TableSchema((*SCHEMA.columns, Column("c0", "text", pa.string())), ("id",)), RANGES, DATES)
+    place = log._place
+    # What delta-rs does when the table appears between its two looks.
+    second = DeltaTable.create(
+        place.uri, new_log_schema(SCHEMA, place.where), mode="overwrite", storage_options=place.options
+    )
+    give_back(place, second)
+    log.ensure(SCHEMA, RANGES, DATES)
+    assert set(log.snapshot().schema.names) == {"id", "note", "c0"}
 
 
 KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
