@@ -23,7 +23,6 @@ from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill
 from replication_assets.errors import CommitConflict, TargetError
-from replication_assets.failpoints import reach
 from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, refuse_loudly
 from replication_assets.targets.sql.projection.arriving import Limits, arrive, refused_rows
 from replication_assets.targets.sql.projection.books import Books, RangeBook, text
@@ -121,8 +120,6 @@ class SqlTarget:
                         count += arrived.rows.num_rows
                 reached = RangeCheckpoint(baseline, position, count)
                 self._books.move(session, id_range, reached)
-                reach("sql.written")
-            reach("sql.committed")
         return reached
 
     def apply(
@@ -171,8 +168,6 @@ class SqlTarget:
                     gained = (merge.by_key if schema.key else merge.by_content)(upserts, deletes)
                 reached = RangeCheckpoint(baseline, position, reached.rows + gained)
                 self._books.move(session, id_range, reached)
-                reach("sql.written")
-            reach("sql.committed")
         return reached
 
     def repair(

@@ -16,13 +16,11 @@ from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import TableId
 from replication_assets.targets.sql.mysql import MySqlServer
 from replication_assets.targets.sql.postgres import TargetConnection
-from replication_assets.targets.sql.projection import (
-    MySqlDatabase,
-    PostgresDatabase,
-    SqliteDatabase,
-    SqlTarget,
-)
+from replication_assets.targets.sql.projection import SqlTarget
 from replication_assets.targets.sql.projection.database import Database
+from replication_assets.targets.sql.projection.mysql import MySqlDatabase
+from replication_assets.targets.sql.projection.postgres import PostgresDatabase
+from replication_assets.targets.sql.projection.sqlite import SqliteDatabase
 from replication_assets_tests.mysql_servers import MariaDbPrefix
 from replication_assets_tests.postgres_servers import FreshDatabase
 

@@ -1,0 +1,295 @@
+"""PostgreSQL to tables of each engine: what is loaded, changed, drifts and is edited equals the source."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replication_assets.catalog import (
+    ByCount,
+    ByWidth,
+    MySqlTarget,
+    PostgresTarget,
+    Refusals,
+    SqliteTarget,
+    SqlProjection,
+    Table,
+)
+from replication_assets.core.schema import TableId
+from replication_assets.declarations import DatabaseTarget
+from replication_assets.errors import NotLoaded, TargetError
+from replication_assets.flows.project import project_range
+from replication_assets.flows.read import ranges_of
+from replication_assets.flows.refusals import handling_of
+from replication_assets.flows.validation.repair import repair_projection
+from replication_assets.flows.validation.validate import validate_projection
+from replication_assets.targets.sql.projection import SqlTarget
+from replication_assets_tests.e2e.system import SOURCE, System, system_of
+from replication_assets_tests.mysql_servers import MariaDbServer, fresh_prefix
+from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
+from replication_assets_tests.sources.postgres.test_types import TYPES, VALUES
+from replication_assets_tests.targets.sql.projection.places import (
+    MariaDbPlace,
+    PostgresPlace,
+    SqlitePlace,
+    SqlPlace,
+)
+
+T = TableId(SOURCE, "public", "t")
+CHILD = TableId(SOURCE, "public", "child")
+BAG = TableId(SOURCE, "public", "bag")
+SCHEMA = (
+    "CREATE TABLE t (id bigint PRIMARY KEY, v int DEFAULT 7, email text UNIQUE, big text, at timestamptz)",
+    "ALTER TABLE t ALTER big SET STORAGE EXTERNAL",
+    "CREATE INDEX t_v ON t (v)",
+    "CREATE TABLE child (id bigint PRIMARY KEY, t_id bigint NOT NULL REFERENCES t, note varchar(20))",
+    "CREATE TABLE bag (name text, ratio float8)",
+    "ALTER TABLE bag REPLICA IDENTITY FULL",
+    "INSERT INTO t SELECT g, g, 'p' || g, repeat('B', 3000), '2026-03-01 12:00Z'"
+    " FROM generate_series(1, 120) g",
+    "INSERT INTO child SELECT g, g, 'c' || g FROM generate_series(1, 60) g",
+    "INSERT INTO bag SELECT 'b' || g % 5, g % 3 FROM generate_series(1, 40) g",
+)
+TRAFFIC = (
+    "UPDATE t SET v = v + 1 WHERE id % 3 = 0",
+    "DELETE FROM child WHERE id > 50",
+    "DELETE FROM t WHERE id > 110",
+    # Unique values are exchanged, and rows move to other id ranges with theirs.
+    "UPDATE t SET email = NULL WHERE id = 1",
+    "UPDATE t SET email = 'p1' WHERE id = 2",
+    "UPDATE t SET email = 'p2' WHERE id = 1",
+    "UPDATE t SET id = id + 1000 WHERE id BETWEEN 70 AND 80",
+    "INSERT INTO t SELECT g, g, 'n' || g, NULL, NULL FROM generate_series(201, 210) g",
+    "INSERT INTO child VALUES (500, 205, 'late')",
+    "DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag WHERE name = 'b1' LIMIT 3)",
+    "INSERT INTO bag VALUES ('b1', 'NaN'), (NULL, '-0'), (NULL, NULL), (NULL, NULL)",
+)
+
+
+@dataclasses.dataclass
+class Engine:
+    """Where a projection goes, and how to get around it."""
+
+    name: str
+    target: DatabaseTarget
+    place: Callable[[TableId], SqlPlace]
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        folder = tmp_path / "copies"
+        yield Engine("sqlite", SqliteTarget(str(folder)), lambda t: SqlitePlace(folder, t))
+    elif request.param == "postgresql":
+        server = request.getfixturevalue("postgres_18")
+        with fresh_database(server) as fresh:
+            target = PostgresTarget(
+                host="127.0.0.1", database=fresh.name, user="postgres", port=server.port, sslmode="disable"
+            )
+            yield Engine("postgresql", target, lambda t: PostgresPlace(fresh, t))
+    else:
+        mariadb: MariaDbServer = request.getfixturevalue("mariadb")
+        with fresh_prefix(mariadb) as prefix:
+            target = MySqlTarget(
+                host=mariadb.host, user=mariadb.user, port=mariadb.port, prefix=prefix.prefix
+            )
+            yield Engine("mariadb", target, lambda t: MariaDbPlace(prefix, t))
+
+
+def into(engine: Engine, lake: System, **options: Any) -> System:
+    projection = SqlProjection("copy", tables=[f"{SOURCE}.*"], target=engine.target, **options)
+    return System(dataclasses.replace(lake.catalog, projections=(projection,)).validate(), lake.dsn)
+
+
+@pytest.fixture
+def system(engine: Engine, database: FreshDatabase, tmp_path: Path) -> Iterator[System]:
+    tables = [
+        Table(str(T), id_ranges=ByWidth(50)),
+        Table(str(CHILD), id_ranges=ByCount(1)),
+        Table(str(BAG), id_ranges=ByCount(1)),
+    ]
+    made = into(engine, system_of(database, tmp_path, tables))
+    made.execute(*SCHEMA)
+    made.prepare()
+    made.load_all()
+    made.capture()
+    made.project()
+    yield made
+    made.source.teardown()
+
+
+def sql_target(system: System, table: TableId = T) -> SqlTarget:
+    found = system.target(table)
+    assert isinstance(found, SqlTarget)
+    return found
+
+
+def repaired(system: System, table: TableId = T) -> Any:
+    return repair_projection(system.store, system.target(table), table, projection="copy")
+
+
+def validated(system: System, table: TableId = T) -> Any:
+    return validate_projection(system.store, system.target(table), table, projection="copy")
+
+
+def test_what_is_loaded_and_changed_at_the_source_is_in_the_tables(system: System) -> None:
+    system.check()
+    system.execute(*TRAFFIC)
+    system.capture()
+    receipts = system.project()
+    assert {each.how for each in receipts} >= {"applied"}
+    for table in (T, CHILD):
+        system.check_table(system.table(table.name))
+    system.check_table(system.table("bag"), independently=False)
+    assert {each.how for each in system.project()} == {"unchanged"}
+
+
+def test_keys_indexes_and_defaults_are_carried_and_what_is_not_is_listed(
+    system: System, engine: Engine
+) -> None:
+    list(sql_target(system, CHILD).tidy(dt.timedelta(0)))
+    lines = sql_target(system).not_carried()
+    assert any("key t_email_key is an index that refuses no duplicates" in line for line in lines)
+    assert not any("index t_v" in line or "column v has no default" in line for line in lines)
+    assert any("column t_id may be null" in line for line in sql_target(system, CHILD).not_carried())
+    assert not any("foreign key" in line for line in sql_target(system, CHILD).not_carried())
+    place = engine.place(T)
+    place.run(f"INSERT INTO {place.name} (id) VALUES (9000)")
+    assert place.run(f"SELECT v FROM {place.name} WHERE id = 9000") == [(7,)]
+
+
+def test_foreign_keys_are_declared(system: System, engine: Engine) -> None:
+    list(sql_target(system, CHILD).tidy(dt.timedelta(0)))
+    place = engine.place(CHILD)
+    questions = {
+        "sqlite": 'SELECT "from", "to" FROM pragma_foreign_key_list(\'child\')',
+        "postgresql": "SELECT 't_id', 'id' FROM pg_constraint WHERE contype = 'f' AND NOT conenforced",
+        "mariadb": "SELECT column_name, referenced_column_name FROM information_schema.key_column_usage"
+        f" WHERE referenced_table_name = 't' AND table_schema LIKE '{place.name.split('.')[0].strip('`')}'",
+    }
+    assert place.run(questions[engine.name]) == [("t_id", "id")]
+
+
+def test_columns_that_come_and_go_are_followed(system: System) -> None:
+    system.execute("ALTER TABLE t ADD new text", "UPDATE t SET new = 'n' WHERE id < 10")
+    system.capture()
+    system.project()
+    system.check_table(system.table("t"))
+    system.execute("ALTER TABLE t DROP v", "UPDATE t SET new = 'm' WHERE id < 5")
+    system.capture()
+    system.project()
+    system.check_table(system.table("t"))
+
+
+def test_a_column_that_changed_its_type_waits_for_a_reset(system: System) -> None:
+    system.execute("ALTER TABLE t ALTER v TYPE text", "UPDATE t SET v = 'x' WHERE id < 5")
+    system.capture()
+    with pytest.raises(NotLoaded):
+        system.project()
+    system.load_all()
+    with pytest.raises(TargetError, match="changed their type"):
+        system.project()
+    system.target(T).reset(system.live(T))
+    system.project()
+    system.check_table(system.table("t"))
+
+
+def test_edits_behind_our_back_are_noticed_and_mended(system: System, engine: Engine) -> None:
+    place = engine.place(T)
+    place.run(f"UPDATE {place.name} SET v = -1 WHERE id = 60")
+    place.run(f"DELETE FROM {place.name} WHERE id = 61")
+    checkpoints = {key: system.target(T).checkpoint(key) for key in ("r000000", "r000001")}
+    assert checkpoints["r000000"] is not None
+    assert checkpoints["r000001"] is None
+    found = validated(system)
+    assert {each.id_range for each in found.wrong} == {"r000001"}
+    assert repaired(system).done
+    system.check_table(system.table("t"))
+
+
+def test_a_row_of_nobody_is_found_and_goes_with_the_next_fill(system: System, engine: Engine) -> None:
+    place = engine.place(T)
+    place.run(f"INSERT INTO {place.name} (id, v) VALUES (90210, 1)")
+    assert validated(system).wrong
+    system.project()
+    system.check_table(system.table("t"))
+
+
+def test_a_dropped_table_is_made_again(system: System, engine: Engine) -> None:
+    place = engine.place(BAG)
+    place.run(f"DROP TABLE {place.name}")
+    assert system.target(BAG).checkpoint("r000000") is None
+    system.project()
+    system.check_table(system.table("bag"), independently=False)
+
+
+def test_every_type_and_odd_value_reaches_the_tables_as_documented(
+    engine: Engine, database: FreshDatabase, tmp_path: Path
+) -> None:
+    everything = TableId(SOURCE, "public", "everything")
+    system = into(engine, system_of(database, tmp_path, [Table(str(everything), id_ranges=ByCount(2))]))
+    declared = ", ".join(f"c{i} {kind}" for i, (kind, *_) in enumerate(VALUES))
+    system.execute(
+        *TYPES.strip().split("\n"), f"CREATE TABLE everything (id int PRIMARY KEY, n int, {declared})"
+    )
+    system.prepare()
+    literals = ", ".join(f"{literal}::{kind}" for kind, literal, *_ in VALUES)
+    system.execute(f"INSERT INTO everything VALUES (1, 0, {literals})", "INSERT INTO everything VALUES (2)")
+    system.load_all()
+    system.capture()
+    system.project()
+    system.execute(f"INSERT INTO everything VALUES (11, 0, {literals})", "UPDATE everything SET n = 1")
+    system.capture()
+    assert "applied" in {each.how for each in system.project()}
+    system.check_table(system.table("everything"), independently=False)
+    rows = {row["id"]: row for batch in system.target(everything).read() for row in batch.to_pylist()}
+    for key in (1, 11):
+        odd = json.loads(rows[key]["_overflow"] or "{}")
+        for number, (kind, literal, value, text) in enumerate(VALUES):
+            found = rows[key][f"c{number}"]
+            assert (repr(found), odd.get(f"c{number}")) == (repr(value), text), (kind, literal)
+    system.source.teardown()
+
+
+def test_rows_that_an_engine_cannot_have_become_dead_letters(
+    engine: Engine, database: FreshDatabase, tmp_path: Path
+) -> None:
+    words = TableId(SOURCE, "public", "words")
+    lake = system_of(database, tmp_path, [Table(str(words), id_ranges=ByCount(1))])
+    system = into(engine, lake, refusals=Refusals(policy="dead-letter"))
+    (projection,) = system.catalog.projections
+    system.execute(
+        "CREATE TABLE words (word text PRIMARY KEY, n int)",
+        "INSERT INTO words SELECT CASE g WHEN 2 THEN repeat('ab', 1400) ELSE 'w' || g END, g"
+        " FROM generate_series(1, 5) g",
+    )
+    system.prepare()
+    system.load_all()
+    system.capture()
+    handling = handling_of(system.store, projection, words)
+    assert handling is not None
+
+    def projected() -> None:
+        snapshot = system.store.log(words).snapshot()
+        for id_range in ranges_of(snapshot):
+            project_range(snapshot, words, system.target(words), id_range, handling=handling)
+
+    projected()
+    # No engine but SQLite has an index over a text of any length.
+    assert handling.letters.count() == (0 if engine.name == "sqlite" else 1)
+    found = validate_projection(
+        system.store, system.target(words), words, projection="copy", letters=handling.letters
+    )
+    assert not found.wrong
+    system.execute("UPDATE words SET word = 'short' WHERE n = 2", "UPDATE words SET n = 10 WHERE n = 1")
+    system.capture()
+    projected()
+    assert handling.letters.count() == 0 or engine.name != "sqlite"
+    system.check_table(system.table("words"))
+    system.source.teardown()
