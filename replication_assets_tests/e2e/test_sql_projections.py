@@ -31,6 +31,7 @@ from replication_assets.flows.validation.repair import repair_projection
 from replication_assets.flows.validation.validate import validate_projection
 from replication_assets.targets.sql.projection import SqlTarget
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
+from replication_assets_tests.e2e.test_types_through import exact
 from replication_assets_tests.mysql_servers import MariaDbServer, fresh_prefix
 from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
 from replication_assets_tests.sources.postgres.test_types import TYPES, VALUES
@@ -51,8 +52,7 @@ SCHEMA = (
     "CREATE TABLE child (id bigint PRIMARY KEY, t_id bigint NOT NULL REFERENCES t, note varchar(20))",
     "CREATE TABLE bag (name text, ratio float8)",
     "ALTER TABLE bag REPLICA IDENTITY FULL",
-    "INSERT INTO t SELECT g, g, 'p' || g, repeat('B', 3000), '2026-03-01 12:00Z'"
-    " FROM generate_series(1, 120) g",
+    "INSERT INTO t SELECT g, g, 'p' || g, repeat('B', 3000), '2026-03-01Z' FROM generate_series(1, 120) g",
     "INSERT INTO child SELECT g, g, 'c' || g FROM generate_series(1, 60) g",
     "INSERT INTO bag SELECT 'b' || g % 5, g % 3 FROM generate_series(1, 40) g",
 )
@@ -96,10 +96,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     else:
         mariadb: MariaDbServer = request.getfixturevalue("mariadb")
         with fresh_prefix(mariadb) as prefix:
-            target = MySqlTarget(
-                host=mariadb.host, user=mariadb.user, port=mariadb.port, prefix=prefix.prefix
-            )
-            yield Engine("mariadb", target, lambda t: MariaDbPlace(prefix, t))
+            login = MySqlTarget(host=mariadb.host, user=mariadb.user, port=mariadb.port, prefix=prefix.prefix)
+            yield Engine("mariadb", login, lambda t: MariaDbPlace(prefix, t))
 
 
 def into(engine: Engine, lake: System, **options: Any) -> System:
@@ -253,7 +251,7 @@ def test_every_type_and_odd_value_reaches_the_tables_as_documented(
         odd = json.loads(rows[key]["_overflow"] or "{}")
         for number, (kind, literal, value, text) in enumerate(VALUES):
             found = rows[key][f"c{number}"]
-            assert (repr(found), odd.get(f"c{number}")) == (repr(value), text), (kind, literal)
+            assert (exact(found), odd.get(f"c{number}")) == (exact(value), text), (kind, literal)
     system.source.teardown()
 
 

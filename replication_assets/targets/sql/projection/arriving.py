@@ -100,7 +100,7 @@ def _refused(batch: pa.RecordBatch, layout: Layout, limits: Limits) -> list[tupl
         for name in layout.key:
             null |= batch.column(name).is_null().to_numpy(zero_copy_only=False)
         found.append(("key-is-null", null))
-        found.append(("key-too-long", _too_long(batch, layout.key, limits.key)))
+        found.append(("key-too-long", too_long(batch, layout.key, limits.key)))
     if limits.row is not None:
         found.append(("row-too-long", _bytes(batch, batch.schema.names, of_binary=2) > limits.row))
     seen: _Mask = np.zeros(batch.num_rows, dtype=np.bool_)
@@ -112,7 +112,8 @@ def _refused(batch: pa.RecordBatch, layout: Layout, limits: Limits) -> list[tupl
     return first
 
 
-def _too_long(batch: pa.RecordBatch, key: tuple[str, ...], limits: KeyLimits) -> _Mask:
+def too_long(batch: pa.RecordBatch, key: tuple[str, ...], limits: KeyLimits) -> _Mask:
+    """Rows whose key an index of the engine does not take."""
     long: _Mask = np.zeros(batch.num_rows, dtype=np.bool_)
     if limits.together is not None:
         long |= _bytes(batch, key, of_binary=1) > limits.together

@@ -104,6 +104,11 @@ class Books:
         if moved > 1:
             raise TargetError("the books hold a range twice", where=str(self._place), fix="reset the table")
 
+    @property
+    def known_ranges(self) -> str:
+        """A query for the ranges of the table."""
+        return f"SELECT id_range FROM {self._ranges} WHERE table_name = {text(self._place.name)}"
+
     def holds_rows(self, session: Session, id_range: str, layout_columns: tuple[str, ...]) -> bool:
         """Whether the table is one of ours, and has any row of the range."""
         if ID_RANGE not in layout_columns:

@@ -21,7 +21,7 @@ from replication_assets.core.sql import Spill
 from replication_assets.core.unchanged import fill_unchanged, is_partial, refuse_without_stored_row
 from replication_assets.errors import NeedsReload, TargetError
 from replication_assets.ports import Refuse
-from replication_assets.targets.sql.projection.arriving import Arrived, Limits, arrive
+from replication_assets.targets.sql.projection.arriving import Arrived, Limits, arrive, too_long
 from replication_assets.targets.sql.projection.books import stored_layout, text
 from replication_assets.targets.sql.projection.content import contents
 from replication_assets.targets.sql.projection.database import ASKED, DELETES, UPSERTS, Database, Session
@@ -143,7 +143,7 @@ class Merge:
         return found
 
     def _gone(self, deletes: list[pa.Table]) -> pa.Table:
-        """Keys and positions; a key that the table cannot have needs no deleting."""
+        """Keys and positions. A key that the table cannot have is in none of its rows."""
         columns = pa.schema([*self._keys(), *(ROW_ENVELOPE.field(name) for name in POSITION)])
         gone = pa.concat_tables([each.select(columns.names).cast(columns) for each in deletes])
         kept = np.ones(gone.num_rows, dtype=np.bool_)
@@ -153,6 +153,9 @@ class Merge:
             lost = self.limits.unheld(values, self.layout.schema.column(name))
             if lost is not None:
                 kept &= ~pc.fill_null(lost, False).to_numpy(zero_copy_only=False)
+        long = [too_long(batch, self.layout.key, self.limits.key) for batch in gone.to_batches()]
+        if long:
+            kept &= ~np.concatenate(long)
         gone = gone.filter(pa.array(kept))
         return gone.cast(carriers(gone.schema))
 

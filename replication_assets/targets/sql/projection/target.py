@@ -28,7 +28,7 @@ from replication_assets.targets.sql.projection.arriving import Limits, arrive, r
 from replication_assets.targets.sql.projection.books import Books, RangeBook, text
 from replication_assets.targets.sql.projection.carried import Projected
 from replication_assets.targets.sql.projection.database import Database, Session
-from replication_assets.targets.sql.projection.layout import Layout
+from replication_assets.targets.sql.projection.layout import AS_TEXT, Layout
 from replication_assets.targets.sql.projection.merging import Merge
 from replication_assets.targets.sql.projection.tables import Tables
 from replication_assets.targets.sql.projection.view import SqlView, image, read_rows
@@ -105,8 +105,12 @@ class SqlTarget:
             limits = self._limits(layout, session)
             named = self._database.named(self._place)
             with session.writing():
-                self._books.locked(session, id_range)
-                session.run(f"DELETE FROM {named} WHERE {ID_RANGE} = {text(id_range)} OR {ID_RANGE} IS NULL")
+                book = self._books.locked(session, id_range)
+                gone = f"{ID_RANGE} = {text(id_range)} OR {ID_RANGE} IS NULL"
+                if book is not None and book.edited:
+                    # Whoever edited rows may have put them anywhere.
+                    gone += f" OR {ID_RANGE} NOT IN ({self._books.known_ranges})"
+                session.run(f"DELETE FROM {named} WHERE {gone}")
                 count = 0
                 for batch in rows:
                     require_columns(where, batch.schema.names, row_schema(schema).names)
@@ -246,7 +250,13 @@ class SqlTarget:
             layout = self._tables.known(session)
             if layout is None:
                 raise TargetError("there is no table", where=self._where(), fix="fill a range first")
-            yield from read_rows(session, self._database, layout, None)
+            none = True
+            for batch in read_rows(session, self._database, layout, None):
+                none = False
+                yield batch
+            if none:
+                columns = [field for field in layout.rows if field.name != AS_TEXT]
+                yield pa.RecordBatch.from_pylist([], schema=pa.schema(columns))
 
     def tidy(self, older_than: dt.timedelta) -> Iterator[str]:  # noqa: ARG002
         """Nothing is kept that must go. Indexes and foreign keys that could not be made before, for want

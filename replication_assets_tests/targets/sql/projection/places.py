@@ -45,6 +45,10 @@ class SqlPlace:
     def name(self) -> str:
         return f'"{self.table.schema}"."{self.table.name}"'
 
+    def opened(self) -> Database:
+        """The database anew, for a process of its own."""
+        raise NotImplementedError
+
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
@@ -56,8 +60,11 @@ class SqlitePlace(SqlPlace):
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.database = SqliteDatabase(self.folder)
+        self.database = self.opened()
         self.target = SqlTarget(self.database, self.table, **self.options)
+
+    def opened(self) -> Database:
+        return SqliteDatabase(self.folder)
 
     @property
     def name(self) -> str:
@@ -76,8 +83,11 @@ class PostgresPlace(SqlPlace):
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.database = PostgresDatabase(postgres_login(self.fresh))
+        self.database = self.opened()
         self.target = SqlTarget(self.database, self.table, **self.options)
+
+    def opened(self) -> Database:
+        return PostgresDatabase(postgres_login(self.fresh))
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.fresh.dsn, autocommit=True) as connection:
@@ -103,10 +113,13 @@ class MariaDbPlace(SqlPlace):
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.database = self.opened()
+        self.target = SqlTarget(self.database, self.table, **self.options)
+
+    def opened(self) -> Database:
         server = self.fresh.server
         login = MySqlServer(server.host, server.user, server.port)
-        self.database = MySqlDatabase(login, prefix=self.fresh.prefix)
-        self.target = SqlTarget(self.database, self.table, **self.options)
+        return MySqlDatabase(login, prefix=self.fresh.prefix)
 
     @property
     def name(self) -> str:
