@@ -18,7 +18,7 @@ import pyarrow as pa
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.fold import row_schema
 from replication_assets.core.schema import TableSchema
-from replication_assets.errors import TargetError
+from replication_assets.errors import ReplicationError, TargetError
 
 AS_TEXT = "_as_text"
 CONTENT = "_content"
@@ -66,9 +66,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the target says of one of its tables: stored types by column, the key, what of the source's
-    structure it carries (`structure` is its fingerprint) and what not."""
+    """What the target says of one of its tables: which source table it is of (`origin`), stored types by
+    column, the key, what of the source's structure it carries (`structure` is its fingerprint) and what
+    not."""
 
+    origin: str
     columns: dict[str, str]
     key: tuple[str, ...]
     content: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ class Recorded:
     def to_json(self) -> str:
         return json.dumps(
             {
+                "origin": self.origin,
                 "columns": self.columns,
                 "key": self.key,
                 "content": self.content,
@@ -91,6 +94,7 @@ class Recorded:
     def from_json(cls, text: str) -> Recorded:
         found = json.loads(text)
         return cls(
+            found["origin"],
             found["columns"],
             tuple(found["key"]),
             tuple(found["content"]),
@@ -150,3 +154,10 @@ def require_same(recorded: Recorded, layout: Layout, where: str) -> None:
             fix="reset the projection and fill it anew (replication-assets project --reset), or project "
             "under a new name",
         )
+
+
+def fix_of(error: ReplicationError) -> str:
+    """What to do about an error that is told as one of a masked copy: masks mend nothing here."""
+    if error.fix and "mask" not in error.fix and "rule" not in error.fix:
+        return error.fix
+    return "hold the table's columns and constraints against the source's, or reset the projection"

@@ -28,6 +28,8 @@ from replication_assets.targets.sql.projection.database import ASKED, DELETES, U
 from replication_assets.targets.sql.projection.layout import AS_TEXT, CONTENT, Layout
 from replication_assets.targets.sql.projection.values import carriers, outgoing, restored
 
+PIECE_ROWS = 16_384
+"""Rows that are sent in one piece: what stands in memory as text at a time."""
 COPIES = "copies"
 _NUMBER = "_ra_number"
 
@@ -137,7 +139,7 @@ class Merge:
         wanted = row_schema(self.layout.schema)
         found = [
             arrive(batch.cast(wanted), self.layout, self.id_range, self.limits, self.spill)
-            for batch in rows.select(wanted.names).combine_chunks().to_batches()
+            for batch in rows.select(wanted.names).to_batches(max_chunksize=PIECE_ROWS)
         ]
         self.refuse([refusal for each in found for refusal in each.refused])
         return found
@@ -164,7 +166,7 @@ class Merge:
 
     def _stage(self, name: str, rows: pa.Table, key: tuple[str, ...]) -> None:
         self.session.make_staged(self.layout, name, rows.schema, key)
-        for batch in rows.combine_chunks().to_batches():
+        for batch in rows.to_batches(max_chunksize=PIECE_ROWS):
             self._load(self.database.staged(self.layout.place, name), batch)
 
     def _load(self, into: str, batch: pa.RecordBatch) -> None:

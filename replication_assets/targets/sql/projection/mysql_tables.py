@@ -20,14 +20,22 @@ import pyarrow as pa
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
 from replication_assets.core.structure import TableStructure
-from replication_assets.errors import RefreshError, ReplicationError, TargetError, TargetUnavailable
+from replication_assets.errors import RefreshError, TargetError, TargetUnavailable
 from replication_assets.targets.sql.mysql.connection import literal, quoted, translated
 from replication_assets.targets.sql.mysql.local_data import LoadingConnection
 from replication_assets.targets.sql.mysql.types import Collations, Form
 from replication_assets.targets.sql.names import suffixed
 from replication_assets.targets.sql.projection import carried
 from replication_assets.targets.sql.projection.carried import Projected
-from replication_assets.targets.sql.projection.layout import CONTENT, RANGES, ROW_ID, TABLES, Layout, Place
+from replication_assets.targets.sql.projection.layout import (
+    CONTENT,
+    RANGES,
+    ROW_ID,
+    TABLES,
+    Layout,
+    Place,
+    fix_of,
+)
 from replication_assets.targets.sql.projection.values import carrier
 from replication_assets.targets.sql.source_defaults import Functions
 
@@ -296,10 +304,10 @@ def errors(where: str, columns: Sequence[str] = ()) -> Iterator[None]:
     try:
         with translated(where, columns):
             yield
+    except TargetUnavailable as error:
+        raise TargetUnavailable(error.what, where=error.where, fix="try again") from None
     except RefreshError as error:
-        fix = error.fix if "local_infile" in error.fix else "compare the table's columns, or reset it"
+        fix = fix_of(error)
         if "1419" in error.what:
             fix = "SET GLOBAL log_bin_trust_function_creators = 1 (as an administrator), for triggers"
         raise TargetError(error.what, where=error.where, fix=fix) from None
-    except ReplicationError:
-        raise

@@ -20,14 +20,22 @@ import pyarrow as pa
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
 from replication_assets.core.structure import TableStructure
-from replication_assets.errors import RefreshError, ReplicationError, TargetError
+from replication_assets.errors import RefreshError, TargetError
 from replication_assets.targets.sql.names import suffixed
 from replication_assets.targets.sql.postgres.connection import target_errors
 from replication_assets.targets.sql.postgres.expressions import identifier, qualified
 from replication_assets.targets.sql.projection import carried
 from replication_assets.targets.sql.projection.books import text
 from replication_assets.targets.sql.projection.carried import Projected
-from replication_assets.targets.sql.projection.layout import CONTENT, RANGES, ROW_ID, TABLES, Layout, Place
+from replication_assets.targets.sql.projection.layout import (
+    CONTENT,
+    RANGES,
+    ROW_ID,
+    TABLES,
+    Layout,
+    Place,
+    fix_of,
+)
 from replication_assets.targets.sql.projection.values import carrier
 from replication_assets.targets.sql.source_defaults import Functions
 
@@ -230,8 +238,4 @@ def errors(where: str, columns: Sequence[str] = ()) -> Iterator[None]:
         with target_errors(where, columns):
             yield
     except RefreshError as error:
-        raise TargetError(
-            error.what, where=error.where, fix="compare the table with the source's, or reset it"
-        ) from None
-    except ReplicationError:
-        raise
+        raise TargetError(error.what, where=error.where, fix=fix_of(error)) from None

@@ -52,12 +52,8 @@ class Tables:
             session.make_home(self._place.schema)
             there = session.columns(self._place)
             recorded = self._books.recorded(session)
-            if there and recorded is None:
-                raise TargetError(
-                    "a table of somebody else has this name",
-                    where=self._where,
-                    fix="drop or rename it, or project into another database",
-                )
+            if there:
+                self._require_own(recorded)
             if not there or recorded is None:
                 self._make(session, layout)
             else:
@@ -69,8 +65,8 @@ class Tables:
         self._database.refuse_names(layout)
         with session.defining():
             session.make_home(self._place.schema)
-            if session.columns(self._place) and self._books.recorded(session) is None:
-                raise TargetError("a table of somebody else has this name", where=self._where)
+            if session.columns(self._place):
+                self._require_own(self._books.recorded(session))
             self._books.forget_ranges(session)
             session.drop_table(self._place)
             self._make(session, layout)
@@ -106,6 +102,16 @@ class Tables:
     def _where(self) -> str:
         return f"{self._place} in {self._database.where}"
 
+    def _require_own(self, recorded: Recorded | None) -> None:
+        """Raises TargetError for a table that is there and is no projection of this source table."""
+        if recorded is None or recorded.origin != str(self._table):
+            whose = "somebody else" if recorded is None else f"{recorded.origin}, of somebody else's catalog"
+            raise TargetError(
+                f"a table of {whose} has this name",
+                where=self._where,
+                fix="drop or rename it, or project into another database, or `into` another schema",
+            )
+
     def _is_ready(self, session: Session, layout: Layout) -> bool:
         """Without taking a lock: whether there is nothing to do."""
         if not self._books.is_kept(session):
@@ -114,6 +120,7 @@ class Tables:
         recorded = self._books.recorded(session)
         if ID_RANGE not in there or recorded is None:
             return False
+        self._require_own(recorded)
         require_same(recorded, layout, self._where)
         same_content = bool(layout.key) or set(recorded.content) <= set(layout.schema.names)
         return set(layout.schema.names) <= set(there) & set(recorded.columns) and same_content
@@ -126,7 +133,14 @@ class Tables:
         fingerprint = structure.fingerprint if structure is not None else ""
         self._books.record(
             session,
-            Recorded(column_types(layout), layout.key, layout.schema.names, fingerprint, tuple(lines)),
+            Recorded(
+                str(self._table),
+                column_types(layout),
+                layout.key,
+                layout.schema.names,
+                fingerprint,
+                tuple(lines),
+            ),
         )
 
     def _widen(self, session: Session, layout: Layout, recorded: Recorded, there: tuple[str, ...]) -> None:

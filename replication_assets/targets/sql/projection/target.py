@@ -29,12 +29,9 @@ from replication_assets.targets.sql.projection.books import Books, RangeBook, te
 from replication_assets.targets.sql.projection.carried import Projected
 from replication_assets.targets.sql.projection.database import Database, Session
 from replication_assets.targets.sql.projection.layout import AS_TEXT, Layout
-from replication_assets.targets.sql.projection.merging import Merge
+from replication_assets.targets.sql.projection.merging import PIECE_ROWS, Merge
 from replication_assets.targets.sql.projection.tables import Tables
 from replication_assets.targets.sql.projection.view import SqlView, image, read_rows
-
-PIECE_ROWS = 16_384
-"""Rows that are sent in one piece: what stands in memory as text at a time."""
 
 
 class SqlTarget:
@@ -82,7 +79,8 @@ class SqlTarget:
             if book is None or book.edited or book.checkpoint is None:
                 return None
             columns = session.columns(self._place)
-            if ID_RANGE not in columns or self._books.recorded(session) is None:
+            recorded = self._books.recorded(session)
+            if ID_RANGE not in columns or recorded is None or recorded.origin != str(self._table):
                 return None
             if book.checkpoint.rows and not self._books.holds_rows(session, id_range, columns):
                 return None

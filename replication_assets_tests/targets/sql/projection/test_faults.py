@@ -204,6 +204,15 @@ def test_a_table_of_somebody_else_is_left_alone(places: Places) -> None:
     assert place.run(f"SELECT * FROM {place.name}") == []
 
 
+def test_a_table_of_another_source_is_left_alone(places: Places) -> None:
+    fill(places(ORDERS).target, [row(at(5), id=1)], at(5))
+    namesake = places(TableId("crm", "public", "orders"))
+    assert namesake.target.checkpoint(A) is None
+    with pytest.raises(TargetError, match=r"shop\.public\.orders"):
+        fill(namesake.target, [row(at(5), id=2)], at(5))
+    assert namesake.run(f"SELECT id FROM {namesake.name}") == [(1,)]
+
+
 def test_a_reset_empties_and_retypes_and_every_range_is_filled_anew(places: Places) -> None:
     place = places(ORDERS)
     fill(place.target, [row(at(5), id=1)], at(5), A)
