@@ -16,11 +16,12 @@ from replication_assets.catalog import (
     MySqlTarget,
     PostgresSourceConfig,
     PostgresTarget,
+    Projection,
     SqliteTarget,
     SqlProjection,
     Table,
 )
-from replication_assets.components.declared_values import tag_of
+from replication_assets.components.declared_values import ValueProblem, read
 
 TODAY = dt.date(2026, 11, 21)
 POSTGRES = PostgresTarget(host="copy", database="shop", user="writer", password=EnvVar("P"))
@@ -61,7 +62,16 @@ def test_sound_projections_are_accepted_side_by_side() -> None:
 
 
 def test_in_yaml_it_is_called_sql() -> None:
-    assert tag_of(SqlProjection) == "sql"
+    wrong: list[ValueProblem] = []
+    given = {
+        "name": "copy",
+        "tables": ["shop.*"],
+        "target": {
+            "postgres": {"host": "copy", "database": "shop", "user": "writer", "password": {"env": "P"}}
+        },
+    }
+    assert read({"sql": given}, Projection, wrong) == projection()
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
