@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pyarrow as pa
 
 from replication_assets.core.schema import Column, TableId, TableSchema
@@ -18,6 +20,9 @@ from replication_assets.targets.sql.projection import carried
 from replication_assets.targets.sql.projection.carried import Projected
 from replication_assets.targets.sql.projection.layout import Layout, Place, Recorded
 from replication_assets.targets.sql.source_defaults import Functions
+from replication_assets_tests.contracts.projection_target import A, apply, at, changes, fill, row
+from replication_assets_tests.postgres_servers import FreshDatabase
+from replication_assets_tests.targets.sql.projection.places import PostgresPlace
 
 T, PARENT = TableId("shop", "public", "t"), TableId("shop", "public", "parent")
 FUNCTIONS = Functions(now="now()")
@@ -111,3 +116,34 @@ def test_defaults_of_another_engine_are_not_taken_for_ones_that_are_understood()
 def test_the_books_are_read_as_they_were_written() -> None:
     book = Recorded("shop.public.t", {"id": "int64", 'o"dd': "string"}, ("id",), ("id",), "f", ("a line",))
     assert Recorded.from_json(book.to_json()) == book
+
+
+def test_references_are_declared_where_the_server_need_not_check_them(
+    any_postgres_database: FreshDatabase,
+) -> None:
+    parent = PostgresPlace(any_postgres_database, PARENT, {"projected": PROJECTED})
+    child = PostgresPlace(any_postgres_database, T, {"projected": PROJECTED})
+    fill(child.target, [row(at(5), id=1, parent_id=77)], at(5), schema=LAYOUT.schema)
+    assert any("to_parent" in line and "not there yet" in line for line in child.target.not_carried()) or any(
+        "checks every foreign key" in line for line in child.target.not_carried()
+    )
+    keyed = TableSchema((Column("id", "bigint", pa.int64()), Column("code", "text", pa.string())), ("id",))
+    fill(parent.target, [], at(5), schema=keyed)
+    list(child.target.tidy(dt.timedelta(0)))
+    declared = child.run("SELECT conname FROM pg_constraint WHERE contype = 'f'")
+    lines = [line for line in child.target.not_carried() if "to_parent" in line]
+    ((version,),) = child.run("SELECT current_setting('server_version_num')::int")
+    if version >= 180_000:
+        assert (declared, lines) == ([("to_parent",)], [])
+    else:
+        assert declared == []
+        assert lines == [
+            "shop.public.t: foreign key to_parent to shop.public.parent: this server checks every foreign key"
+        ]
+    apply(
+        child.target,
+        changes([row(at(6, 1), id=2, parent_id=88)], schema=LAYOUT.schema),
+        at(6, 1),
+        schema=LAYOUT.schema,
+    )
+    assert child.stored(A).num_rows == 2
