@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection
+from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection, SqlProjection
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
@@ -41,6 +41,9 @@ from replication_assets.targets.delta import DeltaTarget
 
 if TYPE_CHECKING:
     from replication_assets.targets.dynamodb import DynamoDbSettings
+    from replication_assets.targets.sql.mysql import MySqlServer
+    from replication_assets.targets.sql.postgres import TargetConnection
+    from replication_assets.targets.sql.projection.database import Database
 
 
 class Replication:
@@ -79,6 +82,8 @@ class Replication:
         if isinstance(projection, DeltaProjection):
             options = _revealed(projection.storage_options, f"projection {projection.name}")
             return DeltaTarget(projection.root, table, options)
+        if isinstance(projection, SqlProjection):
+            return self._sql_target(projection, table)
         from replication_assets.targets.dynamodb import DynamoDbTarget
 
         (items,) = (each for each in projection.items if each.table == str(table))
@@ -97,6 +102,13 @@ class Replication:
             shared=len(beside) > 1,
         )
 
+    def _sql_target(self, projection: SqlProjection, table: TableId) -> ProjectionTarget:
+        from replication_assets.targets.sql.projection import Projected, SqlTarget
+
+        tables = frozenset(each.id for each in self.catalog.projected(projection))
+        projected = Projected(tables, lambda each: self.store().structures(each).last())
+        return SqlTarget(_sql_database(projection), table, projected=projected)
+
     def environment_target(self, environment: Environment) -> EnvironmentTarget:
         """The database of an environment. Nothing is connected to, and no secret read, before a call.
 
@@ -105,24 +117,13 @@ class Replication:
         """
         target = environment.target
         if isinstance(target, PostgresTarget):
-            from replication_assets.targets.sql.postgres import TargetConnection, postgres_environment
+            from replication_assets.targets.sql.postgres import postgres_environment
 
-            connection = TargetConnection(
-                host=target.host,
-                database=target.database,
-                user=target.user,
-                password=target.password,
-                port=target.port,
-                sslmode=target.sslmode,
-                sslrootcert=target.sslrootcert,
-            )
-            return postgres_environment(connection, environment.name, environment.trust)
+            return postgres_environment(_postgres_connection(target), environment.name, environment.trust)
         if isinstance(target, MySqlTarget):
-            from replication_assets.targets.sql.mysql import MySqlServer, mysql_environment
+            from replication_assets.targets.sql.mysql import mysql_environment
 
-            server = MySqlServer(
-                target.host, target.user, target.port, target.password, sslrootcert=target.sslrootcert
-            )
+            server = _mysql_server(target)
             return mysql_environment(server, environment.name, environment.trust, prefix=target.prefix)
         if isinstance(target, SqliteTarget):
             from replication_assets.targets.sql.sqlite import sqlite_environment
@@ -183,6 +184,41 @@ class Replication:
         from replication_assets.hooks.webhook import HttpHook
 
         return HttpHook(hook.url)
+
+
+def _sql_database(projection: SqlProjection) -> Database:
+    target, into = projection.target, projection.into
+    if isinstance(target, PostgresTarget):
+        from replication_assets.targets.sql.projection.postgres import PostgresDatabase
+
+        return PostgresDatabase(_postgres_connection(target), into=into)
+    if isinstance(target, MySqlTarget):
+        from replication_assets.targets.sql.projection.mysql import MySqlDatabase
+
+        return MySqlDatabase(_mysql_server(target), prefix=target.prefix, into=into)
+    from replication_assets.targets.sql.projection.sqlite import SqliteDatabase
+
+    return SqliteDatabase(Path(target.folder), into=into)
+
+
+def _postgres_connection(target: PostgresTarget) -> TargetConnection:
+    from replication_assets.targets.sql.postgres import TargetConnection
+
+    return TargetConnection(
+        host=target.host,
+        database=target.database,
+        user=target.user,
+        password=target.password,
+        port=target.port,
+        sslmode=target.sslmode,
+        sslrootcert=target.sslrootcert,
+    )
+
+
+def _mysql_server(target: MySqlTarget) -> MySqlServer:
+    from replication_assets.targets.sql.mysql import MySqlServer
+
+    return MySqlServer(target.host, target.user, target.port, target.password, sslrootcert=target.sslrootcert)
 
 
 def _dynamodb_settings(projection: DynamoDbProjection) -> DynamoDbSettings:

@@ -50,6 +50,7 @@ PUBLIC = [
     "Sns",
     "Split",
     "SqlHook",
+    "SqlProjection",
     "SqliteTarget",
     "SsmParameter",
     "Subset",

@@ -16,6 +16,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from replication_assets.catalog_rules.dynamodb import dynamodb_problems, rival_problems
+from replication_assets.catalog_rules.sql import folder_of, sql_problems, sql_rivals
 from replication_assets.catalog_rules.watch import freshness_problems, sla_problems, watch_problems
 from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.id_ranges import ByCount
@@ -33,6 +34,7 @@ from replication_assets.declarations import (
     Projection,
     PythonHook,
     Refusals,
+    SqlProjection,
     Table,
     Validation,
     Watch,
@@ -75,6 +77,7 @@ def catalog_problems(
         late = freshness_problems(projection.freshness_seconds)
         _note(found, _label("projection", projection.name), late)
     _note(found, "projections", rival_problems(sound_projections))
+    _note(found, "projections", sql_rivals(sound_projections, sound_tables, sound_sources))
     for cutover in cutovers:
         rules = _form(cutover) if list(_form(cutover)) else _cutover_rules(cutover, projections)
         _note(found, _label("cutover", cutover.name), rules)
@@ -218,6 +221,8 @@ def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterat
     yield from _serving_rules(projection.refusals, projection.validation)
     if isinstance(projection, DynamoDbProjection):
         yield from dynamodb_problems(projection)
+    if isinstance(projection, SqlProjection):
+        yield from sql_problems(projection, tables)
 
 
 def _cutover_rules(cutover: Cutover, projections: Sequence[Projection]) -> Iterator[str]:
@@ -304,6 +309,8 @@ def _overlaps(event_stores: Sequence[EventStoreConfig], projections: Sequence[Pr
         for each in projections
         if isinstance(each, DeltaProjection)
     ]
+    folders = [(each, folder_of(each)) for each in projections]
+    roots += [(f"projection {each.name}", _parts(folder)) for each, folder in folders if folder]
     for at, (owner, root) in enumerate(roots):
         if len(root) < 2:
             yield f"{owner} has no root. Fix: a folder, or s3://bucket/prefix"

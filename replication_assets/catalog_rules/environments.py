@@ -59,10 +59,11 @@ def environment_rules(environment: Environment) -> Iterator[str]:
         yield "readers has an empty name. Fix: names of roles"
     if isinstance(environment.mask_key, EnvVar) and not _VARIABLE.fullmatch(environment.mask_key.name):
         yield "mask_key names no environment variable. Fix: EnvVar takes the variable's name, not its value"
-    yield from (f"target {problem}" for problem in _target(environment.target))
+    yield from (f"target {problem}" for problem in target_rules(environment.target))
 
 
-def _target(target: DatabaseTarget) -> Iterator[str]:
+def target_rules(target: DatabaseTarget) -> Iterator[str]:
+    """What is wrong with a database whose fields are of the right types."""
     if isinstance(target, SqliteTarget):
         if not target.folder:
             yield "folder is empty. Fix: where the files go"
@@ -77,7 +78,7 @@ def _target(target: DatabaseTarget) -> Iterator[str]:
     if isinstance(target, MySqlTarget):
         if not _PREFIX.fullmatch(target.prefix):
             yield "prefix is no part of a database's name. Fix: up to 32 letters, digits and _"
-        if _host(target.host) != "localhost" and not target.sslrootcert and not target.host.startswith("/"):
+        if host_of(target.host) != "localhost" and not target.sslrootcert and not target.host.startswith("/"):
             yield "is on another machine, and without TLS. Fix: sslrootcert, the certificate of its authority"
 
 
@@ -86,11 +87,11 @@ def shared_targets(
 ) -> Iterator[str]:
     """Environments that would overwrite each other, or a source: text only, nothing is connected to."""
     production = {
-        ("postgresql", _host(source.host), source.port, source.database): source.name for source in sources
+        ("postgresql", host_of(source.host), source.port, source.database): source.name for source in sources
     }
     owners: dict[tuple[object, ...], list[str]] = {}
     for environment in environments:
-        place = _place(environment.target)
+        place = place_of(environment.target)
         owners.setdefault(place, []).append(environment.name)
         if place in production:
             yield (
@@ -105,14 +106,15 @@ def shared_targets(
             )
 
 
-def _place(target: DatabaseTarget) -> tuple[object, ...]:
+def place_of(target: DatabaseTarget) -> tuple[object, ...]:
+    """Equal where two targets are one, as far as their texts tell."""
     if isinstance(target, PostgresTarget):
-        return ("postgresql", _host(target.host), target.port, target.database)
+        return ("postgresql", host_of(target.host), target.port, target.database)
     if isinstance(target, MySqlTarget):
-        return ("mysql", _host(target.host), target.port, target.prefix)
+        return ("mysql", host_of(target.host), target.port, target.prefix)
     return ("sqlite", posixpath.normpath(target.folder))
 
 
-def _host(host: str) -> str:
+def host_of(host: str) -> str:
     name = host.lower().rstrip(".")
     return "localhost" if name in _LOCAL else name

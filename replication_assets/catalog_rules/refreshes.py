@@ -14,6 +14,7 @@ from replication_assets.catalog_rules.environments import (
     shared_targets,
 )
 from replication_assets.catalog_rules.masking import FUNCTION, near, policy_rules
+from replication_assets.catalog_rules.sql import overwritten_projections
 from replication_assets.core.masking.policy import MaskingPolicy
 from replication_assets.declarations.base import LiteralSecret
 from replication_assets.declarations.environments import Environment
@@ -80,6 +81,7 @@ def refresh_problems(
     yield from _partial_copies(sound_refreshes, known)
     yield from _name_clashes(policies, environments, refreshes, [*sources, *projections])
     yield from shared_targets(sound, [each for each in sources if not list(type_problems(each))])
+    yield from overwritten_projections(sound, projections)
 
 
 class _Known:

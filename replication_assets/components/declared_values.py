@@ -29,6 +29,7 @@ _TAGS = {
     "SsmParameter": "ssm",
     "DeltaProjection": "delta",
     "DynamoDbProjection": "dynamodb",
+    "SqlProjection": "sql",
     "PythonHook": "python",
     "WebhookHook": "webhook",
     "CloudWatch": "cloudwatch",

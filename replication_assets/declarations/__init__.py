@@ -36,6 +36,7 @@ from replication_assets.declarations.projections import (
     DynamoDbProjection,
     Follow,
     Projection,
+    SqlProjection,
 )
 from replication_assets.declarations.refreshes import (
     AfterLoad,
@@ -108,6 +109,7 @@ __all__ = [
     "Sns",
     "Split",
     "SqlHook",
+    "SqlProjection",
     "SqliteTarget",
     "SslMode",
     "Subset",

@@ -15,7 +15,8 @@ Trust: TypeAlias = Literal["nonproduction"]
 
 @dataclass(frozen=True, slots=True)
 class PostgresTarget(Declaration):
-    """A PostgreSQL database that copies go to. `password`, `sslmode` and `sslrootcert` are libpq's."""
+    """A PostgreSQL database that masked copies or a projection go to. `password`, `sslmode` and
+    `sslrootcert` are libpq's."""
 
     _: KW_ONLY
     host: str
@@ -29,9 +30,9 @@ class PostgresTarget(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class MySqlTarget(Declaration):
-    """A MySQL or MariaDB server that copies go to: a source's schema becomes a database of that name
-    with `prefix` before it. `password` is a reference. `sslrootcert` asks for TLS with a verified
-    certificate; without one only a server on this machine is taken."""
+    """A MySQL or MariaDB server that masked copies or a projection go to: a source's schema becomes a
+    database of that name with `prefix` before it. `password` is a reference. `sslrootcert` asks for TLS
+    with a verified certificate; without one only a server on this machine is taken."""
 
     _: KW_ONLY
     host: str
@@ -44,7 +45,8 @@ class MySqlTarget(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class SqliteTarget(Declaration):
-    """SQLite files in a `folder`, one for each schema of a source: a copy on a laptop."""
+    """SQLite files in a `folder`, one for each schema of a source: masked copies or a projection on a
+    laptop."""
 
     folder: str
 

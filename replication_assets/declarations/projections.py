@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from replication_assets.declarations.base import Declaration
 from replication_assets.declarations.dynamodb import Items, LoadCapacity
+from replication_assets.declarations.environments import DatabaseTarget
 from replication_assets.declarations.operations import Refusals, Validation
 from replication_assets.secret_references import SecretReference
 
@@ -71,4 +72,24 @@ class DynamoDbProjection(Declaration):
         return tuple(items.table for items in self.items)
 
 
-Projection: TypeAlias = DeltaProjection | DynamoDbProjection
+@dataclass(frozen=True, slots=True)
+class SqlProjection(Declaration):
+    """Current rows of some tables as tables of a SQL database, whichever engine they come from.
+
+    `target` is the database: a source's schema becomes a schema of PostgreSQL, a database of MySQL, a
+    file of SQLite; with `into`, all tables go to the one that it names. `tables`, `follow`, `refusals`,
+    `validation` and `freshness_seconds` are as in `DeltaProjection`.
+    """
+
+    name: str
+    _: KW_ONLY
+    tables: Sequence[str]
+    target: DatabaseTarget
+    into: str | None = None
+    follow: Follow = "micro-batch"
+    refusals: Refusals = Refusals()
+    validation: Validation = Validation()
+    freshness_seconds: float | None = None
+
+
+Projection: TypeAlias = DeltaProjection | DynamoDbProjection | SqlProjection

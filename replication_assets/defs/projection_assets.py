@@ -10,7 +10,15 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from replication_assets.catalog import DeltaProjection, Projection, Table
+from replication_assets.catalog import (
+    DeltaProjection,
+    DynamoDbProjection,
+    MySqlTarget,
+    PostgresTarget,
+    Projection,
+    SqliteTarget,
+    Table,
+)
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.dead_letters import report_open
 from replication_assets.defs.failures import explained
@@ -72,7 +80,7 @@ def projection_asset(projection: Projection, table: Table) -> dg.AssetsDefinitio
         output_required=False,
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL),
         group_name=table.group or naming.plain(projection.name),
-        kinds={"deltalake" if isinstance(projection, DeltaProjection) else "dynamodb"},
+        kinds={_kind(projection)},
         owners=list(table.owners),
         tags=dict(table.tags),
         description=f"Current rows of `{table.id}`, folded from its events. `rebuild` replays from nothing.",
@@ -90,6 +98,15 @@ def projection_asset(projection: Projection, table: Table) -> dg.AssetsDefinitio
             _fail(waiting)
 
     return projected
+
+
+def _kind(projection: Projection) -> str:
+    if isinstance(projection, DeltaProjection):
+        return "deltalake"
+    if isinstance(projection, DynamoDbProjection):
+        return "dynamodb"
+    engines = {PostgresTarget: "postgres", MySqlTarget: "mysql", SqliteTarget: "sqlite"}
+    return engines[type(projection.target)]
 
 
 def _fail(waiting: Mapping[str, ReplicationError]) -> None:

@@ -18,12 +18,12 @@ from replication_assets.core.events import COMMIT_POSITION, EPOCH, OVERFLOW, POS
 from replication_assets.core.positions import INT32_MAX, INT64_MAX
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import Spill
+from replication_assets.core.unchanged import fill_unchanged, is_partial, refuse_without_stored_row
 from replication_assets.errors import TargetError
 from replication_assets.targets.delta.location import Location
 from replication_assets.targets.delta.matching import Matches, Numbers, match_content, match_keys
 from replication_assets.targets.delta.parts import BATCH_ROWS, KeySpan, RangeWriter, scan
 from replication_assets.targets.delta.snapshot import DataFile, Newest
-from replication_assets.targets.delta.unchanged import fill_unchanged, is_partial, refuse_without_stored_row
 
 SMALL_BYTES = 32 << 20
 SMALL_FILES = 16

@@ -17,6 +17,7 @@ from pyarrow import csv
 
 from replication_assets.core.events import OVERFLOW
 from replication_assets.errors import RefreshError
+from replication_assets.targets.sql.hexadecimal import binary, hexadecimal, offsets_of
 from replication_assets.targets.sql.mysql.types import Form
 
 _WIDE = pa.large_string()
@@ -39,7 +40,7 @@ def encoded(batch: pa.RecordBatch, forms: Mapping[str, Form]) -> memoryview:
     lines = pc.binary_join_element_wise(*fields, _wide(","))
     if isinstance(lines, pa.ChunkedArray):
         lines = lines.combine_chunks()
-    offsets = _offsets(lines)
+    offsets = offsets_of(lines)
     data = lines.buffers()[2]
     return memoryview(data or b"")[int(offsets[0]) : int(offsets[-1])]
 
@@ -62,7 +63,9 @@ def _written(values: pa.Array, form: Form, name: str) -> pa.Array:
             # The text of a float32 would be read as the double that is nearest to that text.
             return values.cast(pa.float64()).cast(_WIDE)
         case "binary":
-            return _hex(values)
+            # No bytes are two quotes: an empty field would be taken for something else.
+            digits = hexadecimal(values)
+            return pc.if_else(pc.equal(digits, ""), '""', digits)
         case "plain" | "time":
             if pa.types.is_timestamp(values.type):
                 values = values.cast(pa.timestamp("us"))
@@ -131,7 +134,7 @@ def decoded(lines: Sequence[str | None], schema: pa.Schema, forms: Mapping[str, 
             arrays.append(pa.nulls(table.num_rows, field.type))
             continue
         column = table.column(field.name).combine_chunks()
-        arrays.append((_bytes(column) if forms[field.name] == "binary" else column).cast(field.type))
+        arrays.append((binary(column) if forms[field.name] == "binary" else column).cast(field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -141,46 +144,6 @@ def _parsed(kind: pa.DataType, form: Form) -> pa.DataType:
     if form == "float":
         return pa.float64()
     return pa.timestamp("us") if pa.types.is_timestamp(kind) else kind
-
-
-_HEX_DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-
-
-def _hex(values: pa.Array) -> pa.Array:
-    values = values.cast(pa.large_binary())
-    offsets = _offsets(values)
-    data = np.frombuffer(values.buffers()[2] or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
-    digits = np.empty(len(data) * 2, dtype=np.uint8)
-    digits[0::2] = _HEX_DIGITS[data >> 4]
-    digits[1::2] = _HEX_DIGITS[data & 15]
-    made = pa.Array.from_buffers(
-        _WIDE,
-        len(values),
-        [None, pa.py_buffer((offsets - offsets[0]) * 2), pa.py_buffer(digits)],
-    )
-    # No bytes are two quotes: an empty field would be taken for something else.
-    made = pc.if_else(pc.equal(made, ""), '""', made)
-    return pc.if_else(values.is_null(), pa.scalar(None, _WIDE), made)
-
-
-def _bytes(digits: pa.Array) -> pa.Array:
-    filled = pc.fill_null(digits, "").cast(_WIDE)
-    offsets = _offsets(filled)
-    text = memoryview(filled.buffers()[2] or b"")[int(offsets[0]) : int(offsets[-1])]
-    made = pa.Array.from_buffers(
-        pa.large_binary(),
-        len(filled),
-        [None, pa.py_buffer((offsets - offsets[0]) // 2), pa.py_buffer(bytes.fromhex(bytes(text).decode()))],
-    )
-    return pc.if_else(digits.is_null(), pa.scalar(None, pa.large_binary()), made)
-
-
-def _offsets(values: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each value of a large text or binary array begins, and where the last one ends."""
-    if len(values) == 0:
-        return np.zeros(1, dtype=np.int64)
-    whole = np.frombuffer(values.buffers()[1], dtype=np.int64)
-    return whole[values.offset : values.offset + len(values) + 1]
 
 
 def _wide(text: str) -> pa.Scalar:

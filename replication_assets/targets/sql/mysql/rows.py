@@ -75,15 +75,16 @@ def read_rows(
 ) -> Iterator[pa.RecordBatch]:
     """All rows of a table in `copy.schema`."""
     names = [name for name in copy.schema.names if name != OVERFLOW]
-    selected = ", ".join(_selected(quoted(name), forms[name]) for name in names)
-    statement = f"SELECT CONCAT_WS(',', 1, {selected}) FROM {quoted(database, table)}"
+    chosen = ", ".join(selected(quoted(name), forms[name]) for name in names)
+    statement = f"SELECT CONCAT_WS(',', 1, {chosen}) FROM {quoted(database, table)}"
     if connection.in_transaction():
         connection.rollback()
     for lines in driver_of(connection).stream(statement, READ_ROWS):
         yield decoded(lines, copy.schema, forms)
 
 
-def _selected(column: str, form: Form) -> str:
+def selected(column: str, form: Form) -> str:
+    """SQL for a field of a line that `delimited.decoded` reads."""
     match form:
         case "text":
             quote = literal('"')

@@ -19,6 +19,7 @@ import pyarrow.csv as csv
 
 from replication_assets.core.events import OVERFLOW
 from replication_assets.errors import RefreshError
+from replication_assets.targets.sql.hexadecimal import binary, hexadecimal
 
 PIECE_ROWS = 16_384
 _WRITE = csv.WriteOptions(include_header=False, quoting_style="all_valid")
@@ -50,8 +51,8 @@ def _to_text(name: str, values: pa.Array) -> pa.Array:
     if pa.types.is_string(kind):
         return values
     if pa.types.is_binary(kind):
-        texts = [None if each is None else "\\x" + each.hex() for each in values.to_pylist()]
-        return pa.array(texts, pa.string())
+        prefix = pa.scalar("\\x", pa.large_string())
+        return pc.binary_join_element_wise(prefix, hexadecimal(values), pa.scalar("", pa.large_string()))
     known = (
         pa.types.is_boolean,
         pa.types.is_integer,
@@ -126,8 +127,7 @@ def _from_text(name: str, texts: pa.Array, kind: pa.DataType) -> tuple[pa.Array,
         if pa.types.is_string(kind):
             return texts, None
         if pa.types.is_binary(kind):
-            values = [None if each is None else bytes.fromhex(each[2:]) for each in texts.to_pylist()]
-            return pa.array(values, pa.binary()), None
+            return binary(pc.utf8_slice_codeunits(texts, 2)).cast(pa.binary()), None
         if pa.types.is_boolean(kind):
             return _booleans(texts), None
         if pa.types.is_floating(kind):

@@ -1,0 +1,114 @@
+"""A SQL projection is refused before anything is connected to, with every problem and its fix."""
+
+from __future__ import annotations
+
+import datetime as dt
+import pickle
+from typing import Any
+
+import pytest
+
+from replication_assets.catalog import (
+    Catalog,
+    Environment,
+    EnvVar,
+    EventStoreConfig,
+    MySqlTarget,
+    PostgresSourceConfig,
+    PostgresTarget,
+    Projection,
+    SqliteTarget,
+    SqlProjection,
+    Table,
+)
+from replication_assets.components.declared_values import ValueProblem, read
+
+TODAY = dt.date(2026, 11, 21)
+POSTGRES = PostgresTarget(host="copy", database="shop", user="writer", password=EnvVar("P"))
+MYSQL = MySqlTarget(host="127.0.0.1", user="writer", prefix="copy_")
+
+
+def projection(name: str = "copy", **changed: Any) -> SqlProjection:
+    return SqlProjection(name, **{"tables": ["shop.*"], "target": POSTGRES, **changed})
+
+
+def problems(*projections: SqlProjection, **changed: Any) -> tuple[str, ...]:
+    catalog = Catalog(
+        event_store=EventStoreConfig(root="/data/events"),
+        sources=[
+            PostgresSourceConfig("shop", host="db", database="shop", user="u", password=EnvVar("P")),
+            PostgresSourceConfig("crm", host="db", database="crm", user="u", slot="crm"),
+        ],
+        tables=[
+            Table("shop.public.orders"),
+            Table("shop.sales.orders"),
+            Table("crm.public.orders"),
+            Table("shop.public.Orders"),
+        ],
+        projections=projections,
+        **changed,
+    )
+    assert pickle.loads(pickle.dumps(catalog)) == catalog
+    found = catalog.problems(today=TODAY)
+    assert all("Fix: " in problem for problem in found)
+    return found
+
+
+def test_sound_projections_are_accepted_side_by_side() -> None:
+    crm = ["crm.public.orders"]
+    assert problems(projection(), projection("crm_copy", tables=crm, into="crm")) == ()
+    assert problems(projection(tables=["shop.public.orders"], target=MYSQL)) == ()
+    assert problems(projection(tables=crm, target=SqliteTarget("/data/copies"))) == ()
+
+
+def test_in_yaml_it_is_called_sql() -> None:
+    wrong: list[ValueProblem] = []
+    given = {
+        "name": "copy",
+        "tables": ["shop.*"],
+        "target": {
+            "postgres": {"host": "copy", "database": "shop", "user": "writer", "password": {"env": "P"}}
+        },
+    }
+    assert read({"sql": given}, Projection, wrong) == projection()
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"target": PostgresTarget(host="", database="d", user="u")}, "target host is empty"),
+        ({"target": PostgresTarget(host="h", database="d", user="u", port=0)}, "target port 0"),
+        ({"target": MySqlTarget(host="far", user="u"), "tables": ["crm.*"]}, "without TLS"),
+        ({"target": SqliteTarget("")}, "target folder is empty"),
+        ({"target": PostgresTarget(host="h", database="d", user="u", password="x")}, "holds a credential"),  # type: ignore[arg-type]
+        ({"target": "postgres"}, "target is of type str"),
+        ({"into": ""}, "into is no name"),
+        ({"into": "one"}, "would be one table of the target"),
+        ({"tables": ["shop.*", "crm.*"]}, "would be one table of the target"),
+        ({"target": MYSQL}, "shop.public.orders and shop.public.Orders would be one table"),
+        ({"target": SqliteTarget("/data/events/copy"), "tables": ["crm.*"]}, "overlap"),
+        ({"target": PostgresTarget(host="DB.", database="shop", user="u")}, "the database of source 'shop'"),
+        ({"tables": []}, "projects no table"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_each_mistake_is_told(changed: dict[str, Any], words: str) -> None:
+    assert any(words in problem for problem in problems(projection(**changed)))
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    target = PostgresTarget(host="", database="", user="u", port=99_999)
+    found = problems(projection(target=target, into="one"))
+    assert len(found) >= 4
+
+
+def test_two_projections_never_write_one_table() -> None:
+    found = problems(projection(tables=["shop.public.orders"]), projection("other", tables=["crm.*"]))
+    assert any("both write the table public.orders" in problem for problem in found)
+
+
+def test_a_database_of_masked_copies_is_not_projected_into() -> None:
+    qa = Environment("qa", target=POSTGRES, mask_key=EnvVar("K"))
+    found = problems(projection(), environments=[qa])
+    assert any("whose rows are not masked" in problem for problem in found)
