@@ -46,8 +46,10 @@ from replication_assets.declarations import (
     Schedule,
     SeedRows,
     Sns,
+    SourceConfig,
     Split,
     SqlHook,
+    SqliteSourceConfig,
     SqliteTarget,
     Subset,
     Table,
@@ -101,6 +103,7 @@ __all__ = [
     "Sns",
     "Split",
     "SqlHook",
+    "SqliteSourceConfig",
     "SqliteTarget",
     "SsmParameter",
     "Subset",
@@ -120,7 +123,7 @@ class Catalog(Declaration):
     (`refreshes`) of tables in `environments`, by `policies`."""
 
     event_store: EventStoreConfig
-    sources: Sequence[PostgresSourceConfig] = ()
+    sources: Sequence[SourceConfig] = ()
     tables: Sequence[Table] = ()
     projections: Sequence[Projection] = ()
     cutovers: Sequence[Cutover] = ()
@@ -160,7 +163,7 @@ class Catalog(Declaration):
             raise CatalogError(problems)
         return self
 
-    def source(self, name: str) -> PostgresSourceConfig:
+    def source(self, name: str) -> SourceConfig:
         """Raises KeyError for a source that is not declared."""
         return {source.name: source for source in self.sources}[name]
 

@@ -50,6 +50,7 @@ PUBLIC = [
     "Sns",
     "Split",
     "SqlHook",
+    "SqliteSourceConfig",
     "SqliteTarget",
     "SsmParameter",
     "Subset",

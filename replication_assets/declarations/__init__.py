@@ -51,6 +51,8 @@ from replication_assets.declarations.sources import (
     CaptureMode,
     EventStoreConfig,
     PostgresSourceConfig,
+    SourceConfig,
+    SqliteSourceConfig,
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
@@ -106,8 +108,10 @@ __all__ = [
     "Schedule",
     "SeedRows",
     "Sns",
+    "SourceConfig",
     "Split",
     "SqlHook",
+    "SqliteSourceConfig",
     "SqliteTarget",
     "SslMode",
     "Subset",

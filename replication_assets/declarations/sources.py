@@ -50,6 +50,28 @@ class PostgresSourceConfig(Declaration):
 
 
 @dataclass(frozen=True, slots=True)
+class SqliteSourceConfig(Declaration):
+    """A SQLite database file that is loaded, and captured by triggers (docs/sqlite.md).
+
+    `path` is the file, which must exist. `busy_seconds` is how long a session waits for a lock that
+    another process holds. `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
+    `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    path: str
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+    busy_seconds: float = 30
+
+
+SourceConfig: TypeAlias = PostgresSourceConfig | SqliteSourceConfig
+"""A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventStoreConfig(Declaration):
     """Where the event store is: `root` is a folder or `s3://...`.
 
