@@ -37,7 +37,7 @@ def table_problems(
         if unique is None:
             yield (
                 f"unique index {name} of {relation(table)} is over an expression or has a condition: rows"
-                " that INSERT OR REPLACE removes for it would not be told. Fix: make it an index over columns,"
+                " that INSERT OR REPLACE removes for it would not be told. Fix: an index over columns,"
                 " or declare the table append_only if its rows never go"
             )
         elif found.rowid is None and not found.without_rowid:
