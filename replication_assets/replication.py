@@ -67,6 +67,10 @@ class Replication:
             sslmode=config.sslmode,
             sslrootcert=config.sslrootcert,
         )
+        if config.capture == "triggers":
+            from replication_assets.sources.postgres.triggers.source import TriggerSource
+
+            return TriggerSource(config.name, connection, load_wait=config.load_wait_seconds)
         return PostgresSource(
             config.name,
             connection,

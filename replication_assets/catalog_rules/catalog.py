@@ -191,6 +191,10 @@ def _postgres_rules(source: PostgresSourceConfig) -> Iterator[str]:
         yield f"slot {source.slot[:63]!r} is no slot name. Fix: lower-case letters, digits and _, 63 at most"
     if source.publication is not None and not 1 <= len(source.publication.encode()) <= 63:
         yield "publication is no PostgreSQL name. Fix: 1 to 63 bytes"
+    if source.capture == "triggers":
+        for field in ("slot", "publication"):
+            if getattr(source, field) is not None:
+                yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
     yield from _seconds_rules(source, "load_wait_seconds")
     if isinstance(source.password, EnvVar) and not _VARIABLE.fullmatch(source.password.name):
         yield "password names no environment variable. Fix: EnvVar takes the variable's name, not its value"
@@ -308,7 +312,7 @@ def _nearest(name: str, known: Collection[str]) -> str:
 def _shared_slots(sources: Sequence[SourceConfig]) -> Iterator[str]:
     # Slots are named per server, not per database.
     owners: dict[tuple[str, int, str], list[str]] = {}
-    by_log = [each for each in sources if isinstance(each, PostgresSourceConfig)]
+    by_log = [each for each in sources if isinstance(each, PostgresSourceConfig) and each.capture == "log"]
     for source in by_log:
         owners.setdefault((source.host.lower(), source.port, source.slot_name), []).append(source.name)
     for (host, port, slot), names in owners.items():

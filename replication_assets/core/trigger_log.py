@@ -9,9 +9,10 @@ noise is random, so that ids cannot be guessed: a position that was captured is 
 with this id stays in the log (`anchor`) until a later one is durable. A log without it is not the
 log that was read: the database was restored, the log was emptied, or it was made anew.
 
-Positions. An engine with one writer at a time takes the id as the commit position, at sequence 1.
-An engine with many takes the greatest id of the transaction, and the row's own id as the sequence
-(`core.fences`). Either way a reader is only told `through` where no transaction is cut in two.
+Positions. An engine with one writer at a time takes the id as the commit position, at sequence 1. One
+with many takes the greatest id of the transaction, or the place of the fence that it ran across, and
+the change's own id as the sequence (`sources.postgres.triggers.positions`). Either way a reader is
+told `through` only where no transaction is cut in two.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ from replication_assets.declarations.refreshes import (
     Subset,
 )
 from replication_assets.declarations.sources import (
+    CaptureBy,
     CaptureMode,
     EventStoreConfig,
     PostgresSourceConfig,
@@ -71,6 +72,7 @@ from replication_assets.declarations.watch import (
 __all__ = [
     "AfterLoad",
     "Attribute",
+    "CaptureBy",
     "CaptureMode",
     "Channel",
     "CloudWatch",

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from replication_assets.declarations.base import Declaration
 from replication_assets.secret_references import SecretReference
 
+CaptureBy: TypeAlias = Literal["log", "triggers"]
 CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -17,11 +18,13 @@ SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca
 class PostgresSourceConfig(Declaration):
     """A PostgreSQL database that is loaded and captured.
 
-    `password` and `sslrootcert` (a file) are libpq's; `sslmode` is too, and asks for TLS unless
-    told otherwise. `slot` and `publication` are named after the source unless given. With `mode`
-    "micro-batch" a sensor starts captures every `capture_interval_seconds`; "continuous" keeps
-    one run draining. At most `max_parallel_loads` id ranges are read at a time. A load waits
-    `load_wait_seconds` for transactions that hold up its snapshot.
+    `password` and `sslrootcert` (a file) are libpq's; `sslmode` is too, and asks for TLS unless told
+    otherwise. `slot` and `publication` are named after the source unless given. With `mode` "micro-
+    batch" a sensor starts captures every `capture_interval_seconds`; "continuous" keeps one run
+    draining. `capture` "log" reads logical replication, which costs the source least; with "triggers"
+    the database keeps a log of its own in schema `ra_<name>`, for where no role may replicate, and
+    `slot` and `publication` have no meaning (docs/triggers.md). At most `max_parallel_loads` id ranges
+    are read at a time. A load waits `load_wait_seconds` for transactions that hold up its snapshot.
     """
 
     name: str
@@ -35,6 +38,7 @@ class PostgresSourceConfig(Declaration):
     sslrootcert: str | None = None
     slot: str | None = None
     publication: str | None = None
+    capture: CaptureBy = "log"
     mode: CaptureMode = "micro-batch"
     max_parallel_loads: int = 4
     capture_interval_seconds: float = 5
