@@ -420,7 +420,7 @@ class ChangeSourceContract:
 @contextmanager
 def _writing(place: SourcePlace) -> Iterator[None]:
     """Applications at work on table `t` while the block runs, keys of their own and shared ones."""
-    stop, failed = threading.Event(), list[Exception]()
+    stop, failed, written = threading.Event(), list[Exception](), Counter[int]()
 
     def work(number: int) -> None:
         random = Random(number)
@@ -430,6 +430,7 @@ def _writing(place: SourcePlace) -> Iterator[None]:
                     for _ in range(random.randrange(1, 4)):
                         _write(writer, random, number)
                     writer.rollback() if random.randrange(6) == 0 else writer.commit()
+                written[number] += 1
         except Exception as error:  # noqa: BLE001  # raised below
             failed.append(error)
 
@@ -439,7 +440,8 @@ def _writing(place: SourcePlace) -> Iterator[None]:
     try:
         yield
     finally:
-        stop.wait(0.2)
+        while not failed and any(written[number] < 15 for number in range(place.writers)):
+            stop.wait(0.01)
         stop.set()
         for thread in threads:
             thread.join()

@@ -192,11 +192,15 @@ class SqliteChanges:
         )
 
     def _exchange_triggers(self) -> None:
+        """What tells of it is delivered with what came before, also to who wants no more than that."""
         with writing(self._session):
             kept = change_log.kept_tables(self._session, self._names)
             for table, schema in self._tables:
                 if table.name in kept:
                     change_log.follow(self._session, self._names, table, kept[table.name], schema, self._seen)
+            told = change_log.newest(self._session, self._names)
+        if self._upto is not None and told is not None:
+            self._upto = max(self._upto, told)
 
     def _read(self, reach: int) -> Iterator[ChangeChunk]:
         """Chunks of `(at, reach]`; the last one tells that all of it was delivered."""

@@ -205,12 +205,16 @@ class TriggerChanges:
         return fence if fit else None
 
     def _exchange_triggers(self) -> None:
+        """What tells of it is delivered with what came before, also to who wants no more than that."""
         with self._asking.transaction():
             kept = {shape.name: shape for shape in read_shapes(self._asking, self._names, live=True).values()}
             for table, schema in self._tables:
                 shape = kept.get((table.schema, table.name))
                 if shape is not None:
                     change_log.follow(self._asking, self._names, table, shape, schema, self._seen)
+            row = self._asking.execute(f"SELECT max(id) FROM {self._names.log}".encode()).fetchone()
+        if self._upto is not None and row is not None and row[0] is not None:
+            self._upto = max(self._upto, row[0])
 
     def _chunks(self, reach: int) -> Iterator[ChangeChunk]:
         rows: list[tuple[Any, ...]] = []
