@@ -28,6 +28,8 @@ class RowShape:
     computed: tuple[str, ...]
     key: tuple[str, ...]
     append_only: bool
+    places: int
+    """How many columns the table ever had: one that came and went leaves its number behind."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,6 +46,7 @@ class RowShape:
                 "computed": list(self.computed),
                 "key": list(self.key),
                 "append_only": self.append_only,
+                "places": self.places,
             }
         )
 
@@ -55,7 +58,8 @@ class RowShape:
     def same_columns(self, other: RowShape) -> bool:
         """Whether an image of the one is an image of the other. Being nullable makes no difference."""
 
-        return self.image() == other.image() and self.computed == other.computed
+        same = self.image() == other.image() and self.computed == other.computed
+        return same and self.places == other.places
 
     def image(self) -> list[tuple[object, ...]]:
         """Fields of an image: name, type and number of each."""
@@ -70,9 +74,21 @@ def shape_now(session: Session, relation: int, name: tuple[str, str], schema: Ta
         " ORDER BY attnum",
         (relation,),
     ).fetchall()
+    places = session.execute(
+        "SELECT relnatts FROM pg_catalog.pg_class WHERE oid = %s", (relation,)
+    ).fetchone()
     attributes = tuple(Attribute(*row[:5]) for row in rows)
     computed = tuple(row[0] for row in rows if row[5])
-    return RowShape(0, relation, name, attributes, computed, schema.key, schema.append_only)
+    return RowShape(
+        0,
+        relation,
+        name,
+        attributes,
+        computed,
+        schema.key,
+        schema.append_only,
+        places[0] if places is not None else 0,
+    )
 
 
 def read_shapes(session: Session, names: LogNames, *, live: bool = False) -> dict[int, RowShape]:
@@ -95,19 +111,25 @@ def _from_body(number: int, relation: int, name: str, body: str) -> RowShape:
         tuple(raw["computed"]),
         tuple(raw["key"]),
         raw["append_only"],
+        raw["places"],
     )
 
 
 def grown_from(before: RowShape, now: RowShape) -> bool:
     """Whether columns only came, at the end: an image of any width between is then known for what it is."""
     old, new = before.image(), now.image()
-    return len(new) > len(old) and new[: len(old)] == old
+    came = [each.ordinal for each in now.attributes[len(old) :]]
+    return new[: len(old)] == old and came == list(range(before.places + 1, now.places + 1))
 
 
 def shrunk_by_one(before: RowShape, now: RowShape) -> bool:
     """Whether one column went and nothing else happened."""
     old, new = before.image(), now.image()
-    return len(old) == len(new) + 1 and [each for each in old if each in new] == new
+    return (
+        before.places == now.places
+        and len(old) == len(new) + 1
+        and [each for each in old if each in new] == new
+    )
 
 
 def name_text(name: Sequence[str]) -> str:
