@@ -125,7 +125,8 @@ def test_settings_of_a_session_do_not_show_in_what_it_wrote(following: Following
     place.execute(
         "SET DateStyle = 'SQL, DMY'", "SET IntervalStyle = 'iso_8601'", "SET TimeZone = 'Asia/Tokyo'",
         "SET extra_float_digits = -10", "SET bytea_output = 'escape'", "SET search_path = pg_temp, public",
-        r"INSERT INTO t VALUES (1, '2026-02-03 04:05:06+00', '1 day 2 hours', 0.1::float8 + 0.2, '\xff00', '2026-02-03')",
+        r"INSERT INTO t VALUES (1, '2026-02-03 04:05:06+00', '1 day 2 hours', 0.1::float8 + 0.2, '\xff00',"
+        " '2026-02-03')",
     )  # fmt: skip
     following.drain()
     (row,) = events(following.chunks, following.table("t"))
