@@ -13,12 +13,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.trigger_log import NOISE
-from replication_assets.errors import SlotLost, SourceNotReady
+from replication_assets.errors import LoadBlocked, SlotLost, SourceNotReady
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.sqlite import change_log
 from replication_assets.sources.sqlite.connection import (
@@ -151,12 +151,8 @@ class SqliteChanges:
     def acknowledge(self, commit: int) -> None:
         """See `ports.ChangeStream`. The change `commit` itself stays, so that the next stream knows the
         log again. Where writers leave no time for it, a later call does it."""
-        with sqlite_errors(self._database.where):
-            try:
-                self._trim(commit)
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error):
-                    raise
+        with suppress(LoadBlocked), sqlite_errors(self._database.where):
+            self._trim(commit)
 
     # --- reading ---------------------------------------------------------------------------
 

@@ -160,6 +160,7 @@ def test_a_role_without_rights_on_the_log_can_write_and_none_needs_to_replicate(
         connection = PostgresConnection.parse(database.dsn, user=owner)
         following = Following(PostgresPlace(database, TriggerSource("app", connection), by_log=False))
         following.declare("t")
+        assert following.place.source.identify().timeline == 1
         session.execute(f"SET ROLE {writer}".encode())
         session.execute("INSERT INTO t VALUES (1, 1, 'a')")
         session.execute("RESET ROLE")

@@ -41,6 +41,7 @@ from replication_assets.sources.postgres.triggers.sql import LogNames
 
 Tables = Sequence[tuple[TableId, TableSchema]]
 Session = psycopg.Connection[Any]
+LOCK_TIMEOUT = "5s"
 _MISSED = "the table was made anew, or its triggers were dropped or disabled: changes were not kept"
 
 
@@ -86,8 +87,7 @@ def setup_log(connection: PostgresConnection, names: LogNames, tables: Tables) -
             raise not_ready(problems, connection.where)
         with session.transaction():
             state = _ensure_log(session, names)
-        with session.transaction():
-            _bring_up_to_date(session, names, tables, state)
+        _bring_up_to_date(session, names, tables, state)
         rows = session.execute(
             f"SELECT name FROM {names.shapes} WHERE live AND NOT confirmed".encode()
         ).fetchall()
@@ -97,16 +97,20 @@ def setup_log(connection: PostgresConnection, names: LogNames, tables: Tables) -
 
 
 def _bring_up_to_date(session: Session, names: LogNames, tables: Tables, state: LogState) -> None:
+    """One table in a transaction: two locks at a time could deadlock with an application."""
     kept = {shape.name: shape for shape in read_shapes(session, names, live=True).values()}
     for name in kept.keys() - {(table.schema, table.name) for table, _ in tables}:
-        _retire(session, names, kept[name])
+        with session.transaction():
+            _drop_triggers(session, names, kept[name])
+            _retire(session, names, kept[name])
     for table, schema in tables:
         found = find_relation(session, table)
         if found is None or not found.can_be_captured:
             continue
         if (table.schema, table.name) in kept:
             follow(session, names, table, kept[table.schema, table.name], schema, state.seen)
-        else:
+            continue
+        with session.transaction():
             _lock(session, table)
             _install(session, names, table, found.oid, schema, confirmed=False)
 
@@ -189,16 +193,24 @@ def fits(session: Session, names: LogNames, table: TableId, shape: RowShape) -> 
 def follow(
     session: Session, names: LogNames, table: TableId, before: RowShape, schema: TableSchema, seen: str
 ) -> None:
-    """Exchange the table's triggers if they do not fit it any more."""
+    """Exchange the table's triggers if they do not fit it any more, in a transaction of its own."""
     found = find_relation(session, table)
     declared = before.key == schema.key and before.append_only == schema.append_only
     if found is not None and declared and fits(session, names, table, before):
         return
-    if found is None:
-        _retire(session, names, before)
-        gone = ShapeChange(True, "the table was dropped or renamed; its changes are not captured")
-        session.execute(sql.add_shape_change(names).encode(), (before.number, gone.body()))
-        return
+    with session.transaction():
+        if found is None:
+            _drop_triggers(session, names, before)
+            _retire(session, names, before)
+            gone = ShapeChange(True, "the table was dropped or renamed; its changes are not captured")
+            session.execute(sql.add_shape_change(names).encode(), (before.number, gone.body()))
+        else:
+            _exchange(session, names, table, before, schema, seen)
+
+
+def _exchange(
+    session: Session, names: LogNames, table: TableId, before: RowShape, schema: TableSchema, seen: str
+) -> None:
     # Looked at again when nobody writes: it may be another table by now.
     _lock(session, table)
     found = find_relation(session, table)
@@ -213,17 +225,21 @@ def follow(
     catalog = schema_watch.catalog_columns(session, found.oid)
     filled = {name for name, column in catalog.items() if column.filled}
     difference = schema_watch.compare(before.schema(session), replicated_columns(session, table), filled)
+    if found.oid != before.relation:
+        _drop_triggers(session, names, before)
     _retire(session, names, before)
     shape = _install(session, names, table, found.oid, schema, confirmed=True)
     told = ShapeChange(bool(reasons), "; ".join(reasons) or "what is declared of the table changed")
     if difference is not None:
-        reasons.append(difference.reason)
-        reload = bool(reasons[:-1]) or difference.reload
-        told = ShapeChange(reload, "; ".join(reasons), difference.added, difference.dropped)
+        reload = bool(reasons) or difference.reload
+        reason = "; ".join([*reasons, difference.reason])
+        told = ShapeChange(reload, reason, difference.added, difference.dropped)
     session.execute(sql.add_shape_change(names).encode(), (shape.number, told.body()))
 
 
 def _lock(session: Session, table: TableId) -> None:
+    """Hold writers off, readers not. Those that come while this waits wait behind it: not for long."""
+    session.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
     session.execute(f"LOCK TABLE {relation(table)} IN SHARE ROW EXCLUSIVE MODE".encode())
 
 
@@ -252,9 +268,8 @@ def _install(
     row = session.execute(f"SELECT coalesce(max(shape), 0) + 1 FROM {names.shapes}".encode()).fetchone()
     assert row is not None
     shape = replace(shape_now(session, oid, (table.schema, table.name), schema), number=row[0])
-    for statement in (
-        *sql.drop_triggers(names, relation(table)),
-        *sql.create_triggers(names, relation(table), shape.number, append_only=schema.append_only),
+    for statement in sql.create_triggers(
+        names, relation(table), shape.number, append_only=schema.append_only
     ):
         session.execute(statement.encode())
     session.execute(
@@ -266,6 +281,11 @@ def _install(
 
 def _retire(session: Session, names: LogNames, shape: RowShape) -> None:
     """The shape stays: changes that it was written for may not be read yet."""
+    session.execute(f"UPDATE {names.shapes} SET live = false WHERE shape = %s".encode(), (shape.number,))
+
+
+def _drop_triggers(session: Session, names: LogNames, shape: RowShape) -> None:
+    """Of a table that is captured no more, whatever it is called by now."""
     row = session.execute(
         "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class c"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s",
@@ -274,4 +294,3 @@ def _retire(session: Session, names: LogNames, shape: RowShape) -> None:
     if row is not None:
         for statement in sql.drop_triggers(names, row[0]):
             session.execute(statement.encode())
-    session.execute(f"UPDATE {names.shapes} SET live = false WHERE shape = %s".encode(), (shape.number,))

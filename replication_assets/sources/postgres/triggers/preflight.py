@@ -24,6 +24,11 @@ def setup_problems(
         found = find_relation(session, table)
         if found is None:
             problems.append(f"there is no table {relation(table)}")
+        elif found.persistence != "p" and found.kind in "rp":
+            problems.append(
+                f"{relation(table)} is not logged: a crash empties it, and no trigger tells."
+                f" Run: ALTER TABLE {relation(table)} SET LOGGED"
+            )
         elif found.can_be_captured:
             problems += _table_problems(session, names, table, found)
     return problems

@@ -129,13 +129,14 @@ def add_shape_change(names: LogNames) -> str:
 
 
 def create_triggers(names: LogNames, table: str, shape: int, *, append_only: bool) -> tuple[str, ...]:
-    """Of a table, whose qualified name is quoted already."""
+    """Of a table, whose qualified name is quoted already. They take the place of earlier ones without
+    a lock that would hold readers off."""
     events = "INSERT" if append_only else "INSERT OR UPDATE OR DELETE"
     row, whole = identifier(names.trigger), identifier(names.truncate_trigger)
     call = f"EXECUTE FUNCTION {names.quoted}.note('{shape}')"
     return (
-        f"CREATE TRIGGER {row} AFTER {events} ON {table} FOR EACH ROW {call}",
-        f"CREATE TRIGGER {whole} AFTER TRUNCATE ON {table} FOR EACH STATEMENT {call}",
+        f"CREATE OR REPLACE TRIGGER {row} AFTER {events} ON {table} FOR EACH ROW {call}",
+        f"CREATE OR REPLACE TRIGGER {whole} AFTER TRUNCATE ON {table} FOR EACH STATEMENT {call}",
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {row}, ENABLE ALWAYS TRIGGER {whole}",
     )
 

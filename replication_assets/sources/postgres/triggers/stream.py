@@ -182,7 +182,10 @@ class TriggerChanges:
                 self._exchange_triggers()
         reach = fence.id if self._upto is None else min(fence.id, self._upto)
         try:
-            yield from self._chunks(reach)
+            for chunk in self._chunks(reach):
+                yield chunk
+                if self._stop():
+                    return
         finally:
             if not self._reading.closed:
                 with source_errors(self._where):
@@ -206,13 +209,12 @@ class TriggerChanges:
 
     def _exchange_triggers(self) -> None:
         """What tells of it is delivered with what came before, also to who wants no more than that."""
-        with self._asking.transaction():
-            kept = {shape.name: shape for shape in read_shapes(self._asking, self._names, live=True).values()}
-            for table, schema in self._tables:
-                shape = kept.get((table.schema, table.name))
-                if shape is not None:
-                    change_log.follow(self._asking, self._names, table, shape, schema, self._seen)
-            row = self._asking.execute(f"SELECT max(id) FROM {self._names.log}".encode()).fetchone()
+        kept = {shape.name: shape for shape in read_shapes(self._asking, self._names, live=True).values()}
+        for table, schema in self._tables:
+            shape = kept.get((table.schema, table.name))
+            if shape is not None:
+                change_log.follow(self._asking, self._names, table, shape, schema, self._seen)
+        row = self._asking.execute(f"SELECT max(id) FROM {self._names.log}".encode()).fetchone()
         if self._upto is not None and row is not None and row[0] is not None:
             self._upto = max(self._upto, row[0])
 
