@@ -23,6 +23,7 @@ def system(database: FreshDatabase, tmp_path: Path) -> System:
     made.execute(
         "CREATE TABLE t (id int PRIMARY KEY, v int)",
         "CREATE TABLE u (id int PRIMARY KEY, v int)",
+        "INSERT INTO u VALUES (501, 1)",
         "INSERT INTO t SELECT i, 0 FROM generate_series(1, 250) i",
     )
     made.prepare()
