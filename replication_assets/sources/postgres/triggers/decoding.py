@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -125,9 +126,9 @@ class Decoder:
         old, new = (fields_of(columns[each], width) for each in (_OLD, _NEW))
         if old is not None and new is not None:
             return [self._batch(shape, columns, shape.names, old, new)]
-        return self._by_width(shape, rows)
+        return self._by_width(shape, rows, changes)
 
-    def _by_width(self, shape: RowShape, rows: list[Row]) -> list[EventBatch]:
+    def _by_width(self, shape: RowShape, rows: list[Row], changes: list[SchemaChange]) -> list[EventBatch]:
         """Images of a table that was altered meanwhile. Their triggers were exchanged with it, and which
         columns may have come or gone is known by now."""
         found = []
@@ -135,26 +136,38 @@ class Decoder:
         for width in sorted(set(widths), key=widths.index):
             run = [row for row, each in zip(rows, widths, strict=True) if each == width]
             columns = list(zip(*run, strict=True))
-            names = self._names_of(shape, width)
+            then = self._of_width(shape, width)
+            changes += self._widened(then, run[0])
             old, new = (fields_of(columns[each], width) for each in (_OLD, _NEW))
             if old is None or new is None:
                 raise DecodeError("the two images of a change are of different width", where=self._where)
-            found.append(self._batch(shape, columns, names, old, new))
+            found.append(self._batch(shape, columns, then.names, old, new))
         return found
 
-    def _names_of(self, shape: RowShape, width: int) -> tuple[str, ...]:
+    def _of_width(self, shape: RowShape, width: int) -> RowShape:
+        """What the table was when its images had so many fields."""
         if width == len(shape.names):
-            return shape.names
+            return shape
         self._shapes = read_shapes(self._session, self._names)
         later = [
             each for number, each in sorted(self._shapes.items())
             if number > shape.number and each.relation == shape.relation
         ]  # fmt: skip
-        if not later or len(later[0].names) < min(width, len(shape.names)):
-            raise DecodeError("a row image has another width than its table ever had", where=self._where)
         # The next shape began with the lock under which triggers were exchanged: in between, columns
         # came at its end, or the one that it lacks went.
-        return later[0].names[:width]
+        if not later or len(later[0].names) < width:
+            raise DecodeError("a row image has another width than its table ever had", where=self._where)
+        return replace(later[0], attributes=later[0].attributes[:width])
+
+    def _widened(self, then: RowShape, first: Row) -> list[SchemaChange]:
+        """Columns that a change has before the log tells of them: what tells of them comes first."""
+        _, known = self._schemas[then.name]
+        came = tuple(name for name in then.names if name not in {*known.names, *then.computed})
+        if not came or len(then.names) < len(known.names):
+            return []
+        reason = f"column {', '.join(came)} was added, null in all rows"
+        at = Position(self._epoch, first[_COMMIT], first[_ID])
+        return [self._take(then, SchemaChanged(at, False, reason, came))]
 
     def _fitted(self, shape: RowShape, first: Row) -> list[SchemaChange]:
         """Changes written before a load saw other columns: the stream tells of the older ones."""
