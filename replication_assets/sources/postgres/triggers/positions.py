@@ -33,10 +33,17 @@ _LEASE, _FENCE = 1, 2
 Session = psycopg.Connection[Any]
 
 
-def positioned(names: LogNames) -> str:
-    """A table expression `placed (xid, commit, at)`: every transaction of the log by its position."""
+NOTHING_SHOWN = "3:3:"
+"""A snapshot in which no transaction is visible: 3 is the first number that one can have."""
+
+_NEW = "NOT pg_catalog.pg_visible_in_snapshot(xid, %(shown)s::pg_catalog.pg_snapshot)"
+
+
+def positioned(names: LogNames, condition: str = "true") -> str:
+    """A table expression `placed (xid, commit, at)`: transactions of the log by their position."""
     return (
-        f"spoken AS MATERIALIZED (SELECT xid, max(id) AS last, max(at) AS at FROM {names.log} GROUP BY xid),"
+        "spoken AS MATERIALIZED (SELECT xid, max(id) AS last, max(at) AS at"
+        f"   FROM {names.log} WHERE {condition} GROUP BY xid),"
         f" fence AS MATERIALIZED (SELECT id, note::pg_catalog.pg_snapshot AS shown FROM {names.log}"
         f"   WHERE op = '{ANCHOR}' AND note IS NOT NULL),"
         " placed AS MATERIALIZED (SELECT xid, at, greatest(last, (SELECT max(f.id) + 1 FROM fence f"
@@ -46,11 +53,13 @@ def positioned(names: LogNames) -> str:
 
 
 def read_query(names: LogNames) -> str:
-    """Rows of the log in their order. Parameters: after which position, and up to which."""
+    """Rows of the log in their order. Parameters: `after` which position, up to which one (`reach`), and
+    the snapshot of the last round, whose transactions were all read then (`shown`)."""
     return (
-        f"WITH {positioned(names)} SELECT p.commit, l.id, l.xid::text::bigint, l.shape, l.op::text,"
+        f"WITH {positioned(names, _NEW)} SELECT p.commit, l.id, l.xid::text::bigint, l.shape, l.op::text,"
         " (extract(epoch FROM p.at) * 1000000)::bigint, l.old, l.new, l.note"
-        f" FROM placed p JOIN {names.log} l USING (xid) WHERE p.commit > %s AND p.commit <= %s"
+        f" FROM placed p JOIN (SELECT * FROM {names.log} WHERE {_NEW}) l USING (xid)"
+        " WHERE p.commit > %(after)s AND p.commit <= %(reach)s"
         " ORDER BY p.commit, l.id"
     )
 

@@ -23,6 +23,7 @@ from replication_assets.sources.postgres.reflection import find_relation
 from replication_assets.sources.postgres.triggers import change_log
 from replication_assets.sources.postgres.triggers.decoding import Decoder
 from replication_assets.sources.postgres.triggers.positions import (
+    NOTHING_SHOWN,
     Fence,
     known_query,
     lease_holder,
@@ -38,6 +39,8 @@ from replication_assets.sources.postgres.triggers.sql import LogNames
 CHUNK_BYTES = 8 << 20
 POLL_SECONDS = 0.05
 """How long a change waits to be seen by an idle stream."""
+MOST_REST = 0.3
+"""Seconds between two rounds at the most, while there is something to read."""
 _FETCHED = 500
 _ROW_BYTES = 100
 
@@ -133,6 +136,7 @@ class TriggerChanges:
         self._names, self._log, self._decoder, self._tables = names, log, decoder, tables
         self._where, self._at, self._upto, self._stop = where, after, upto, stop
         self._seen, self._chunk_bytes = seen, chunk_bytes
+        self._rests_until = 0.0
         self._fence: Fence | None = None
         """Of the last round: everything before it was delivered."""
 
@@ -140,8 +144,11 @@ class TriggerChanges:
         told = time.monotonic()
         while not self._stop():
             if self._is_news():
+                began = time.monotonic()
                 yield from self._round()
                 told = time.monotonic()
+                # While much is written, changes are read some at a time.
+                self._rests_until = told + min(MOST_REST, 2 * (told - began))
             if self._upto is not None and self._fence is not None and self._upto <= self._fence.commit:
                 return
             if time.monotonic() - told >= 1.0:
@@ -163,6 +170,7 @@ class TriggerChanges:
         """Asked at once after a round, and then the less often the longer the answer takes."""
         if self._fence is None:
             return True
+        time.sleep(max(0.0, self._rests_until - time.monotonic()))
         began = time.monotonic()
         with source_errors(self._where):
             fence = self._fence
@@ -223,7 +231,9 @@ class TriggerChanges:
         size = 0
         with psycopg.ServerCursor(self._reading, "changes") as cursor:
             with source_errors(self._where):
-                cursor.execute(read_query(self._names).encode(), (self._at, reach))
+                shown = self._fence.snapshot if self._fence is not None else NOTHING_SHOWN
+                given = {"after": self._at, "reach": reach, "shown": shown}
+                cursor.execute(read_query(self._names).encode(), given)
             while some := self._fetched(cursor):
                 for row in some:
                     if size >= self._chunk_bytes:
