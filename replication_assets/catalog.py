@@ -46,8 +46,10 @@ from replication_assets.declarations import (
     Schedule,
     SeedRows,
     Sns,
+    SourceConfig,
     Split,
     SqlHook,
+    SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
     Subset,
@@ -103,6 +105,7 @@ __all__ = [
     "Split",
     "SqlHook",
     "SqlProjection",
+    "SqliteSourceConfig",
     "SqliteTarget",
     "SsmParameter",
     "Subset",
@@ -122,7 +125,7 @@ class Catalog(Declaration):
     (`refreshes`) of tables in `environments`, by `policies`."""
 
     event_store: EventStoreConfig
-    sources: Sequence[PostgresSourceConfig] = ()
+    sources: Sequence[SourceConfig] = ()
     tables: Sequence[Table] = ()
     projections: Sequence[Projection] = ()
     cutovers: Sequence[Cutover] = ()
@@ -162,7 +165,7 @@ class Catalog(Declaration):
             raise CatalogError(problems)
         return self
 
-    def source(self, name: str) -> PostgresSourceConfig:
+    def source(self, name: str) -> SourceConfig:
         """Raises KeyError for a source that is not declared."""
         return {source.name: source for source in self.sources}[name]
 

@@ -26,6 +26,7 @@ from replication_assets.declarations import (
     PostgresTarget,
     PythonHook,
     Sns,
+    SqliteSourceConfig,
     SqliteTarget,
     Webhook,
 )
@@ -55,6 +56,11 @@ class Replication:
     def source(self, name: str) -> ChangeSource:
         """Raises KeyError for a source that is not declared, SecretError for its password."""
         config = self.catalog.source(name)
+        if isinstance(config, SqliteSourceConfig):
+            from replication_assets.sources.sqlite.connection import SqliteDatabase
+            from replication_assets.sources.sqlite.source import SqliteSource
+
+            return SqliteSource(config.name, SqliteDatabase(config.path, config.busy_seconds))
         connection = PostgresConnection(
             host=config.host,
             port=config.port,
@@ -64,6 +70,10 @@ class Replication:
             sslmode=config.sslmode,
             sslrootcert=config.sslrootcert,
         )
+        if config.capture == "triggers":
+            from replication_assets.sources.postgres.triggers.source import TriggerSource
+
+            return TriggerSource(config.name, connection, load_wait=config.load_wait_seconds)
         return PostgresSource(
             config.name,
             connection,

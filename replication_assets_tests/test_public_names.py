@@ -51,6 +51,7 @@ PUBLIC = [
     "Split",
     "SqlHook",
     "SqlProjection",
+    "SqliteSourceConfig",
     "SqliteTarget",
     "SsmParameter",
     "Subset",

@@ -34,6 +34,8 @@ from replication_assets.declarations import (
     Projection,
     PythonHook,
     Refusals,
+    SourceConfig,
+    SqliteSourceConfig,
     SqlProjection,
     Table,
     Validation,
@@ -51,7 +53,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def catalog_problems(
     event_store: EventStoreConfig,
-    sources: Sequence[PostgresSourceConfig],
+    sources: Sequence[SourceConfig],
     tables: Sequence[Table],
     projections: Sequence[Projection],
     cutovers: Sequence[Cutover],
@@ -160,8 +162,29 @@ def _name_rules(name: str) -> Iterator[str]:
         )
 
 
-def _source_rules(source: PostgresSourceConfig) -> Iterator[str]:
+def _source_rules(source: SourceConfig) -> Iterator[str]:
     yield from _name_rules(source.name)
+    if isinstance(source, PostgresSourceConfig):
+        yield from _postgres_rules(source)
+    else:
+        yield from _sqlite_rules(source)
+    if not 1 <= source.max_parallel_loads <= 64:
+        yield f"max_parallel_loads {source.max_parallel_loads} is not between 1 and 64. Fix: 4 is a start"
+    yield from _seconds_rules(source, "capture_interval_seconds")
+
+
+def _seconds_rules(source: SourceConfig, field: str) -> Iterator[str]:
+    if not 0 < getattr(source, field) < float("inf"):
+        yield f"{field} is not above 0. Fix: a number of seconds"
+
+
+def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:
+    if not source.path or "\0" in source.path:
+        yield "path is empty. Fix: the database file"
+    yield from _seconds_rules(source, "busy_seconds")
+
+
+def _postgres_rules(source: PostgresSourceConfig) -> Iterator[str]:
     for field in ("host", "database", "user"):
         if not getattr(source, field):
             yield f"{field} is empty. Fix: where and as whom to connect"
@@ -171,11 +194,11 @@ def _source_rules(source: PostgresSourceConfig) -> Iterator[str]:
         yield f"slot {source.slot[:63]!r} is no slot name. Fix: lower-case letters, digits and _, 63 at most"
     if source.publication is not None and not 1 <= len(source.publication.encode()) <= 63:
         yield "publication is no PostgreSQL name. Fix: 1 to 63 bytes"
-    if not 1 <= source.max_parallel_loads <= 64:
-        yield f"max_parallel_loads {source.max_parallel_loads} is not between 1 and 64. Fix: 4 is a start"
-    for field in ("capture_interval_seconds", "load_wait_seconds"):
-        if not 0 < getattr(source, field) < float("inf"):
-            yield f"{field} is not above 0. Fix: a number of seconds"
+    if source.capture == "triggers":
+        for field in ("slot", "publication"):
+            if getattr(source, field) is not None:
+                yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
+    yield from _seconds_rules(source, "load_wait_seconds")
     if isinstance(source.password, EnvVar) and not _VARIABLE.fullmatch(source.password.name):
         yield "password names no environment variable. Fix: EnvVar takes the variable's name, not its value"
 
@@ -263,7 +286,7 @@ def _serving_rules(refusals: Refusals, validation: Validation) -> Iterator[str]:
 # --- how they fit together -------------------------------------------------------------
 
 
-def _duplicates(declared: Sequence[PostgresSourceConfig | Projection | Cutover]) -> Iterator[str]:
+def _duplicates(declared: Sequence[SourceConfig | Projection | Cutover]) -> Iterator[str]:
     times = Counter(each.name for each in declared)
     for name in sorted(name for name in times if times[name] > 1):
         yield f"{times[name]} are called {name!r}. Fix: one name each, also between the two kinds"
@@ -291,10 +314,11 @@ def _nearest(name: str, known: Collection[str]) -> str:
     return f"declare it, or use one of {', '.join(sorted(known)[:5])}" if known else "declare it"
 
 
-def _shared_slots(sources: Sequence[PostgresSourceConfig]) -> Iterator[str]:
+def _shared_slots(sources: Sequence[SourceConfig]) -> Iterator[str]:
     # Slots are named per server, not per database.
     owners: dict[tuple[str, int, str], list[str]] = {}
-    for source in sources:
+    by_log = [each for each in sources if isinstance(each, PostgresSourceConfig) and each.capture == "log"]
+    for source in by_log:
         owners.setdefault((source.host.lower(), source.port, source.slot_name), []).append(source.name)
     for (host, port, slot), names in owners.items():
         if len(set(names)) > 1:

@@ -16,7 +16,7 @@ from replication_assets.declarations.environments import (
     PostgresTarget,
     SqliteTarget,
 )
-from replication_assets.declarations.sources import PostgresSourceConfig
+from replication_assets.declarations.sources import PostgresSourceConfig, SourceConfig
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
 
@@ -82,12 +82,12 @@ def target_rules(target: DatabaseTarget) -> Iterator[str]:
             yield "is on another machine, and without TLS. Fix: sslrootcert, the certificate of its authority"
 
 
-def shared_targets(
-    environments: Sequence[Environment], sources: Sequence[PostgresSourceConfig]
-) -> Iterator[str]:
+def shared_targets(environments: Sequence[Environment], sources: Sequence[SourceConfig]) -> Iterator[str]:
     """Environments that would overwrite each other, or a source: text only, nothing is connected to."""
     production = {
-        ("postgresql", host_of(source.host), source.port, source.database): source.name for source in sources
+        ("postgresql", host_of(source.host), source.port, source.database): source.name
+        for source in sources
+        if isinstance(source, PostgresSourceConfig)
     }
     owners: dict[tuple[object, ...], list[str]] = {}
     for environment in environments:

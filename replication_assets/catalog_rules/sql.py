@@ -13,6 +13,7 @@ from replication_assets.declarations import (
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
+    SourceConfig,
     SqliteTarget,
     SqlProjection,
     Table,
@@ -37,7 +38,7 @@ def sql_problems(projection: SqlProjection, tables: Sequence[Table]) -> Iterator
 
 
 def sql_rivals(
-    projections: Sequence[Projection], tables: Sequence[Table], sources: Sequence[PostgresSourceConfig]
+    projections: Sequence[Projection], tables: Sequence[Table], sources: Sequence[SourceConfig]
 ) -> Iterator[str]:
     """Projections that would write to each other's tables, or into a source."""
     sound = [each for each in projections if isinstance(each, SqlProjection) and not list(form(each.target))]
@@ -96,7 +97,9 @@ def _standing(projection: SqlProjection, table: TableId) -> tuple[str, str]:
     return schema.lower(), table.name.lower()
 
 
-def _is_source(target: DatabaseTarget, source: PostgresSourceConfig) -> bool:
-    if not isinstance(target, PostgresTarget) or list(type_problems(source)):
+def _is_source(target: DatabaseTarget, source: SourceConfig) -> bool:
+    if not isinstance(source, PostgresSourceConfig) or not isinstance(target, PostgresTarget):
+        return False
+    if list(type_problems(source)):
         return False
     return place_of(target) == ("postgresql", host_of(source.host), source.port, source.database)

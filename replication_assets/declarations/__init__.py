@@ -49,9 +49,12 @@ from replication_assets.declarations.refreshes import (
     Subset,
 )
 from replication_assets.declarations.sources import (
+    CaptureBy,
     CaptureMode,
     EventStoreConfig,
     PostgresSourceConfig,
+    SourceConfig,
+    SqliteSourceConfig,
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
@@ -70,6 +73,7 @@ from replication_assets.declarations.watch import (
 __all__ = [
     "AfterLoad",
     "Attribute",
+    "CaptureBy",
     "CaptureMode",
     "Channel",
     "CloudWatch",
@@ -107,9 +111,11 @@ __all__ = [
     "Schedule",
     "SeedRows",
     "Sns",
+    "SourceConfig",
     "Split",
     "SqlHook",
     "SqlProjection",
+    "SqliteSourceConfig",
     "SqliteTarget",
     "SslMode",
     "Subset",

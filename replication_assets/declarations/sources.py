@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from replication_assets.declarations.base import Declaration
 from replication_assets.secret_references import SecretReference
 
+CaptureBy: TypeAlias = Literal["log", "triggers"]
 CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
@@ -17,11 +18,13 @@ SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca
 class PostgresSourceConfig(Declaration):
     """A PostgreSQL database that is loaded and captured.
 
-    `password` and `sslrootcert` (a file) are libpq's; `sslmode` is too, and asks for TLS unless
-    told otherwise. `slot` and `publication` are named after the source unless given. With `mode`
-    "micro-batch" a sensor starts captures every `capture_interval_seconds`; "continuous" keeps
-    one run draining. At most `max_parallel_loads` id ranges are read at a time. A load waits
-    `load_wait_seconds` for transactions that hold up its snapshot.
+    `password` and `sslrootcert` (a file) are libpq's; `sslmode` is too, and asks for TLS unless told
+    otherwise. `slot` and `publication` are named after the source unless given. With `mode` "micro-
+    batch" a sensor starts captures every `capture_interval_seconds`; "continuous" keeps one run
+    draining. `capture` "log" reads logical replication, which costs the source least; with "triggers"
+    the database keeps a log of its own in schema `ra_<name>`, for where no role may replicate, and
+    `slot` and `publication` have no meaning (docs/triggers.md). At most `max_parallel_loads` id ranges
+    are read at a time. A load waits `load_wait_seconds` for transactions that hold up its snapshot.
     """
 
     name: str
@@ -35,6 +38,7 @@ class PostgresSourceConfig(Declaration):
     sslrootcert: str | None = None
     slot: str | None = None
     publication: str | None = None
+    capture: CaptureBy = "log"
     mode: CaptureMode = "micro-batch"
     max_parallel_loads: int = 4
     capture_interval_seconds: float = 5
@@ -47,6 +51,28 @@ class PostgresSourceConfig(Declaration):
     @property
     def publication_name(self) -> str:
         return self.publication or f"replication_assets_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSourceConfig(Declaration):
+    """A SQLite database file that is loaded, and captured by triggers (docs/sqlite.md).
+
+    `path` is the file, which must exist. `busy_seconds` is how long a session waits for a lock that
+    another process holds. `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
+    `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    path: str
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+    busy_seconds: float = 30
+
+
+SourceConfig: TypeAlias = PostgresSourceConfig | SqliteSourceConfig
+"""A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from replication_assets.core.events import COMMIT_POSITION, ENVELOPE, EPOCH, OP,
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.declarations import CaptureBy
 from replication_assets.errors import NeedsReload
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, capture
 from replication_assets.flows.compare import source_position
@@ -206,9 +207,14 @@ class System:
 
 
 def system_of(
-    database: FreshDatabase, folder: Path, tables: Sequence[Table], *, load_wait: float = 30
+    database: FreshDatabase,
+    folder: Path,
+    tables: Sequence[Table],
+    *,
+    load_wait: float = 30,
+    capture: CaptureBy = "log",
 ) -> System:
-    server = database.server
+    server, slot = database.server, f"e2e_{database.name}" if capture == "log" else None
     source = PostgresSourceConfig(
         SOURCE,
         host="127.0.0.1",
@@ -216,8 +222,9 @@ def system_of(
         database=database.name,
         user="postgres",
         sslmode="disable",
-        slot=f"e2e_{database.name}",
-        publication=f"e2e_{database.name}",
+        slot=slot,
+        publication=slot,
+        capture=capture,
         load_wait_seconds=load_wait,
     )
     catalog = Catalog(

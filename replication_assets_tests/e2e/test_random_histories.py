@@ -18,10 +18,10 @@ from replication_assets_tests.postgres_servers import FreshDatabase
 SEEDS = range(int(os.environ.get("E2E_FIRST_SEED", "1")), 1 + int(os.environ.get("E2E_SEEDS", "2")))
 
 
-@pytest.fixture
-def system(database: FreshDatabase, tmp_path: Path, full: bool) -> System:
+@pytest.fixture(params=["log", "triggers"])
+def system(database: FreshDatabase, tmp_path: Path, full: bool, request: pytest.FixtureRequest) -> System:
     bounds = ByBounds((-50, 0, 100, 250) if full else (100,))
-    made = system_of(database, tmp_path, [Table("app.public.t", id_ranges=bounds)])
+    made = system_of(database, tmp_path, [Table("app.public.t", id_ranges=bounds)], capture=request.param)
     made.execute(CREATE)
     made.prepare()
     audit(made, "t")

@@ -10,7 +10,9 @@ The snapshot is exported as that of a load is, so that the digests speak of an e
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -31,7 +33,7 @@ from replication_assets.sources.postgres.select_list import (
     overflow_expression,
     select_expression,
 )
-from replication_assets.sources.postgres.snapshot import exported_snapshot
+from replication_assets.sources.postgres.snapshot import Snapshot, Snapshots, exported_snapshot
 from replication_assets.sources.postgres.under_snapshot import (
     columns_at,
     holds_what_the_snapshot_shows,
@@ -50,10 +52,13 @@ def read_digests(
     range_column: str | None,
     id_ranges: Sequence[IdRange],
     wait: float,
+    snapshots: Snapshots = exported_snapshot,
 ) -> RangeDigests:
     """See `ports.ChangeSource.digests`. Raises as a load does."""
     for _ in range(_ATTEMPTS):
-        found = _read(connection, table, schema, range_column, id_ranges, wait)
+        found = _read(
+            connection, table, schema, range_column, id_ranges, partial(snapshots, connection, wait)
+        )
         if found is not None:
             return found
     raise LoadBlocked(
@@ -69,14 +74,14 @@ def _read(
     schema: TableSchema,
     range_column: str | None,
     id_ranges: Sequence[IdRange],
-    wait: float,
+    exported: Callable[[], AbstractContextManager[Snapshot]],
 ) -> RangeDigests | None:
     """None if the table was rewritten between the snapshot and the first lock on it."""
     where = str(table)
     with connect(connection, statement_timeout="0") as session, source_errors(where):
         rows = from_item(table, relkind(session.cursor(), table))
         with session.transaction():
-            with exported_snapshot(connection, wait) as snapshot:
+            with exported() as snapshot:
                 session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 session.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}".encode())
                 columns = columns_at(connection, snapshot.name, table)

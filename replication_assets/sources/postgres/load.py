@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from replication_assets.sources.postgres.select_list import (
     to_stored,
 )
 from replication_assets.sources.postgres.silence import Silence, WatchedCalls
-from replication_assets.sources.postgres.snapshot import exported_snapshot
+from replication_assets.sources.postgres.snapshot import Snapshot, Snapshots, exported_snapshot
 from replication_assets.sources.postgres.under_snapshot import (
     columns_at,
     holds_what_the_snapshot_shows,
@@ -91,7 +91,12 @@ class PostgresLoad:
 
 
 @contextmanager
-def open_load(connection: PostgresConnection, load_slice: LoadSlice, wait: float) -> Iterator[PostgresLoad]:
+def open_load(
+    connection: PostgresConnection,
+    load_slice: LoadSlice,
+    wait: float,
+    snapshots: Snapshots = exported_snapshot,
+) -> Iterator[PostgresLoad]:
     """Open a slice, waiting at most `wait` seconds for transactions that hold up the snapshot.
 
     Leaves no slot, walsender or transaction behind, however the block ends.
@@ -104,7 +109,7 @@ def open_load(connection: PostgresConnection, load_slice: LoadSlice, wait: float
     for _ in range(_ATTEMPTS):
         calls, resources = WatchedCalls(Silence(connection)), ExitStack()
         try:
-            load = _open(resources, calls, connection, load_slice, wait)
+            load = _open(resources, calls, connection, load_slice, partial(snapshots, connection, wait))
             if load is not None:
                 yield load
                 return
@@ -122,7 +127,7 @@ def _open(
     calls: WatchedCalls,
     connection: PostgresConnection,
     load_slice: LoadSlice,
-    wait: float,
+    exported: Callable[[], AbstractContextManager[Snapshot]],
 ) -> PostgresLoad | None:
     """None if the table was rewritten between its snapshot and the first lock on it: a snapshot
     older than a rewrite sees no rows."""
@@ -135,7 +140,7 @@ def _open(
         calls.silence.pid = cursor.value("SELECT pg_catalog.pg_backend_pid()")
         rows = from_item(table, relkind(cursor, table))
         cursor.watched(session.rollback)
-    with exported_snapshot(connection, wait) as snapshot, source_errors(where):
+    with exported() as snapshot, source_errors(where):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}")
         columns = columns_at(connection, snapshot.name, table)

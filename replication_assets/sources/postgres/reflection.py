@@ -87,24 +87,31 @@ def relation_kind(session: psycopg.Connection[Any], table: TableId) -> str:
 
 
 def reflect_table(
-    session: psycopg.Connection[Any], table: TableId, *, key: Sequence[str] = (), append_only: bool = False
+    session: psycopg.Connection[Any],
+    table: TableId,
+    *,
+    key: Sequence[str] = (),
+    append_only: bool = False,
+    by_log: bool = True,
 ) -> TableSchema:
     """See `ports.ChangeSource.reflect`.
 
     Without a declared key it is what the change stream can tell rows apart by: the replica
-    identity's columns, or the primary key under REPLICA IDENTITY FULL.
+    identity's columns, or the primary key under REPLICA IDENTITY FULL. Where the changes do not come
+    from the server's log (`by_log`) it is the primary key, whatever the replica identity.
     """
     found = existing_relation(session, table)
     attributes = _attributes(session, found.oid)
     names = [a.name for a in attributes.replicated]
-    chosen = tuple(key) or _natural_key(found, attributes, append_only)
+    natural = _natural_key(found, attributes, append_only) if by_log else attributes.primary_key
+    chosen = tuple(key) or natural
     problems = [
         *_access_problems(session, table),
         *_name_problems(names),
         *_key_problems(chosen, names, attributes.generated),
         *_encoding_problems(session),
     ]
-    if found.can_be_captured and not append_only:
+    if by_log and found.can_be_captured and not append_only:
         found_problems = (_identity_problem(carrier, chosen) for carrier in _carriers(session, found))
         problems += [problem for problem in found_problems if problem]
     if problems:

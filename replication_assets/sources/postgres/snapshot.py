@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import psycopg
 from psycopg.pq.abc import PGconn
@@ -34,6 +35,10 @@ from replication_assets.sources.postgres.lsn import parse_lsn
 from replication_assets.sources.postgres.quoting import identifier, literal
 
 _CANCEL_SECONDS = 5.0
+
+Snapshots: TypeAlias = Callable[[PostgresConnection, float], AbstractContextManager["Snapshot"]]
+"""A way to pair a snapshot with a position, within so many seconds: `exported_snapshot`, where changes
+come from the log."""
 
 
 @dataclass(frozen=True, slots=True)
