@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.events import OVERFLOW
+from replication_assets.core.overflow import json_key
 from replication_assets.core.schema import Column, TableSchema, field_of
 from replication_assets.errors import DecodeError
 from replication_assets.sources.postgres.quoting import identifier, literal
-from replication_assets.sources.postgres.types import json_key
 
 _BINARY_TEXT = re.compile(r"text|name|bpchar|character( varying)?(\(\d+\))?")
 """Types whose binary form is their text, padding of `character(n)` included."""

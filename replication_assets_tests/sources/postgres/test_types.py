@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replication_assets.core.overflow import overflow_json
 from replication_assets.core.schema import Column
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import DecodeError
 from replication_assets.sources.postgres.connection import PostgresConnection
-from replication_assets.sources.postgres.types import Attribute, from_text, overflow_json, resolve_columns
+from replication_assets.sources.postgres.types import Attribute, from_text, resolve_columns
 from replication_assets_tests.postgres_servers import fresh_database
 from replication_assets_tests.sources.postgres.both_ways import captured, columns_of, loaded, plain
 from replication_assets_tests.sources.postgres.conftest import application

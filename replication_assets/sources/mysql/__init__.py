@@ -1,0 +1,1 @@
+"""The adapter for MySQL and MariaDB. `MySqlSource` is a `ports.ChangeSource`."""
