@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication_assets.core.events import event_schema
+from replication_assets.core.json_text import json_objects
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import DecodeError
 from replication_assets.sources.postgres.decoding import Decoded, Decoder
-from replication_assets.sources.postgres.json_text import json_objects
 from replication_assets.sources.postgres.pgoutput import SPARE, Relation
 from replication_assets_tests.sources.postgres import pgoutput_encoder as pg
 from replication_assets_tests.sources.postgres.pgoutput_encoder import UNSENT
