@@ -18,7 +18,7 @@ from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.mysql.connection import Session, literal, quoted
-from replication_assets.sources.mysql.snapshot import current_account
+from replication_assets.sources.mysql.grants import current_account
 from replication_assets.sources.mysql.types import column_of
 
 _TRANSACTIONAL = frozenset({"InnoDB", "ROCKSDB"})

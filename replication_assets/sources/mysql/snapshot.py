@@ -27,7 +27,8 @@ from typing import Literal, TypeAlias
 
 from replication_assets.core.schema import TableId
 from replication_assets.errors import LoadBlocked, SourceNotReady
-from replication_assets.sources.mysql.connection import MySqlConnection, Session, connected, literal, quoted
+from replication_assets.sources.mysql.connection import MySqlConnection, Session, connected, quoted
+from replication_assets.sources.mysql.grants import current_account, read_grants
 from replication_assets.sources.mysql.log_places import LogPlace
 
 Method: TypeAlias = Literal["status", "table lock", "global lock"]
@@ -78,10 +79,10 @@ def snapshot_method(session: Session, table: TableId) -> Method:
     """The best that the server and the grants allow. Raises SourceNotReady if it is none."""
     if session.rows("SHOW STATUS LIKE 'binlog_snapshot_file'"):
         return "status"
-    granted = grants_on(session, table.schema)
-    if {"LOCK TABLES", "SELECT"} <= granted:
+    grants = read_grants(session)
+    if grants.has(["LOCK TABLES"], table.schema):
         return "table lock"
-    if granted & {"RELOAD", "FLUSH_TABLES"}:
+    if grants.has(["RELOAD", "FLUSH_TABLES"]):
         return "global lock"
     raise SourceNotReady(
         "a snapshot with its place in the binlog needs a lock that is not granted",
@@ -132,27 +133,6 @@ def no_binlog(where: str) -> SourceNotReady:
         where=where,
         fix="log_bin in the server's configuration, and a restart",
     )
-
-
-def current_account(session: Session) -> str:
-    """The account that the session runs under, as GRANT wants it."""
-    row = session.row("SELECT CURRENT_USER()")
-    user, _, host = str(row[0] if row else "@").rpartition("@")
-    return f"{literal(user)}@{literal(host)}"
-
-
-def grants_on(session: Session, schema: str) -> frozenset[str]:
-    """Names of privileges on a whole database, its own and global ones. Roles count as far as they
-    are active; a grant on a pattern of databases is not seen."""
-    names = {
-        str(name).upper()
-        for (name,) in session.rows(
-            "SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES"
-            f" UNION SELECT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES"
-            f" WHERE TABLE_SCHEMA = {literal(schema)}"
-        )
-    }
-    return frozenset(names)
 
 
 _LONG_TRANSACTIONS = """
