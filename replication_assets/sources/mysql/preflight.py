@@ -49,6 +49,12 @@ def setup_problems(
     ]
 
 
+def stream_problems(session: Session) -> list[str]:
+    """Settings under which what is logged from now on is no change of a row."""
+    settings = {str(name): str(value) for name, value in session.rows("SHOW GLOBAL VARIABLES")}
+    return list(_setting_problems(settings))
+
+
 def _setting_problems(settings: Mapping[str, str]) -> Iterator[str]:
     for name, wanted, what in _WANTED:
         found = settings.get(name)

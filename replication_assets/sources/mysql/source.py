@@ -109,7 +109,8 @@ class MySqlSource:
             problems = setup_problems(session, tables, cascades=self.cascades)
             if problems:
                 raise reflection.not_ready(problems, self.name)
-            return CaptureSetup(status.require_binlog(session).commit, ())
+            # The next transaction begins where the log ends, and is to be captured.
+            return CaptureSetup(status.require_binlog(session).commit - 1, ())
 
     def confirm_setup(self) -> None:
         """Nothing was made that could be left half done."""

@@ -42,7 +42,8 @@ def read_status(session: Session, lock: str) -> SourceStatus:
     head = log_head(session)
     files = session.rows("SHOW BINARY LOGS") if head is not None else ()
     return SourceStatus(
-        head=LogPlace.of(*head).commit if head is not None else 0,
+        # A transaction may begin at the end of the log: what is there reaches to the byte before.
+        head=LogPlace.of(*head).commit - 1 if head is not None else 0,
         confirmed=None,
         lag_bytes=None,
         retained_bytes=sum(int(row[1]) for row in files),
