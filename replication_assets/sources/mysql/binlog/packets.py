@@ -1,0 +1,124 @@
+"""Events off the wire of a replication session, read in large buffers.
+
+Each event is a packet: three bytes of length, a sequence number, a status byte, the event. One of
+16 MiB and more comes in several packets. What is handed out are views of the buffer, valid until
+the next one is asked for: a driver's own packet objects cost three times as much as all of this.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from replication_assets.errors import SlotLost, SourceError, SourceUnavailable
+
+_PART: Final = 0xFFFFFF
+"""Length of a packet that another one continues."""
+_BUFFER: Final = 1 << 20
+_OK, _EOF, _ERROR = 0, 0xFE, 0xFF
+_LOST: Final = 1236
+"""ER_MASTER_FATAL_ERROR_READING_BINLOG."""
+
+
+class Packets:
+    """Events from a socket that a dump was asked of. `first` is what was read of them already."""
+
+    def __init__(self, sock: socket.socket, first: bytes, where: str) -> None:
+        self._socket, self._where = sock, where
+        self._buffer = bytearray(max(_BUFFER, 2 * len(first)))
+        self._buffer[: len(first)] = first
+        self._start, self._end = 0, len(first)
+        self._parts: bytearray | None = None
+
+    def take(self) -> Iterator[memoryview]:
+        """Events of which all is here, without waiting for the network.
+
+        Raises:
+            SlotLost: the server has no log at the place that was asked for.
+            SourceUnavailable: the server ended the dump.
+        """
+        view = memoryview(self._buffer)
+        try:
+            while (at := self._start + 4) <= self._end:
+                size = int.from_bytes(view[at - 4 : at - 1], "little")
+                if at + size > self._end:
+                    return
+                self._start = at + size
+                if size == _PART or self._parts is not None:
+                    yield from self._joined(view[at : at + size])
+                    continue
+                if view[at] != _OK:
+                    raise self._ended(bytes(view[at : at + size]))
+                yield view[at + 1 : at + size]
+        finally:
+            view.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for bytes and read them; False if none came. A signal interrupts it.
+
+        Raises:
+            SourceUnavailable: the connection was lost.
+        """
+        self._make_room()
+        self._socket.settimeout(max(seconds, 0.0001))
+        try:
+            with memoryview(self._buffer) as view, view[self._end :] as free:
+                count = self._socket.recv_into(free)
+        except (TimeoutError, ssl.SSLWantReadError, BlockingIOError):
+            return False
+        except OSError as error:
+            raise self._lost(type(error).__name__) from None
+        if count == 0:
+            raise self._lost("the server closed the connection")
+        self._end += count
+        return True
+
+    def _make_room(self) -> None:
+        """Move what is left to the front; make the buffer as large as the packet that is coming."""
+        left = self._buffer[self._start : self._end]
+        wanted = int.from_bytes(left[:3], "little") + 4 if len(left) >= 4 else 0
+        size = max(_BUFFER, 2 * wanted if wanted > _BUFFER // 2 else 0)
+        if size != len(self._buffer):
+            self._buffer = bytearray(size)
+        if self._start or size != len(self._buffer) or self._end == len(left):
+            self._buffer[: len(left)] = left
+        self._start, self._end = 0, len(left)
+
+    def _joined(self, part: memoryview) -> Iterator[memoryview]:
+        if self._parts is None:
+            if part[0] != _OK:
+                raise self._ended(bytes(part[:512]))
+            self._parts = bytearray()
+        self._parts += part
+        if len(part) < _PART:
+            whole, self._parts = self._parts, None
+            yield memoryview(whole)[1:]
+
+    def _ended(self, packet: bytes) -> SourceError:
+        if packet[0] == _EOF:
+            return self._lost("the server ended the stream")
+        if packet[0] != _ERROR:
+            return self._lost(f"a packet begins with {packet[0]}")
+        number = int.from_bytes(packet[1:3], "little")
+        # Of names and positions alone: the dump has no rows to quote.
+        text = packet[9:].decode("utf-8", "replace") if packet[3:4] == b"#" else packet[3:].decode()
+        if number == _LOST and ("same server_id" in text or "same server_uuid" in text):
+            return SourceUnavailable(
+                "another replica registered with the number of this capture, and the server ended ours",
+                where=self._where,
+                fix="run the capture again; give the other replica a server_id of its own",
+            )
+        if number == _LOST:
+            return SlotLost(
+                f"the binary log cannot be read on: {text}",
+                where=self._where,
+                fix="recover the source, and load every id range again",
+            )
+        return self._lost(f"error {number}")
+
+    def _lost(self, what: str) -> SourceUnavailable:
+        return SourceUnavailable(
+            what, where=self._where, fix="run the capture again: it resumes where it was"
+        )
