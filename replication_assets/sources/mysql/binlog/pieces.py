@@ -18,8 +18,8 @@ FIELDS = 6
 """Columns of `index`: bytes of `data` from START to END; number of the shape and of the transaction in
 their lists; where the event ends in its file, or within a compressed transaction."""
 
-SPARE = bytes(16)
-"""Ends `data`, so that reading a fixed number of bytes never leaves it."""
+SPARE = bytes(64)
+"""Ends `data`, so that reading the bytes of a decimal, the longest of fixed length, never leaves it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,12 @@ class Reader:
         upto: int | None,
         is_ours: Callable[[str, str], bool],
         has_checksums: bool,
+        is_mariadb: bool,
         piece_bytes: int,
         where: str,
     ) -> None:
         self._packets, self._upto, self._is_ours = packets, upto, is_ours
+        self._is_mariadb = is_mariadb
         self._piece_bytes, self._where = piece_bytes, where
         self._framing = Framing(start, has_checksums, is_ours, where)
         self._piece = Piece()
@@ -175,7 +177,7 @@ class Reader:
             self._maps.clear()
         number = _NOT_OURS
         if self._is_ours(*names_of(key)):
-            table = parse_table_map(key)
+            table = parse_table_map(key, is_mariadb=self._is_mariadb)
             number = len(self._shapes)
             self._shapes.append((table, RowHeader(table)))
         self._maps[key] = number

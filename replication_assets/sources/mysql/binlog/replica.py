@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pymysql.constants import COMMAND
@@ -27,21 +29,27 @@ from replication_assets.sources.mysql.log_places import LogPlace
 _HEARTBEAT_NANOSECONDS = 500_000_000
 _HEADER = 4
 """Bytes before the first event of a file."""
-_RECEIVE_BYTES = 8 << 20
+_RELEASE_SECONDS = 5.0
+"""How long a replica that died may take to be noticed."""
 
 _RECOVER = "recover the source (a new epoch), and load every id range again, which also finds deletes"
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """An open dump. Close it with `close`."""
+    """An open dump."""
 
     session: Session
     packets: Packets
     has_checksums: bool
 
-    def close(self) -> None:
+    def close(self, through: Session) -> None:
+        """End it, and at the server by way of another session: it would notice only as it sends."""
+        number = int(self.session.thread_id())
         leave(self.session)
+        # It may be gone by itself, with the server or before it. The next capture waits for it.
+        with suppress(SourceError):
+            through.rows(f"KILL {number}")
 
 
 def place_of(session: Session, position: int) -> LogPlace:
@@ -121,6 +129,15 @@ def _send(session: Session, command: int, body: bytes) -> None:
         session._execute_command(command, body)
 
 
+def _is_registered(session: Session, server_id: int) -> bool:
+    try:
+        hosts = session.rows("SHOW SLAVE HOSTS" if session.is_mariadb else "SHOW REPLICAS")
+    except SourceError:
+        # Not allowed to ask, or too old a server: a collision is told when it happens.
+        return False
+    return any(int(host[0]) == server_id for host in hosts)
+
+
 def _refuse_taken(session: Session, server_id: int) -> None:
     """The server ends the older of two replicas with one number, so they would end each other."""
     row = session.row("SELECT @@global.server_id")
@@ -130,12 +147,12 @@ def _refuse_taken(session: Session, server_id: int) -> None:
             where=session.where,
             fix="give the source another server_id",
         )
-    try:
-        hosts = session.rows("SHOW SLAVE HOSTS" if session.is_mariadb else "SHOW REPLICAS")
-    except SourceError:
-        # Not allowed to ask, or too old a server: a collision is told when it happens.
-        return
-    if any(int(host[0]) == server_id for host in hosts):
+    deadline = time.monotonic() + _RELEASE_SECONDS
+    while _is_registered(session, server_id):
+        if time.monotonic() < deadline:
+            # A capture of ours that was killed: the server notices as it tells it the time.
+            time.sleep(0.05)
+            continue
         raise SourceNotReady(
             f"a replica with server_id {server_id} is registered already",
             where=session.where,

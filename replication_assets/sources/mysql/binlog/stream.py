@@ -65,7 +65,7 @@ def open_changes(
         holder.check_settings()
         place = place_of(holder.session(), after + 1)
         replica = open_replica(connection, server_id, place)
-        stack.callback(replica.close)
+        stack.callback(replica.close, holder.session())
         charsets = Charsets(holder.query)
         shapes = Shapes(holder.session, tables, charsets, folds_case=holder.folds_case())
         reader = Reader(
@@ -74,6 +74,7 @@ def open_changes(
             upto=upto,
             is_ours=shapes.is_ours,
             has_checksums=replica.has_checksums,
+            is_mariadb=replica.session.is_mariadb,
             piece_bytes=chunk_bytes,
             where=connection.where,
         )

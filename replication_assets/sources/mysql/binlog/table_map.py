@@ -29,6 +29,7 @@ _METADATA_BYTES = {
 }
 _SIGNED = frozenset({TINY, SHORT, LONG, LONGLONG, INT24, FLOAT, DOUBLE, NEWDECIMAL, YEAR})
 _CHARACTERS = frozenset({VARCHAR, VARCHAR_COMPRESSED, BLOB, BLOB_COMPRESSED, STRING, VAR_STRING})
+"""Types that a collation is listed for. MariaDB lists one for GEOMETRY too."""
 
 BINARY_COLLATION = 63
 
@@ -78,7 +79,7 @@ class TableMap:
         return ((1 << len(self.columns)) - 1).to_bytes((len(self.columns) + 7) // 8, "little")
 
 
-def parse_table_map(body: bytes) -> TableMap:
+def parse_table_map(body: bytes, *, is_mariadb: bool) -> TableMap:
     """`body` is the event from its flags on: without header, table id and checksum.
 
     Raises:
@@ -94,7 +95,8 @@ def parse_table_map(body: bytes) -> TableMap:
     nulls = int.from_bytes(body[at : at + (count + 7) // 8], "little")
     at += (count + 7) // 8
     columns = [replace(column, nullable=bool(nulls >> i & 1)) for i, column in enumerate(columns)]
-    return _described(TableMap(schema, name, tuple(columns)), body[at:])
+    characters = _CHARACTERS | {GEOMETRY} if is_mariadb else _CHARACTERS
+    return _described(TableMap(schema, name, tuple(columns)), body[at:], characters)
 
 
 def names_of(body: bytes) -> tuple[str, str]:
@@ -135,7 +137,7 @@ def _column(kind: int, raw: bytes) -> WireColumn:
     return WireColumn(kind, int.from_bytes(raw, "little"), True)
 
 
-def _described(table: TableMap, optional: bytes) -> TableMap:
+def _described(table: TableMap, optional: bytes, characters: frozenset[int]) -> TableMap:
     """The map with its optional metadata, a series of type, length, value."""
     found: dict[int, bytes] = {}
     at = 0
@@ -147,9 +149,9 @@ def _described(table: TableMap, optional: bytes) -> TableMap:
     columns = list(table.columns)
     _put_names(columns, found)
     _put_signs(columns, found)
-    characters = [i for i, c in enumerate(columns) if c.type in _CHARACTERS]
     choices = [i for i, c in enumerate(columns) if c.type in (ENUM, SET)]
-    _put_collations(columns, characters, found.get(_DEFAULT_CHARSET), found.get(_COLUMN_CHARSET))
+    with_collation = [i for i, c in enumerate(columns) if c.type in characters]
+    _put_collations(columns, with_collation, found.get(_DEFAULT_CHARSET), found.get(_COLUMN_CHARSET))
     _put_collations(columns, choices, found.get(_ENUM_SET_DEFAULT), found.get(_ENUM_SET_CHARSET))
     _put_members(columns, ENUM, found.get(_ENUM_VALUES))
     _put_members(columns, SET, found.get(_SET_VALUES))
