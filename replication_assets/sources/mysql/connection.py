@@ -118,6 +118,8 @@ class Session(Connection):  # type: ignore[misc]
             password=connection.secret(),
             charset="utf8mb4",
             connect_timeout=connection.connect_timeout,
+            # Of the greeting and the login; `connect` lifts it.
+            read_timeout=connection.connect_timeout,
             autocommit=True,
             ssl=context,
             ssl_disabled=context is None,
@@ -165,6 +167,7 @@ def connect(connection: MySqlConnection, *, statement_seconds: int = STATEMENT_S
             with session.cursor() as cursor:
                 cursor.execute("SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings))
                 cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            session._read_timeout = None
         except BaseException:
             session._force_close()
             raise

@@ -60,6 +60,7 @@ class ResultRows:
                 session._read_packet()
         self._buffer = bytearray(BUFFER_BYTES)
         self._filled = 0
+        self._ahead = True
         self._sequence = session._next_seq_id
 
     def __iter__(self) -> Iterator[list[pa.BinaryArray]]:
@@ -123,10 +124,21 @@ class ResultRows:
             more = min(self._filled, _MOST_BYTES - self._filled)
             self._buffer = self._buffer + bytes(more)
         with source_errors(self._session.where):
-            got = self._session._rfile.readinto1(memoryview(self._buffer)[self._filled :])
+            got = self._received(memoryview(self._buffer)[self._filled :])
         if not got:
             raise SourceUnavailable("the rows stopped before their end", where=self._session.where)
         self._filled += got
+
+    def _received(self, room: memoryview) -> int:
+        """One read of the socket. What the driver read ahead while the answer began comes first."""
+        stream = self._session._rfile
+        if not self._ahead:
+            found: int = stream.raw.readinto(room)
+            return found
+        self._ahead = False
+        begun = stream.read1(len(room))
+        room[: len(begun)] = begun
+        return len(begun)
 
     def _keep(self, end: int) -> None:
         """Move what is not yet read to the front, of a buffer of the usual size again."""
@@ -202,7 +214,7 @@ def _values(data: Bytes, cursor: Ints, ends: Ints) -> tuple[npt.NDArray[np.bool_
                 width[chosen] = 1 + size
         start = cursor + width
         after = start + length
-    if np.any(after > ends):
+    if np.any((after > ends) | (after < start)):
         raise DecodeError("a value is longer than its row")
     return missing, start, after
 

@@ -13,7 +13,7 @@ contract of both.
 | BIT(1) | boolean | |
 | DECIMAL(p, s), p up to 38 | decimal(p, s) | |
 | DECIMAL(p, s), p above 38 | text: digits with the full scale, no zeros before them | |
-| FLOAT, DOUBLE | float32, float64, the very bits | |
+| FLOAT, DOUBLE | float32, float64, the very bits; zero without its sign, which no SELECT tells | |
 | DATE | date32 | zero, partial, impossible days, year 0 |
 | DATETIME | timestamp (us) | the same, with the column's fraction digits |
 | TIMESTAMP | timestamp (us, UTC) | zero |
@@ -204,8 +204,13 @@ def _typed_or_odd(kind: pa.DataType, texts: pa.StringArray) -> tuple[pa.Array, p
     if typed is not None:
         return typed, None
     odd = _odd_dates(texts)
+    if not pc.all(pc.match_substring_regex(texts.filter(odd), _PRINTED_DATE)).as_py():
+        raise pa.ArrowInvalid("no date")
     nothing = pa.scalar(None, pa.string())
     return _temporal(kind, pc.if_else(odd, nothing, texts)), pc.if_else(odd, texts, nothing)
+
+
+_PRINTED_DATE = r"^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?)?$"
 
 
 def _all_ordinary(kind: pa.DataType, texts: pa.StringArray) -> pa.Array | None:
