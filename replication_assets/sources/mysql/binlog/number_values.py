@@ -54,7 +54,9 @@ def years(piece: PieceBytes, spans: Spans, kind: pa.DataType, *, two_digits: boo
 
 def floats(piece: PieceBytes, column: WireColumn, spans: Spans, kind: pa.DataType) -> pa.Array:
     raw = piece.numbers("<f4" if column.type == tm.FLOAT else "<f8", spans.start)
-    return pa.array(raw.astype(raw.dtype.newbyteorder("=")), mask=spans.nulls, from_pandas=False).cast(kind)
+    # The server keeps the sign of a zero and prints none: a load does not see it. Adding zero drops it.
+    unsigned_zeros = raw.astype(raw.dtype.newbyteorder("=")) + raw.dtype.type(0)
+    return pa.array(unsigned_zeros, mask=spans.nulls, from_pandas=False).cast(kind)
 
 
 def bits(piece: PieceBytes, column: WireColumn, spans: Spans, kind: pa.DataType) -> pa.Array:
