@@ -45,6 +45,7 @@ class Reader:
         *,
         start: LogPlace,
         upto: int | None,
+        log_end: Callable[[], int],
         is_ours: Callable[[str, str], bool],
         has_checksums: bool,
         is_mariadb: bool,
@@ -52,7 +53,7 @@ class Reader:
         where: str,
     ) -> None:
         self._packets, self._upto, self._is_ours = packets, upto, is_ours
-        self._is_mariadb = is_mariadb
+        self._is_mariadb, self._log_end = is_mariadb, log_end
         self._piece_bytes, self._where = piece_bytes, where
         self._framing = Framing(start, has_checksums, is_ours, where)
         self._piece = Piece()
@@ -91,9 +92,20 @@ class Reader:
                 return
             if self._in_payload():
                 continue
+            if self._ends_here():
+                self.ended = True
+                return
             if not self._packets.wait(self._patience(until)) and self._is_over(until):
                 return
             self._taken = self._packets.take()
+
+    def _ends_here(self) -> bool:
+        """Whether the log ends where a transaction at `upto` would begin: it cannot have been there
+        when `upto` was chosen."""
+        framing = self._framing
+        if framing.is_inside or framing.through + 1 != self._upto:
+            return False
+        return self._log_end() <= self._upto
 
     def _in_payload(self) -> bool:
         return self._framing.payload is not None

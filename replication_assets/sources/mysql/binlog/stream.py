@@ -28,7 +28,7 @@ from replication_assets.sources.mysql.binlog.shapes import Shapes
 from replication_assets.sources.mysql.connection import MySqlConnection, Session, connect, leave, literal
 from replication_assets.sources.mysql.preflight import stream_problems
 from replication_assets.sources.mysql.reflection import not_ready
-from replication_assets.sources.mysql.status import capture_lock, capture_reader
+from replication_assets.sources.mysql.status import capture_lock, capture_reader, require_binlog
 
 CHUNK_BYTES = 4 * 2**20
 LOCK_SECONDS = 2.0
@@ -72,6 +72,7 @@ def open_changes(
             replica.packets,
             start=place,
             upto=upto,
+            log_end=holder.log_end,
             is_ours=shapes.is_ours,
             has_checksums=replica.has_checksums,
             is_mariadb=replica.session.is_mariadb,
@@ -99,6 +100,9 @@ class Holder:
 
     def query(self, statement: str) -> Sequence[Sequence[object]]:
         return self._session.rows(statement)
+
+    def log_end(self) -> int:
+        return require_binlog(self._session).commit
 
     def folds_case(self) -> bool:
         row = self._session.row("SELECT @@global.lower_case_table_names")
