@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Final
 
 from replication_assets.errors import SlotLost, SourceError, SourceUnavailable
 
+SILENCE_SECONDS = 30.0
+"""The server was asked to tell where it is twice a second."""
 _PART: Final = 0xFFFFFF
 """Length of a packet that another one continues."""
 _BUFFER: Final = 1 << 20
@@ -31,6 +34,7 @@ class Packets:
         self._buffer[: len(first)] = first
         self._start, self._end = 0, len(first)
         self._parts: bytearray | None = None
+        self._heard = self._asked = time.monotonic()
 
     def take(self) -> Iterator[memoryview]:
         """Events of which all is here, without waiting for the network.
@@ -59,20 +63,27 @@ class Packets:
         """Wait for bytes and read them; False if none came. A signal interrupts it.
 
         Raises:
-            SourceUnavailable: the connection was lost.
+            SourceUnavailable: the connection was lost, or carries nothing any more.
         """
         self._make_room()
+        if time.monotonic() - self._asked > SILENCE_SECONDS / 2:
+            # Nobody listened for a while.
+            self._heard = time.monotonic()
+        self._asked = time.monotonic()
         self._socket.settimeout(max(seconds, 0.0001))
         try:
             with memoryview(self._buffer) as view, view[self._end :] as free:
                 count = self._socket.recv_into(free)
         except (TimeoutError, ssl.SSLWantReadError, BlockingIOError):
+            if time.monotonic() - self._heard > SILENCE_SECONDS:
+                raise self._lost("the server said nothing for too long, not even where it is") from None
             return False
         except OSError as error:
             raise self._lost(type(error).__name__) from None
         if count == 0:
             raise self._lost("the server closed the connection")
         self._end += count
+        self._heard = time.monotonic()
         return True
 
     def _make_room(self) -> None:

@@ -25,6 +25,8 @@ Mask = npt.NDArray[np.bool_]
 
 _DIGIT_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 """Bytes that the binary form of a decimal takes for 0 to 9 digits."""
+_FEW = 12
+"""Events of which the images are walked one by one: side by side costs more for so few."""
 _FIXED = {
     tm.TINY: 1,
     tm.SHORT: 2,
@@ -131,7 +133,7 @@ def walk(piece: PieceBytes, table: TableMap, starts: Ints, ends: Ints) -> Images
     active = np.flatnonzero(starts < ends)
     cursor = starts[active]
     plan = [(fixed_width(column), column) for column in table.columns]
-    while len(active):
+    while len(active) > _FEW:
         spans, cursor = _walk_one(piece, plan, cursor)
         if np.any(cursor > ends[active]):
             raise DecodeError("a row leaves its event", where=f"{table.schema}.{table.name}")
@@ -139,6 +141,10 @@ def walk(piece: PieceBytes, table: TableMap, starts: Ints, ends: Ints) -> Images
         rounds.append((active, spans))
         more = cursor < ends[active]
         active, cursor = active[more], cursor[more]
+    if len(active):
+        rest = _walk_rest(piece, plan, active, cursor, ends[active], len(rounds))
+        rounds.append(rest[:2])
+        numbers.append(rest[2])
     return _in_stream_order(rounds, numbers, len(table.columns))
 
 
@@ -178,9 +184,59 @@ def _walk_one(
     return spans, at + offset
 
 
+def _walk_rest(
+    piece: PieceBytes,
+    plan: list[tuple[int | None, WireColumn]],
+    active: Ints,
+    cursor: Ints,
+    ends: Ints,
+    number: int,
+) -> tuple[Ints, list[Spans], Ints]:
+    """All images of a few events, one by one: events, spans, and numbers within the events."""
+    data, bitmap_bytes = piece.data, (len(plan) + 7) // 8
+    widths = [(width, 0 if width is not None else length_bytes(column)) for width, column in plan]
+    starts: list[list[int]] = [[] for _ in plan]
+    lengths: list[list[int]] = [[] for _ in plan]
+    bitmaps: list[int] = []
+    events: list[int] = []
+    numbers: list[int] = []
+    for event, begin, end in zip(active.tolist(), cursor.tolist(), ends.tolist(), strict=True):
+        at, within = begin, number
+        while at < end:
+            bitmap = int.from_bytes(data[at : at + bitmap_bytes], "little")
+            at += bitmap_bytes
+            for column, (width, before) in enumerate(widths):
+                if bitmap >> column & 1:
+                    length = 0
+                elif width is not None:
+                    length = width
+                else:
+                    length = int.from_bytes(data[at : at + before], "little")
+                    at += before
+                starts[column].append(at)
+                lengths[column].append(length)
+                at += length
+            bitmaps.append(bitmap)
+            events.append(event)
+            numbers.append(within)
+            within += 1
+        if at != end:
+            raise DecodeError("a row leaves its event")
+    spans = [
+        Spans(
+            np.array(starts[column], dtype=np.int64),
+            np.array(lengths[column], dtype=np.int64),
+            np.array([bool(bitmap >> column & 1) for bitmap in bitmaps]) if any(bitmaps) else None,
+        )
+        for column in range(len(plan))
+    ]
+    return np.array(events, dtype=np.int64), spans, np.array(numbers, dtype=np.int64)
+
+
 def _in_stream_order(rounds: list[tuple[Ints, list[Spans]]], numbers: list[Ints], columns: int) -> Images:
     event = np.concatenate([active for active, _ in rounds]) if rounds else np.zeros(0, dtype=np.int64)
     number = np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
+    # One round of the first kind is in order; one of the second is too.
     order = None if len(rounds) <= 1 else np.lexsort((number, event))
     joined = tuple(
         _joined([(len(active), spans[column]) for active, spans in rounds], order)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replication_assets.core.events import OVERFLOW
+from replication_assets.sources.mysql.binlog import row_images
 from replication_assets_tests.sources.mysql.binlog.captured import Watched, global_setting, watch
 from replication_assets_tests.sources.mysql.conftest import Database
 from replication_assets_tests.sources.mysql.reading import loaded
@@ -38,8 +39,12 @@ def _bits(column: pa.ChunkedArray) -> pa.Array:
     return values.view(kinds[values.type]) if values.type in kinds else values
 
 
+@pytest.mark.parametrize("few", [0, 1000], ids=["side by side", "one by one"])
 @pytest.mark.parametrize("compressed", ["OFF", "ON"])
-def test_every_type_is_captured_as_it_is_loaded(database: Database, compressed: str) -> None:
+def test_every_type_is_captured_as_it_is_loaded(
+    database: Database, compressed: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_images, "_FEW", few)
     columns = ", ".join(f"c{number} {declared}" for number, (declared, _, _) in enumerate(CASES))
     most = max(len(examples) for _, _, examples in CASES)
     with (
@@ -113,9 +118,9 @@ ROWS = st.lists(
 
 # The table is emptied before each example.
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(rows=ROWS)
+@given(rows=ROWS, few=st.sampled_from([0, 1000]))
 def test_any_row_is_captured_as_it_is_loaded(
-    wide: Watched, database: Database, rows: list[dict[str, object]]
+    wide: Watched, database: Database, rows: list[dict[str, object]], few: int
 ) -> None:
     names = list(rows[0])
     placeholders = ", ".join(["%s"] * (len(names) + 1))
@@ -127,4 +132,6 @@ def test_any_row_is_captured_as_it_is_loaded(
             f"INSERT INTO t (id, {', '.join(names)}) VALUES ({placeholders})",
             [(number, *row.values()) for number, row in enumerate(rows)],
         )
-    assert_both_ways(database, wide)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_images, "_FEW", few)
+        assert_both_ways(database, wide)

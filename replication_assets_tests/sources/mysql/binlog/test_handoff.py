@@ -13,6 +13,7 @@ import pymysql
 import pytest
 
 from replication_assets.catalog import ByBounds, ByWidth, Table
+from replication_assets.demo.postgres_binaries import account
 from replication_assets.errors import SourceUnavailable
 from replication_assets_tests import mysql_servers
 from replication_assets_tests.e2e.system import shuffled
@@ -132,7 +133,7 @@ class Restartable:
     """A server with a data directory that outlives it, on one port: it is the same one again."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._home, self.data, self._account = home, home / "data", mysql_servers.account()
+        self._home, self.data, self._account = home, home / "data", account()
         self.data.mkdir(mode=0o700)
         self._account.owns(self.data)
         mysql_servers._initialise(self.data, self._account)
