@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from replication_assets.sources.mysql.binlog.events import Query
-from replication_assets.sources.mysql.binlog.statements import Named, Token, table_at, tokens
+from replication_assets.sources.mysql.binlog.statements import Named, Token, meant, table_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class DatabaseDropped:
 
 def effects(query: Query) -> Iterator[Effect | DatabaseDropped]:
     """Effects on tables, whosever they are."""
-    found = tokens(query.statement)
+    found = meant(query.statement)
     verb, words = found[0].text.upper(), found[1:]
     if verb == "TRUNCATE":
         yield from _truncate(words, query.database)

@@ -46,7 +46,20 @@ _HARMLESS = frozenset(
     | {"RESET", "PURGE", "USE", "CACHE", "KILL", "BACKUP", "LOCK", "UNLOCK"}
 )
 _ROW_STATEMENTS = frozenset(
-    {"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH", "SELECT", "DO", "IMPORT", "EXECUTE"}
+    {
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "REPLACE",
+        "LOAD",
+        "CALL",
+        "WITH",
+        "SELECT",
+        "DO",
+        "IMPORT",
+        "EXECUTE",
+        "ANALYZE",
+    }
 )
 
 
@@ -86,9 +99,19 @@ def tokens(statement: str, most: int | None = None) -> list[Token]:
     return found
 
 
+def meant(statement: str, most: int | None = None) -> list[Token]:
+    """Up to `most` tokens of what a statement does: MariaDB logs `SET STATEMENT ... FOR` before it."""
+    first = tokens(statement, 2)
+    if len(first) < 2 or not (first[0].is_word("SET") and first[1].is_word("STATEMENT")):
+        return tokens(statement, most)
+    found = tokens(statement)
+    at = next((number for number, token in enumerate(found) if token.is_word("FOR")), len(found))
+    return found[at + 1 :][:most]
+
+
 def kind_of(statement: str) -> Kind:
     """The kind of a statement, by its first words."""
-    first = tokens(statement, 3)
+    first = meant(statement, 3)
     words = [token.text.upper() if token.kind == "word" else "" for token in first] + ["", "", ""]
     verb, second = words[0], words[1]
     if verb == "XA":
@@ -103,14 +126,17 @@ def kind_of(statement: str) -> Kind:
         return Kind.BEGIN
     if verb in _DEFINITIONS:
         return Kind.DEFINITION
-    if verb in _HARMLESS or not first:
+    if verb == "ANALYZE" and second not in ("TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"):
+        # MariaDB's ANALYZE executes the statement that it explains.
+        return Kind.ROWS
+    if verb in _HARMLESS or not tokens(statement, 1):
         return Kind.HARMLESS
     return Kind.ROWS
 
 
 def verb_of(statement: str) -> str:
     """The first word, if it is one of those that are known: fit to be told."""
-    first = tokens(statement, 1)
+    first = meant(statement, 1)
     word = first[0].text.upper() if first and first[0].kind == "word" else ""
     return word if word in _ROW_STATEMENTS else "of an unknown kind"
 
@@ -135,7 +161,7 @@ def table_at(found: list[Token], at: int, database: str) -> tuple[Named, int] | 
 def emptied_whole(statement: str, database: str) -> Named | None:
     """The table of `DELETE FROM t` without a condition, which a server logs for a MEMORY table that
     was empty after a restart; None for every other statement."""
-    found = tokens(statement, 8)
+    found = meant(statement, 8)
     if len(found) < 3 or not found[0].is_word("DELETE") or not found[1].is_word("FROM"):
         return None
     named = table_at(found, 2, database)

@@ -200,6 +200,12 @@ ALTERED = [
     (["ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (v)"], "the key changed", (), ()),
     (["ALTER TABLE t CONVERT TO CHARACTER SET latin1"], "its character set was converted", (), ()),
     (["ALTER TABLE t RENAME TO u"], "the table was renamed to", (), ()),
+    (
+        ["SET STATEMENT lock_wait_timeout=9 FOR ALTER TABLE t ADD n INT NOT NULL"],
+        "column n was added",
+        (),
+        (),
+    ),
     (["DROP TABLE t"], "the table was dropped", (), ()),
     (["CREATE OR REPLACE TABLE t (id INT PRIMARY KEY)"], "the table was created anew", (), ()),
     (SWAP, "the table was replaced by", (), ()),
@@ -289,10 +295,21 @@ def test_rows_logged_in_part_are_refused(database: Database, image: str) -> None
     assert "binlog_row_image" in refused(watched)
 
 
-def test_rows_logged_as_a_statement_are_refused(shop: Database) -> None:
+STATEMENTS = [
+    ("INSERT INTO t VALUES (1, 'secret', NULL)", "INSERT"),
+    ("SET STATEMENT lock_wait_timeout = 9 FOR INSERT INTO t VALUES (1, 'secret', NULL)", "INSERT"),
+    ("ANALYZE UPDATE t SET v = 'secret'", "ANALYZE"),
+    ("/* secret */ DELETE FROM t", "DELETE"),
+    ("REPLACE t SELECT 1, 'secret', NULL", "REPLACE"),
+]
+
+
+@pytest.mark.parametrize(("statement", "verb"), STATEMENTS, ids=[each[0][:25] for each in STATEMENTS])
+def test_rows_logged_as_a_statement_are_refused(shop: Database, statement: str, verb: str) -> None:
+    shop.run("INSERT INTO t VALUES (7, 'a', NULL)")
     watched = watch(shop)
-    in_session(shop, "binlog_format = STATEMENT", "INSERT INTO t VALUES (1, 'secret', NULL)")
-    assert "statement (INSERT)" in refused(watched)
+    in_session(shop, "binlog_format = STATEMENT", statement)
+    assert f"statement ({verb})" in refused(watched)
 
 
 def test_prepared_transactions_with_captured_rows_are_refused_and_others_are_not(shop: Database) -> None:
