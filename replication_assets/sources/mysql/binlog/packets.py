@@ -23,6 +23,8 @@ _BUFFER: Final = 1 << 20
 _OK, _EOF, _ERROR = 0, 0xFE, 0xFF
 _LOST: Final = 1236
 """ER_MASTER_FATAL_ERROR_READING_BINLOG."""
+_SAME_ID: Final = 4052
+"""MariaDB's ER_SLAVE_SAME_ID. MySQL tells it in the text of the other."""
 
 
 class Packets:
@@ -34,7 +36,7 @@ class Packets:
         self._buffer[: len(first)] = first
         self._start, self._end = 0, len(first)
         self._parts: bytearray | None = None
-        self._heard = self._asked = time.monotonic()
+        self._heard = self._listened = time.monotonic()
 
     def take(self) -> Iterator[memoryview]:
         """Events of which all is here, without waiting for the network.
@@ -66,16 +68,16 @@ class Packets:
             SourceUnavailable: the connection was lost, or carries nothing any more.
         """
         self._make_room()
-        if time.monotonic() - self._asked > SILENCE_SECONDS / 2:
-            # Nobody listened for a while.
+        if time.monotonic() - self._listened > SILENCE_SECONDS / 2:
+            # While a chunk was worked on, nobody listened.
             self._heard = time.monotonic()
-        self._asked = time.monotonic()
         self._socket.settimeout(max(seconds, 0.0001))
         try:
             with memoryview(self._buffer) as view, view[self._end :] as free:
                 count = self._socket.recv_into(free)
         except (TimeoutError, ssl.SSLWantReadError, BlockingIOError):
-            if time.monotonic() - self._heard > SILENCE_SECONDS:
+            self._listened = time.monotonic()
+            if self._listened - self._heard > SILENCE_SECONDS:
                 raise self._lost("the server said nothing for too long, not even where it is") from None
             return False
         except OSError as error:
@@ -83,7 +85,7 @@ class Packets:
         if count == 0:
             raise self._lost("the server closed the connection")
         self._end += count
-        self._heard = time.monotonic()
+        self._heard = self._listened = time.monotonic()
         return True
 
     def _make_room(self) -> None:
@@ -115,7 +117,7 @@ class Packets:
         number = int.from_bytes(packet[1:3], "little")
         # Of names and positions alone: the dump has no rows to quote.
         text = packet[9:].decode("utf-8", "replace") if packet[3:4] == b"#" else packet[3:].decode()
-        if number == _LOST and ("same server_id" in text or "same server_uuid" in text):
+        if number == _SAME_ID or (number == _LOST and "same server_uuid/server_id" in text):
             return SourceUnavailable(
                 "another replica registered with the number of this capture, and the server ended ours",
                 where=self._where,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
 
 from replication_assets.core.events import COMMIT_POSITION, SEQUENCE
-from replication_assets.errors import DecodeError, SlotBusy, SlotLost, SourceNotReady
-from replication_assets.sources.mysql.binlog import replica, stream
+from replication_assets.errors import DecodeError, SlotBusy, SlotLost, SourceNotReady, SourceUnavailable
+from replication_assets.sources.mysql.binlog import packets, replica, stream
 from replication_assets.sources.mysql.binlog.stream import open_changes
 from replication_assets_tests.mysql_servers import (
     BINLOG_SETTINGS,
@@ -403,6 +404,42 @@ def test_a_number_that_another_replica_has_is_refused(
         Watched(other, watched.tables, watched.start).read()
 
 
+def read_on(watched: Watched, turns: int, begun: Callable[[], None] = lambda: None) -> None:
+    """Read without an end; `begun` is called when the stream is open."""
+    with watched.source.changes(
+        watched.tables, epoch=1, after=watched.start, upto=None, stop=lambda: False
+    ) as changes:
+        for turn, _ in enumerate(changes):
+            if turn == 0:
+                begun()
+            assert turn < turns
+
+
+def test_a_replica_that_takes_our_number_is_told_of(shop: Database) -> None:
+    watched = watch(shop)
+    number = watched.source.replica_id
+    with closing(shop.session()) as other, other.cursor() as cursor:
+        cursor.execute("SHOW MASTER STATUS")
+        file = (cursor.fetchone() or ("",))[0]
+
+        def register() -> None:
+            other._execute_command(0x15, struct.pack("<IBBBHII", number, 0, 0, 0, 0, 0, 0))
+            other._read_ok_packet()
+            other._execute_command(0x12, struct.pack("<IHI", 4, 0, number) + file.encode())
+
+        with pytest.raises(SourceUnavailable, match="number of this capture"):
+            read_on(watched, 100, register)
+
+
+def test_a_server_that_says_nothing_any_more_is_noticed(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packets, "SILENCE_SECONDS", 0.6)
+    monkeypatch.setattr(replica, "_HEARTBEAT_NANOSECONDS", 60_000_000_000)
+    with pytest.raises(SourceUnavailable, match="said nothing"):
+        read_on(watch(shop), 20)
+
+
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[MariaDbServer]:
     """One whose log tests may throw away."""
@@ -446,4 +483,8 @@ def test_a_log_that_was_begun_anew_is_noticed(own: Database) -> None:
     short.read()
     own.run("RESET MASTER")
     with pytest.raises(SlotLost, match="begun anew"):
+        short.read()
+    # And when it has grown beyond that place again, where now no event begins.
+    own.run(*[f"UPDATE t SET v = {number} + 17" for number in range(20)])
+    with pytest.raises(SlotLost, match="cannot be read on"):
         short.read()
