@@ -33,6 +33,7 @@ from replication_assets.declarations import (
     Items,
     LoadCapacity,
     MaskingPolicy,
+    MySqlSourceConfig,
     MySqlTarget,
     Namespace,
     OneTime,
@@ -46,6 +47,7 @@ from replication_assets.declarations import (
     Schedule,
     SeedRows,
     Sns,
+    SourceConfig,
     Split,
     SqlHook,
     SqliteTarget,
@@ -84,6 +86,7 @@ __all__ = [
     "Items",
     "LoadCapacity",
     "MaskingPolicy",
+    "MySqlSourceConfig",
     "MySqlTarget",
     "Namespace",
     "OneTime",
@@ -120,7 +123,7 @@ class Catalog(Declaration):
     (`refreshes`) of tables in `environments`, by `policies`."""
 
     event_store: EventStoreConfig
-    sources: Sequence[PostgresSourceConfig] = ()
+    sources: Sequence[SourceConfig] = ()
     tables: Sequence[Table] = ()
     projections: Sequence[Projection] = ()
     cutovers: Sequence[Cutover] = ()
@@ -160,7 +163,7 @@ class Catalog(Declaration):
             raise CatalogError(problems)
         return self
 
-    def source(self, name: str) -> PostgresSourceConfig:
+    def source(self, name: str) -> SourceConfig:
         """Raises KeyError for a source that is not declared."""
         return {source.name: source for source in self.sources}[name]
 

@@ -22,6 +22,7 @@ from replication_assets.declarations import (
     Environment,
     Hook,
     MetricExport,
+    MySqlSourceConfig,
     MySqlTarget,
     PostgresTarget,
     PythonHook,
@@ -29,7 +30,7 @@ from replication_assets.declarations import (
     SqliteTarget,
     Webhook,
 )
-from replication_assets.errors import RefreshError
+from replication_assets.errors import RefreshError, SourceNotReady
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
 from replication_assets.ports.environment import EnvironmentTarget
@@ -52,6 +53,8 @@ class Replication:
     def source(self, name: str) -> ChangeSource:
         """Raises KeyError for a source that is not declared, SecretError for its password."""
         config = self.catalog.source(name)
+        if isinstance(config, MySqlSourceConfig):
+            return _mysql_source(config)
         connection = PostgresConnection(
             host=config.host,
             port=config.port,
@@ -216,3 +219,32 @@ def _revealed(options: Mapping[str, str | SecretReference], whom: str) -> dict[s
         name: value if isinstance(value, str) else resolve_for(value, whom).reveal()
         for name, value in options.items()
     }
+
+
+def _mysql_source(config: MySqlSourceConfig) -> ChangeSource:
+    """Raises SourceNotReady if the driver is not installed."""
+    try:
+        from replication_assets.sources.mysql import MySqlConnection, MySqlSource
+    except ImportError as error:
+        if error.name != "pymysql":
+            raise
+        raise SourceNotReady(
+            "the driver for MySQL is not installed",
+            where=config.name,
+            fix="pip install 'replication-assets[mysql]'",
+        ) from None
+    connection = MySqlConnection(
+        host=config.host,
+        port=config.port,
+        user=config.user,
+        password=config.password,
+        sslmode=config.sslmode,
+        sslrootcert=config.sslrootcert,
+    )
+    return MySqlSource(
+        config.name,
+        connection,
+        server_id=config.server_id,
+        cascades=config.cascades,
+        load_wait=config.load_wait_seconds,
+    )

@@ -16,7 +16,11 @@ from replication_assets.declarations.environments import (
     PostgresTarget,
     SqliteTarget,
 )
-from replication_assets.declarations.sources import PostgresSourceConfig
+from replication_assets.declarations.sources import (
+    MySqlSourceConfig,
+    PostgresSourceConfig,
+    SourceConfig,
+)
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
 
@@ -81,15 +85,26 @@ def _target(target: DatabaseTarget) -> Iterator[str]:
             yield "is on another machine, and without TLS. Fix: sslrootcert, the certificate of its authority"
 
 
-def shared_targets(
-    environments: Sequence[Environment], sources: Sequence[PostgresSourceConfig]
-) -> Iterator[str]:
+def shared_targets(environments: Sequence[Environment], sources: Sequence[SourceConfig]) -> Iterator[str]:
     """Environments that would overwrite each other, or a source: text only, nothing is connected to."""
     production = {
-        ("postgresql", _host(source.host), source.port, source.database): source.name for source in sources
+        ("postgresql", _host(source.host), source.port, source.database): source.name
+        for source in sources
+        if isinstance(source, PostgresSourceConfig)
+    }
+    servers = {
+        (_host(source.host), source.port): source.name
+        for source in sources
+        if isinstance(source, MySqlSourceConfig)
     }
     owners: dict[tuple[object, ...], list[str]] = {}
     for environment in environments:
+        target = environment.target
+        if isinstance(target, MySqlTarget) and (shared := servers.get((_host(target.host), target.port))):
+            yield (
+                f"environment {environment.name}: target is the server of source {shared!r}: "
+                "that is production. Fix: another server"
+            )
         place = _place(environment.target)
         owners.setdefault(place, []).append(environment.name)
         if place in production:

@@ -31,7 +31,7 @@ from replication_assets.declarations.refreshes import (
     SqlHook,
     Subset,
 )
-from replication_assets.declarations.sources import PostgresSourceConfig
+from replication_assets.declarations.sources import SourceConfig
 from replication_assets.declarations.tables import Table
 from replication_assets.declared_types import type_problems
 
@@ -53,7 +53,7 @@ def refresh_problems(
     policies: Sequence[MaskingPolicy],
     environments: Sequence[Environment],
     refreshes: Sequence[EnvironmentRefresh],
-    sources: Sequence[PostgresSourceConfig] = (),
+    sources: Sequence[SourceConfig] = (),
     projections: Sequence[Projection] = (),
 ) -> Iterator[str]:
     """All that is wrong with what is copied out of production, each with its place and its fix."""
@@ -141,7 +141,7 @@ def _name_clashes(
     policies: Sequence[MaskingPolicy],
     environments: Sequence[Environment],
     refreshes: Sequence[EnvironmentRefresh],
-    others: Sequence[PostgresSourceConfig | Projection],
+    others: Sequence[SourceConfig | Projection],
 ) -> Iterator[str]:
     taken = {each.name for each in others}
     kinds: tuple[tuple[str, Sequence[Any]], ...] = (

@@ -34,6 +34,8 @@ _TAGS = {
     "CloudWatch": "cloudwatch",
     "SqlHook": "sql",
     "PostgresTarget": "postgres",
+    "PostgresSourceConfig": "postgres",
+    "MySqlSourceConfig": "mysql",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.
@@ -50,6 +52,10 @@ class ValueProblem:
 
     def __str__(self) -> str:
         return f"{dotted(self.path)}: {self.what}" if self.path else self.what
+
+
+_UNTAGGED = frozenset({"PostgresSourceConfig"})
+"""What a mapping declares where it is not said which of several it is."""
 
 
 class _Wrong:
@@ -106,6 +112,11 @@ def bare_tags(declared: Sequence[Any]) -> tuple[str, ...]:
     return tuple(tag_of(each) for each in declared if not any(map(is_required, dataclasses.fields(each))))
 
 
+def untagged(declared: Sequence[Any]) -> Any | None:
+    """The one that a mapping declares without saying so; None if each must be named."""
+    return next((each for each in declared if each.__name__ in _UNTAGGED), None)
+
+
 def _read_choice(value: object, hint: Any, problems: list[ValueProblem], path: Path) -> Any:
     declared, others = choices(hint)
     if value is None and NoneType in get_args(hint):
@@ -128,6 +139,9 @@ def _read_choice(value: object, hint: Any, problems: list[ValueProblem], path: P
         return read({} if inner is None and tag in bare else inner, by_tag[tag], problems, (*path, tag))
     if isinstance(value, str) and value in bare:
         return by_tag[value]()
+    usual = untagged(declared)
+    if usual is not None and isinstance(value, Mapping):
+        return read(value, usual, problems, path)
     if not declared:
         return _refuse(problems, path, f"is {_kind(value)}. Fix: {describe(hint)}")
     forms = [tag if tag in bare else f"{{{tag}: ...}}" for tag in by_tag] + [

@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from replication_assets.components.declared_values import bare_tags, choices, is_required, short_field, tag_of
+from replication_assets.components.declared_values import (
+    bare_tags,
+    choices,
+    is_required,
+    short_field,
+    tag_of,
+    untagged,
+)
 from replication_assets.secret_references import EnvVar
 
 _TEMPLATE = {"type": "string", "pattern": r"\{\{.*\}\}"}
@@ -63,6 +70,10 @@ def _choice_schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         "maxProperties": 1,
         "additionalProperties": False,
     }
+    usual = untagged(declared)
+    if usual is not None:
+        named = {"type": "object", "maxProperties": 1, "anyOf": [{"required": [tag]} for tag in inner]}
+        one_of_them = {"if": named, "then": one_of_them, "else": json_schema(usual, definitions)}
     rest += [{"enum": list(bare)}] if bare else []
     # A validator quotes what it refuses, and text in the place of a reference is a password:
     # it is refused when the file is loaded, unquoted.

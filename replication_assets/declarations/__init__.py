@@ -50,7 +50,9 @@ from replication_assets.declarations.refreshes import (
 from replication_assets.declarations.sources import (
     CaptureMode,
     EventStoreConfig,
+    MySqlSourceConfig,
     PostgresSourceConfig,
+    SourceConfig,
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
@@ -91,6 +93,7 @@ __all__ = [
     "LoadCapacity",
     "MaskingPolicy",
     "MetricExport",
+    "MySqlSourceConfig",
     "MySqlTarget",
     "Namespace",
     "OneTime",
@@ -106,6 +109,7 @@ __all__ = [
     "Schedule",
     "SeedRows",
     "Sns",
+    "SourceConfig",
     "Split",
     "SqlHook",
     "SqliteTarget",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from replication_assets.catalog import PostgresSourceConfig
+from replication_assets.declarations import SourceConfig
 from replication_assets.defs import naming
 from replication_assets.defs.failures import explained
 from replication_assets.defs.following import CaptureMarks, InlineFollower
@@ -37,7 +37,7 @@ def capture_job_name(source: str) -> str:
     return f"{naming.plain(source)}_capture"
 
 
-def capture_job(source: PostgresSourceConfig) -> dg.JobDefinition:
+def capture_job(source: SourceConfig) -> dg.JobDefinition:
     """Drain the source once (micro-batch), or until a successor takes over (continuous)."""
 
     @dg.op(
@@ -61,7 +61,7 @@ def capture_job(source: PostgresSourceConfig) -> dg.JobDefinition:
     return job
 
 
-def _capture(context: dg.OpExecutionContext, replication: Replication, config: PostgresSourceConfig) -> None:
+def _capture(context: dg.OpExecutionContext, replication: Replication, config: SourceConfig) -> None:
     source, store = replication.source(config.name), replication.store()
     tables = [open_table(source, store, table) for table in replication.catalog.tables_of(config.name)]
     continuous = config.mode == "continuous"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from replication_assets.catalog import Catalog, PostgresSourceConfig, Table
+from replication_assets.catalog import Catalog, Table
+from replication_assets.declarations import SourceConfig
 from replication_assets.defs import naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.flows.prepare import ReplicatedTable, prepare, recover
@@ -24,7 +25,7 @@ def known_ranges(source: ChangeSource, table: ReplicatedTable) -> list[str]:
     return [id_range.key for id_range in table.id_ranges.known(high)]
 
 
-def lifecycle_jobs(source: PostgresSourceConfig) -> list[dg.JobDefinition]:
+def lifecycle_jobs(source: SourceConfig) -> list[dg.JobDefinition]:
     """`<source>_setup`, `<source>_recover` and `<source>_teardown`."""
     return [_setup_job(source.name), _recover_job(source.name), _teardown_job(source.name)]
 

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
-from replication_assets.catalog import PostgresSourceConfig, Table
+from replication_assets.catalog import Table
 from replication_assets.core.baseline import is_covered
 from replication_assets.core.controls import Controls
 from replication_assets.core.id_ranges import kind_of
+from replication_assets.declarations import SourceConfig
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.capture import ACTIVE, capture_job_name, run_age
 from replication_assets.defs.lifecycle import setup_job_name
@@ -67,7 +68,7 @@ def wanted_capture(mode: str, moved: bool, ages: Sequence[float], lifetime: floa
     return moved and not ages
 
 
-def offset_sensor(source: PostgresSourceConfig, jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+def offset_sensor(source: SourceConfig, jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
     """Watches the log position of a source; sets it up first if tables are new."""
 
     @dg.sensor(
@@ -89,7 +90,7 @@ def offset_sensor(source: PostgresSourceConfig, jobs: Sequence[dg.JobDefinition]
 
 
 def _tick(
-    context: dg.SensorEvaluationContext, replication: Replication, config: PostgresSourceConfig
+    context: dg.SensorEvaluationContext, replication: Replication, config: SourceConfig
 ) -> dg.SensorResult | dg.SkipReason:
     source, store = replication.source(config.name), replication.store()
     cursor = Cursor.parse(context.cursor)

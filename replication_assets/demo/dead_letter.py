@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from replication_assets.catalog import Catalog
+from replication_assets.catalog import Catalog, PostgresSourceConfig
 from replication_assets.demo.catalog import SERVICE, SOURCE, WIDGETS
 from replication_assets.demo.dagster_runs import DagsterRuns
 from replication_assets.replication import Replication
@@ -48,6 +48,7 @@ def refuse_and_reprocess(catalog: Catalog, runs: DagsterRuns) -> DeadLetterRepor
 
 def _write(catalog: Catalog, datasheet: str) -> None:
     source = catalog.source(SOURCE)
+    assert isinstance(source, PostgresSourceConfig)
     with psycopg.connect(
         host=source.host, port=source.port, dbname=source.database, user=source.user
     ) as connection:

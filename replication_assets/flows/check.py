@@ -12,7 +12,7 @@ from functools import partial
 from typing import Literal
 
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.declarations import PostgresSourceConfig, Projection, Table
+from replication_assets.declarations import Projection, SourceConfig, Table
 from replication_assets.errors import CatalogError, ReplicationError
 from replication_assets.flows.watch.health import Adapters
 from replication_assets.ports import ChangeSource, EventStore
@@ -90,7 +90,7 @@ def _finding(where: str, text: str) -> Finding:
 # --- sources -------------------------------------------------------------------------------
 
 
-def _source(adapters: Adapters, config: PostgresSourceConfig) -> Iterator[Finding]:
+def _source(adapters: Adapters, config: SourceConfig) -> Iterator[Finding]:
     try:
         source = adapters.source(config.name)
         # As a load or a capture connects: with the right to replicate, to this database.

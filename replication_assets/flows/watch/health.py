@@ -17,7 +17,7 @@ from typing import Protocol
 
 from replication_assets.catalog import Catalog
 from replication_assets.core.schema import TableId
-from replication_assets.declarations import PostgresSourceConfig, Projection, Table
+from replication_assets.declarations import Projection, SourceConfig, Table
 from replication_assets.errors import ReplicationError
 from replication_assets.flows.watch.projection_health import ProjectionHealth, read_projection
 from replication_assets.flows.watch.readings import Readings
@@ -141,7 +141,7 @@ def _source(
     store: EventStore,
     readings: Readings,
     now: dt.datetime,
-    config: PostgresSourceConfig,
+    config: SourceConfig,
 ) -> SourceHealth:
     try:
         mark = store.ledger(config.name).last()
