@@ -42,6 +42,7 @@ WITHOUT_ROWS: Final = frozenset(
         160,  # ANNOTATE_ROWS
         161,  # BINLOG_CHECKPOINT
         163,  # GTID_LIST
+        164,  # START_ENCRYPTION: of the file. What the server sends is decrypted.
     }
 )
 ROWS: Final = {
@@ -75,7 +76,6 @@ _REFUSED: Final = {
     22: "PRE_GA_DELETE_ROWS_EVENT",
     26: "INCIDENT_EVENT",
     39: "PARTIAL_UPDATE_ROWS_EVENT",
-    164: "START_ENCRYPTION_EVENT",
 }
 _WHY: Final = {
     26: (

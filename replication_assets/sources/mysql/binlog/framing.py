@@ -92,6 +92,10 @@ class Framing:
             self._at = max(self._at, header.log_pos)
         elif kind == ev.HEARTBEAT_V2:
             return
+        elif kind in ev.WITHOUT_ROWS:
+            # Some are made up for the connection, and have no place.
+            if header.log_pos or in_payload:
+                self.advance(event, in_payload=in_payload)
         elif kind in _GTIDS:
             self._begin(header.log_pos - header.size, ev.parse_begin(kind, header.timestamp, body))
             self.advance(event, in_payload=in_payload)
@@ -115,7 +119,7 @@ class Framing:
             self.payload, self._payload_at = payload_events(bytes(body)), 0
         elif kind == ev.STOP:
             self._abandon()
-        elif kind not in ev.WITHOUT_ROWS:
+        else:
             raise ev.refused(kind, self._where)
 
     # --- files -----------------------------------------------------------------------------
