@@ -35,7 +35,7 @@ class DatabaseDropped:
 
 def effects(query: Query) -> Iterator[Effect | DatabaseDropped]:
     """Effects on tables, whosever they are."""
-    found = meant(query.statement)
+    found = meant(query)
     verb, words = found[0].text.upper(), found[1:]
     if verb == "TRUNCATE":
         yield from _truncate(words, query.database)

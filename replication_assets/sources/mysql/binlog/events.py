@@ -182,10 +182,11 @@ def parse_begin(kind: int, timestamp: int, body: bytes | memoryview) -> Begin:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement as text, and the database it ran in."""
+    """A statement as text, the database it ran in, and whether a backslash in its strings escapes."""
 
     database: str
     statement: str
+    escapes: bool = True
 
 
 def parse_query(body: memoryview, inflate: Callable[[memoryview], bytes] | None) -> Query:
@@ -197,7 +198,20 @@ def parse_query(body: memoryview, inflate: Callable[[memoryview], bytes] | None)
     # not UTF-8, cannot be ruled out.
     text = body[at + database_length + 1 :]
     statement = bytes(text) if inflate is None else inflate(text)
-    return Query(database, statement.decode("utf-8", "surrogateescape"))
+    escapes = not _sql_mode(body[13 : 13 + status_length]) & _NO_BACKSLASH_ESCAPES
+    return Query(database, statement.decode("utf-8", "surrogateescape"), escapes)
+
+
+_NO_BACKSLASH_ESCAPES = 1 << 20
+_FLAGS, _SQL_MODE = 0, 1
+
+
+def _sql_mode(status: memoryview) -> int:
+    """The SQL mode among a statement's status variables: the first of them, or the one after flags."""
+    at = 5 if len(status) and status[0] == _FLAGS else 0
+    if len(status) < at + 9 or status[at] != _SQL_MODE:
+        return 0
+    return int.from_bytes(status[at + 1 : at + 9], "little")
 
 
 def parse_rotate(body: bytes | memoryview) -> tuple[str, int]:

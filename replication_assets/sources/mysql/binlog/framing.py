@@ -180,7 +180,7 @@ class Framing:
         self._open, self.rows, self._handed_on = None, 0, False
 
     def _query(self, header: ev.Header, query: ev.Query, log_pos: int) -> None:
-        kind = kind_of(query.statement)
+        kind = kind_of(query)
         if self._open is None:
             self._begin(log_pos - header.size, ev.Begin(None, header.timestamp * 1_000_000))
         if kind in (Kind.BEGIN, Kind.XA_START):
@@ -203,14 +203,13 @@ class Framing:
             self._piece.statements.append(Statement(query, self._open, log_pos, self._piece.events))
         elif kind is Kind.ROWS and not self._empties_another(query):
             raise DecodeError(
-                f"a statement ({verb_of(query.statement)}) was logged as text: which rows it changed"
-                " cannot be known",
+                f"a statement ({verb_of(query)}) was logged as text: which rows it changed cannot be known",
                 where=self._where,
                 fix=f"SET GLOBAL binlog_format = 'ROW', also for sessions that set their own; then {_RELOAD}",
             )
 
     def _empties_another(self, query: ev.Query) -> bool:
-        named = emptied_whole(query.statement, query.database)
+        named = emptied_whole(query)
         return named is not None and not self._is_ours(named.schema, named.name)
 
     def _undecided(self, what: str) -> DecodeError:

@@ -14,14 +14,24 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-_TOKEN = re.compile(
-    r"(?P<space>\s+|--\s[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*M?!\d*|/\*(?!M?!).*?\*/|\*/)"
-    r"|`(?P<quoted>(?:[^`]|``)*)`"
-    r"|(?P<string>[nN]?'(?:[^'\\]|''|\\.)*'|[nN]?\"(?:[^\"\\]|\"\"|\\.)*\")"
-    r"|(?P<word>[\w$@]+)"
-    r"|(?P<sign>.)",
-    re.DOTALL,
-)
+from replication_assets.sources.mysql.binlog.events import Query
+
+_STRINGS = {
+    # By whether a backslash escapes.
+    True: r"[nN]?'(?:[^'\\]|''|\\.)*'|[nN]?\"(?:[^\"\\]|\"\"|\\.)*\"",
+    False: r"[nN]?'(?:[^']|'')*'|[nN]?\"(?:[^\"]|\"\")*\"",
+}
+_TOKEN = {
+    escapes: re.compile(
+        r"(?P<space>\s+|--\s[^\n]*(?:\n|$)|\#[^\n]*(?:\n|$)|/\*M?!\d*|/\*(?!M?!).*?\*/|\*/)"
+        r"|`(?P<quoted>(?:[^`]|``)*)`"
+        rf"|(?P<string>{strings})"
+        r"|(?P<word>[\w$@]+)"
+        r"|(?P<sign>.)",
+        re.DOTALL,
+    )
+    for escapes, strings in _STRINGS.items()
+}
 
 
 class Kind(Enum):
@@ -85,10 +95,10 @@ class Token:
         return self.text
 
 
-def tokens(statement: str, most: int | None = None) -> list[Token]:
+def tokens(query: Query, most: int | None = None) -> list[Token]:
     """Up to `most` tokens of a statement."""
     found: list[Token] = []
-    for match in _TOKEN.finditer(statement):
+    for match in _TOKEN[query.escapes].finditer(query.statement):
         kind = match.lastgroup or "space"
         if kind == "space":
             continue
@@ -99,19 +109,19 @@ def tokens(statement: str, most: int | None = None) -> list[Token]:
     return found
 
 
-def meant(statement: str, most: int | None = None) -> list[Token]:
+def meant(query: Query, most: int | None = None) -> list[Token]:
     """Up to `most` tokens of what a statement does: MariaDB logs `SET STATEMENT ... FOR` before it."""
-    first = tokens(statement, 2)
+    first = tokens(query, 2)
     if len(first) < 2 or not (first[0].is_word("SET") and first[1].is_word("STATEMENT")):
-        return tokens(statement, most)
-    found = tokens(statement)
+        return tokens(query, most)
+    found = tokens(query)
     at = next((number for number, token in enumerate(found) if token.is_word("FOR")), len(found))
     return found[at + 1 :][:most]
 
 
-def kind_of(statement: str) -> Kind:
+def kind_of(query: Query) -> Kind:
     """The kind of a statement, by its first words."""
-    first = meant(statement, 3)
+    first = meant(query, 3)
     words = [token.text.upper() if token.kind == "word" else "" for token in first] + ["", "", ""]
     verb, second = words[0], words[1]
     if verb == "XA":
@@ -129,14 +139,14 @@ def kind_of(statement: str) -> Kind:
     if verb == "ANALYZE" and second not in ("TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"):
         # MariaDB's ANALYZE executes the statement that it explains.
         return Kind.ROWS
-    if verb in _HARMLESS or not tokens(statement, 1):
+    if verb in _HARMLESS or not tokens(query, 1):
         return Kind.HARMLESS
     return Kind.ROWS
 
 
-def verb_of(statement: str) -> str:
+def verb_of(query: Query) -> str:
     """The first word, if it is one of those that are known: fit to be told."""
-    first = meant(statement, 1)
+    first = meant(query, 1)
     word = first[0].text.upper() if first and first[0].kind == "word" else ""
     return word if word in _ROW_STATEMENTS else "of an unknown kind"
 
@@ -158,11 +168,11 @@ def table_at(found: list[Token], at: int, database: str) -> tuple[Named, int] | 
     return Named(database, found[at].name), at + 1
 
 
-def emptied_whole(statement: str, database: str) -> Named | None:
+def emptied_whole(query: Query) -> Named | None:
     """The table of `DELETE FROM t` without a condition, which a server logs for a MEMORY table that
     was empty after a restart; None for every other statement."""
-    found = meant(statement, 8)
+    found = meant(query, 8)
     if len(found) < 3 or not found[0].is_word("DELETE") or not found[1].is_word("FROM"):
         return None
-    named = table_at(found, 2, database)
+    named = table_at(found, 2, query.database)
     return named[0] if named is not None and named[1] == len(found) else None
