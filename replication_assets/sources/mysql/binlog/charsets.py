@@ -64,6 +64,18 @@ class Charsets:
             # Messages of both quote the value.
             raise DecodeError(f"a value is not text of character set {charset}") from None
 
+    def statement(self, text: bytes, collation: int | None) -> str:
+        """A statement of the log, which is written in its session's character set.
+
+        Raises:
+            DecodeError: it cannot be read, and with it the names in it.
+        """
+        if text.isascii():
+            return text.decode()
+        charset = "utf8mb4" if collation is None else self.of_collation(collation)
+        found: str = self.to_text(charset, pa.array([text], pa.binary()))[0].as_py()
+        return found
+
     def _read(self) -> None:
         found = self._query(
             "SELECT id, character_set_name FROM information_schema.collations"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from replication_assets.errors import DecodeError
 
@@ -189,29 +189,42 @@ class Query:
     escapes: bool = True
 
 
-def parse_query(body: memoryview, inflate: Callable[[memoryview], bytes] | None) -> Query:
+Inflate: TypeAlias = Callable[[memoryview], bytes]
+Decode: TypeAlias = Callable[[bytes, int | None], str]
+"""Text of a statement, by the number of a collation of its character set (None: it is not told)."""
+
+
+def parse_query(body: memoryview, inflate: Inflate | None, decode: Decode) -> Query:
     """A statement; `inflate` decompresses it where it is."""
     _, _, database_length, _, status_length = struct.unpack_from("<IIBHH", body)
     at = 13 + status_length
-    database = bytes(body[at : at + database_length]).decode("utf-8", "replace")
-    # A statement may hold bytes of any character set. Names of ours are found in it or, if it is
-    # not UTF-8, cannot be ruled out.
+    database = bytes(body[at : at + database_length]).decode("utf-8", "surrogateescape")
     text = body[at + database_length + 1 :]
+    mode, collation = _modes(body[13:at])
     statement = bytes(text) if inflate is None else inflate(text)
-    escapes = not _sql_mode(body[13 : 13 + status_length]) & _NO_BACKSLASH_ESCAPES
-    return Query(database, statement.decode("utf-8", "surrogateescape"), escapes)
+    return Query(database, decode(statement, collation), not mode & _NO_BACKSLASH_ESCAPES)
 
 
 _NO_BACKSLASH_ESCAPES = 1 << 20
-_FLAGS, _SQL_MODE = 0, 1
+_SQL_MODE, _CATALOG, _CHARSET = 1, 6, 4
+_STATUS_BYTES = {0: 4, _SQL_MODE: 8, 3: 4, _CHARSET: 6}
+"""Status variables that come before the character set: flags, SQL mode, steps of AUTO_INCREMENT."""
 
 
-def _sql_mode(status: memoryview) -> int:
-    """The SQL mode among a statement's status variables: the first of them, or the one after flags."""
-    at = 5 if len(status) and status[0] == _FLAGS else 0
-    if len(status) < at + 9 or status[at] != _SQL_MODE:
-        return 0
-    return int.from_bytes(status[at + 1 : at + 9], "little")
+def _modes(status: memoryview) -> tuple[int, int | None]:
+    """SQL mode of a statement, and a collation of the character set that it is written in."""
+    mode, at = 0, 0
+    while at < len(status):
+        kind, at = status[at], at + 1
+        size = status[at] + 1 if kind == _CATALOG and at < len(status) else _STATUS_BYTES.get(kind)
+        if size is None:
+            break
+        if kind == _SQL_MODE:
+            mode = int.from_bytes(status[at : at + 8], "little")
+        elif kind == _CHARSET:
+            return mode, int.from_bytes(status[at : at + 2], "little")
+        at += size
+    return mode, None
 
 
 def parse_rotate(body: bytes | memoryview) -> tuple[str, int]:

@@ -37,14 +37,19 @@ class Framing:
     the row events of ours in the open transaction, `payload` what is left of a compressed one."""
 
     def __init__(
-        self, start: LogPlace, has_checksums: bool, is_ours: Callable[[str, str], bool], where: str
+        self,
+        start: LogPlace,
+        has_checksums: bool,
+        is_ours: Callable[[str, str], bool],
+        decode: ev.Decode,
+        where: str,
     ) -> None:
         self.tables: dict[bytes, int] = {}
         self.payload: Iterator[memoryview] | None = None
         self.has_checksums = has_checksums
         self.rows = 0
         self.through = start.commit - 1
-        self._is_ours, self._where = is_ours, where
+        self._is_ours, self._decode, self._where = is_ours, decode, where
         self._file, self._at, self._payload_at = start, start.offset, 0
         self._open: Transaction | None = None
         self._begun = False
@@ -109,7 +114,7 @@ class Framing:
         if kind == ev.XID:
             self._end()
         elif kind in (ev.QUERY, ev.QUERY_COMPRESSED):
-            query = ev.parse_query(body, inflate if kind == ev.QUERY_COMPRESSED else None)
+            query = ev.parse_query(body, inflate if kind == ev.QUERY_COMPRESSED else None, self._decode)
             self._query(header, query, log_pos)
         elif kind == ev.XA_PREPARE:
             if self.rows and not body[0]:

@@ -47,6 +47,7 @@ class Reader:
         upto: int | None,
         log_end: Callable[[], int],
         is_ours: Callable[[str, str], bool],
+        decode: ev.Decode,
         has_checksums: bool,
         is_mariadb: bool,
         piece_bytes: int,
@@ -55,7 +56,7 @@ class Reader:
         self._packets, self._upto, self._is_ours = packets, upto, is_ours
         self._is_mariadb, self._log_end = is_mariadb, log_end
         self._piece_bytes, self._where = piece_bytes, where
-        self._framing = Framing(start, has_checksums, is_ours, where)
+        self._framing = Framing(start, has_checksums, is_ours, decode, where)
         self._piece = Piece()
         self._maps: dict[bytes, int] = {}
         self._shapes: list[tuple[TableMap, RowHeader]] = []

@@ -74,6 +74,7 @@ def open_changes(
             upto=upto,
             log_end=holder.log_end,
             is_ours=shapes.is_ours,
+            decode=charsets.statement,
             has_checksums=replica.has_checksums,
             is_mariadb=replica.session.is_mariadb,
             piece_bytes=chunk_bytes,

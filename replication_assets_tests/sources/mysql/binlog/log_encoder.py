@@ -134,6 +134,7 @@ class Log:
                 start=LogPlace("binlog", 1, START),
                 upto=(1 << 32 | self.at) - 1,
                 log_end=lambda: 1 << 32 | self.at,
+                decode=lambda text, _: text.decode(),
                 is_ours=lambda schema, name: (schema, name) == ("shop", "t"),
                 has_checksums=True,
                 is_mariadb=False,

@@ -182,6 +182,19 @@ def test_an_emptied_table_is_told_between_the_rows_around_it(shop: Database) -> 
     assert before < position.commit < after
 
 
+def test_names_in_statements_of_any_character_set_are_found(database: Database) -> None:
+    for charset, name in (("latin1", "tür"), ("gbk", "中文"), ("utf8mb4", "żó")):
+        database.run(f"CREATE TABLE `{name}` (id INT PRIMARY KEY)")
+        watched = watch(database, name)
+        with closing(database.session()) as session, session.cursor() as cursor:
+            cursor.execute(f"SET NAMES {charset}")
+            encoding = {"utf8mb4": "utf-8"}.get(charset, charset)
+            session._execute_command(3, f"TRUNCATE TABLE `{name}`".encode(encoding))
+            session._read_query_result()
+        assert watched.read().truncated == [database.table(name)]
+
+
+BACKSLASH = "ALTER TABLE t COMMENT 'C:\\', ADD n INT NOT NULL, COMMENT 'x'"
 SWAP = [
     "CREATE TABLE _t_gho LIKE t",
     "RENAME TABLE t TO _t_del, _t_gho TO t",
@@ -207,6 +220,7 @@ ALTERED = [
         (),
         (),
     ),
+    (["SET sql_mode = 'NO_BACKSLASH_ESCAPES'", BACKSLASH], "column n was added", (), ()),
     (["DROP TABLE t"], "the table was dropped", (), ()),
     (["CREATE OR REPLACE TABLE t (id INT PRIMARY KEY)"], "the table was created anew", (), ()),
     (SWAP, "the table was replaced by", (), ()),
