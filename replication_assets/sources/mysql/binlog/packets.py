@@ -89,14 +89,18 @@ class Packets:
         return True
 
     def _make_room(self) -> None:
-        """Move what is left to the front; make the buffer as large as the packet that is coming."""
+        """Room for the packet that is coming: behind what is there, at the front, or in a larger buffer."""
+        here = self._end - self._start
+        if here == 0:
+            self._start = self._end = 0
+        first = self._buffer[self._start : self._start + 3] if here >= 4 else b""
+        wanted = int.from_bytes(first, "little") + 4
+        if self._end < len(self._buffer) and self._start + wanted <= len(self._buffer):
+            return
         left = self._buffer[self._start : self._end]
-        wanted = int.from_bytes(left[:3], "little") + 4 if len(left) >= 4 else 0
-        size = max(_BUFFER, 2 * wanted if wanted > _BUFFER // 2 else 0)
-        if size != len(self._buffer):
-            self._buffer = bytearray(size)
-        if self._start or size != len(self._buffer) or self._end == len(left):
-            self._buffer[: len(left)] = left
+        if wanted > len(self._buffer) or len(self._buffer) > _BUFFER >= 2 * wanted:
+            self._buffer = bytearray(max(_BUFFER, 2 * wanted))
+        self._buffer[: len(left)] = left
         self._start, self._end = 0, len(left)
 
     def _joined(self, part: memoryview) -> Iterator[memoryview]:

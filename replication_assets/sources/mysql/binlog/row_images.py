@@ -100,6 +100,10 @@ class PieceBytes:
     """The bytes of a piece, and numbers anywhere in them."""
 
     def __init__(self, data: bytearray) -> None:
+        if len(data) >= 1 << 31:
+            raise DecodeError(
+                "an event of more than 2 GiB cannot be read", fix="store values of that size in parts"
+            )
         self.data = data
         self.bytes: Bytes = np.frombuffer(data, dtype=np.uint8)
         self._views: dict[str, npt.NDArray[np.generic]] = {}

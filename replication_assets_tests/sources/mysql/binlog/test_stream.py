@@ -160,6 +160,22 @@ def test_compressed_events_are_read(shop: Database) -> None:
     assert found.operations() == "I" * 50 + "U" * 50 + "D" * 50
 
 
+def test_values_of_many_megabytes_are_read_whole(database: Database) -> None:
+    database.run(
+        "CREATE TABLE t (id INT PRIMARY KEY, v LONGTEXT, b LONGBLOB)",
+        "SET GLOBAL max_allowed_packet = 1 << 28",
+    )
+    watched = watch(database)
+    database.run(
+        "INSERT INTO t VALUES (1, REPEAT('é', 6000000), REPEAT(x'00FF', 9000000)), (2, 'a', 'b')",
+        "UPDATE t SET v = 'x' WHERE id = 1",
+    )
+    first, second, third = watched.read().rows()
+    assert first["v"] == "é" * 6_000_000
+    assert first["b"] == third["b"] == b"\0\xff" * 9_000_000
+    assert (second["v"], second["b"]) == ("a", b"b")
+
+
 def test_an_idle_stream_tells_that_the_log_moved_on_for_others(shop: Database) -> None:
     shop.run("CREATE TABLE u LIKE t")
     watched = watch(shop, "u")
