@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,11 @@ def test_dagster_shows_what_a_table_is_of() -> None:
         {"mysql", "table"},
         {"postgres", "table"},
     ]
+
+
+def test_the_example_of_the_document_is_a_catalog() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "mysql.md").read_text()
+    example = text.split("```python\n")[1].split("```")[0]
+    names: dict[str, Catalog] = {}
+    exec(compile(example, "mysql.md", "exec"), names)  # type: ignore[arg-type]
+    assert names["catalog"].problems() == ()

@@ -97,17 +97,23 @@ def _replica_problems(session: Session, settings: Mapping[str, str]) -> Iterator
     logged = settings.get("log_slave_updates") or settings.get("log_replica_updates") or "ON"
     if logged.upper() in ("ON", "1"):
         return
-    old = session.is_mariadb or session.version < (8, 0, 22)
-    try:
-        replicates = bool(session.rows("SHOW SLAVE STATUS" if old else "SHOW REPLICA STATUS"))
-    except SourceError:
-        # Not allowed to ask: fail closed.
-        replicates = True
-    if replicates:
+    if _replicates(session):
         yield (
             "changes that it replicates from another server are not in its own binlog."
             " Set log_slave_updates in its configuration, then restart it"
         )
+
+
+def _replicates(session: Session) -> bool:
+    old = session.is_mariadb or session.version < (8, 0, 22)
+    try:
+        return bool(session.rows("SHOW SLAVE STATUS" if old else "SHOW REPLICA STATUS"))
+    except SourceError:
+        # Not allowed to ask. MySQL allows it to whoever may ask for the end of the binlog, which is told;
+        # of MariaDB everybody may know what it applied of another server's log.
+        row = session.row("SELECT @@global.gtid_slave_pos <> ''") if session.is_mariadb else None
+        running = session.rows("SHOW GLOBAL STATUS LIKE 'Slave_running'")
+        return row is None or bool(row[0]) or any(str(value).upper() == "ON" for _, value in running)
 
 
 def _filter_problems(session: Session) -> Iterator[str]:
