@@ -94,6 +94,7 @@ class Decoder:
 
     def _reload(self, table: TableId, at: Position, reason: str, decoded: Decoded) -> None:
         event = SchemaChanged(at, True, reason)
+        self._shapes.note_reload(table)
         decoded.schema_changes.append((table, self._shapes.schema(table), event))
 
 

@@ -33,6 +33,9 @@ class _Watched:
     id: TableId
     schema: TableSchema
     shape: TableMap | None = None
+    reload_told: bool = False
+    """The statement that changed the shape said already that rows changed with it: a load after it need
+    not be repeated when the first row shows the new columns."""
 
 
 class Shapes:
@@ -67,6 +70,10 @@ class Shapes:
     def schema(self, table: TableId) -> TableSchema:
         return self._watched[self._named(table.schema, table.name)].schema
 
+    def note_reload(self, table: TableId) -> None:
+        """A statement asked for a reload of the table."""
+        self._watched[self._named(table.schema, table.name)].reload_told = True
+
     def resolve(self, shape: TableMap, at: Position) -> tuple[TableId, SchemaChange | None]:
         """The table of a shape whose next row is at `at`, and what changed with it.
 
@@ -85,6 +92,9 @@ class Shapes:
             )
         watched.shape = shape
         change = self._changed(watched, shape, at)
+        if change is not None and watched.reload_told:
+            change = change[0], change[1], replace(change[2], reload=False)
+        watched.reload_told = False
         if change is not None:
             watched.schema = change[1]
         return watched.id, change

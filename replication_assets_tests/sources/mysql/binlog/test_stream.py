@@ -280,6 +280,16 @@ def test_rows_before_and_after_a_change_of_columns_have_the_columns_of_their_tim
     assert second.rows.to_pylist()[0]["n"] == 7
 
 
+def test_a_load_after_a_definition_need_not_be_repeated_at_the_first_row_after_it(shop: Database) -> None:
+    watched = watch(shop)
+    shop.run("INSERT INTO t VALUES (1, 'a', NULL)", "ALTER TABLE t ADD n INT NOT NULL DEFAULT 3")
+    shop.run("INSERT INTO t VALUES (2, 'a', NULL, 4)")
+    at_statement, at_row = [change for _, _, change in watched.read().schema_changes]
+    assert (at_statement.reload, at_statement.added) == (True, ())
+    assert (at_row.reload, at_row.added) == (False, ("n",))
+    assert at_statement.position < at_row.position
+
+
 def test_hostile_names_are_captured_and_told_apart(database: Database) -> None:
     name, other = 'a"; DROP TABLE`x', 'a";_DROP TABLE`x'
     quoted = ["`" + each.replace("`", "``") + "`" for each in (name, other)]
