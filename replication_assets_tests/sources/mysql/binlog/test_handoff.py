@@ -95,11 +95,11 @@ PLACES += ["capture.recorded", "capture.acknowledged"]
 
 
 def test_a_capture_that_is_killed_anywhere_loses_nothing_and_stores_nothing_twice(
-    system: MySqlSystem,
+    system: MySqlSystem, full: bool
 ) -> None:
     audit(system, "t")
     system.load_all()
-    for turn, place in enumerate(PLACES):
+    for turn, place in enumerate(PLACES if full else PLACES[1:4:2]):
         system.execute(
             f"UPDATE t SET v = {turn} WHERE id % 7 = {turn}", f"DELETE FROM t WHERE id = {turn + 1}"
         )

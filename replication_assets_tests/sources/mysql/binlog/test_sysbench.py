@@ -16,8 +16,8 @@ from replication_assets_tests.e2e.workers import capturing, load_in_parallel
 from replication_assets_tests.sources.mysql.binlog.system import MySqlSystem, mysql_system
 from replication_assets_tests.sources.mysql.conftest import Database
 
-ROWS = int(os.environ.get("E2E_SYSBENCH_ROWS", "2000"))
-SECONDS = int(os.environ.get("E2E_SYSBENCH_SECONDS", "6"))
+ROWS = int(os.environ.get("E2E_SYSBENCH_ROWS", "1000"))
+SECONDS = int(os.environ.get("E2E_SYSBENCH_SECONDS", "4"))
 LOAD = ("--threads=4", f"--time={SECONDS}", "--mysql-ignore-errors=1213,1020,1205,1062")
 """Deadlocks and the like are part of the mix."""
 NAMES = ("sbtest1", "sbtest2")
@@ -72,7 +72,7 @@ def under_load(database: Database) -> Iterator[None]:
 
 def test_tables_under_an_oltp_mix_are_replicated_to_the_row(database: Database, tmp_path: Path) -> None:
     sysbench(database, "prepare")
-    tables = [Table(f"app.{database.name}.{name}", id_ranges=ByCount(3)) for name in NAMES]
+    tables = [Table(f"app.{database.name}.{name}", id_ranges=ByCount(2)) for name in NAMES]
     system: MySqlSystem = mysql_system(database, tmp_path, tables)
     prepared = system.prepare()
     with under_load(database), capturing(system, tmp_path):
