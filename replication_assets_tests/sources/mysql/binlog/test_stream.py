@@ -471,6 +471,16 @@ def test_a_replica_that_takes_our_number_is_told_of(shop: Database) -> None:
             read_on(watched, 100, register)
 
 
+def test_a_capture_that_is_forced_to_end_is_told_so(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOCK_SECONDS", 0.1)
+    watched = watch(shop)
+    with pytest.raises(SourceUnavailable):
+        read_on(watched, 100, lambda: watched.source.teardown(force=True))
+    assert watched.source.remains() == ()
+    shop.run("INSERT INTO t VALUES (1, 'a', NULL)")
+    assert watched.read().operations() == "I"
+
+
 def test_a_server_that_says_nothing_any_more_is_noticed(
     shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
