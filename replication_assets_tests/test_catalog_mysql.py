@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ from replication_assets.sources.mysql import MySqlSource
 CANARY = "canary-41c"
 
 
-def crm(name: str = "crm", **changed: object) -> MySqlSourceConfig:
-    given = {"host": "db", "user": "reader", "password": EnvVar("CRM_PASSWORD")}
-    return MySqlSourceConfig(name, **(given | changed))  # type: ignore[arg-type]
+def crm(name: str = "crm", **changed: Any) -> MySqlSourceConfig:
+    given: dict[str, Any] = {"host": "db", "user": "reader", "password": EnvVar("CRM_PASSWORD")}
+    return MySqlSourceConfig(name, **(given | changed))
 
 
 def problems(*sources: SourceConfig, environments: tuple[Environment, ...] = ()) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ def test_sources_of_both_kinds_stand_in_one_catalog() -> None:
         ({"cascades": "yes"}, "cascades"),
     ],
 )
-def test_a_wrong_field_is_named(changed: dict[str, object], complaint: str) -> None:
+def test_a_wrong_field_is_named(changed: dict[str, Any], complaint: str) -> None:
     (problem,) = problems(crm(**changed))
     assert problem.startswith("source crm: ")
     assert complaint in problem
@@ -118,5 +119,5 @@ def test_the_example_of_the_document_is_a_catalog() -> None:
     text = (Path(__file__).parents[1] / "docs" / "mysql.md").read_text()
     example = text.split("```python\n")[1].split("```")[0]
     names: dict[str, Catalog] = {}
-    exec(compile(example, "mysql.md", "exec"), names)  # type: ignore[arg-type]
+    exec(compile(example, "mysql.md", "exec"), names)
     assert names["catalog"].problems() == ()

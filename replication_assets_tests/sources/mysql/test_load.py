@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from replication_assets.core.dates import EventDates
-from replication_assets.core.id_ranges import ByBounds, IdRange, plan_id_ranges
+from replication_assets.core.id_ranges import ByBounds, IdRange, Kind, plan_id_ranges
 from replication_assets.core.schema import TableSchema
 from replication_assets.errors import DecodeError, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.ports import LoadSlice
@@ -85,7 +85,7 @@ def test_ranges_tile_the_table(
     database.run(*(f"INSERT INTO t VALUES ({number}, {key})" for number, key in enumerate(keys)))
     source, table = database.source(), database.table("t")
     schema = source.reflect(table)
-    kind = "text" if isinstance(bounds[0], str) else "integer"
+    kind: Kind = "text" if isinstance(bounds[0], str) else "integer"
     ranges = plan_id_ranges(ByBounds(bounds), kind, "k", None, None)
     seen = 0
     for index in range(ranges.size):
