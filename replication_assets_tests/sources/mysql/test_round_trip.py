@@ -8,6 +8,7 @@ from pathlib import Path
 
 from replication_assets import Table
 from replication_assets.core.events import OVERFLOW
+from replication_assets.flows.check import check
 from replication_assets_tests.sources.mysql.binlog.system import mysql_system
 from replication_assets_tests.sources.mysql.conftest import Database
 from replication_assets_tests.sources.mysql.reading import loaded
@@ -36,3 +37,20 @@ def test_every_value_of_every_type_is_in_the_store_as_it_was_loaded(
     for name in expected.column_names:
         column = stored.column(name).cast(expected.column(name).type)
         assert column.combine_chunks().equals(expected.column(name).combine_chunks()), name
+
+
+def test_a_check_names_what_a_source_lacks_and_is_content_with_one_that_is_set_up(
+    database: Database, tmp_path: Path
+) -> None:
+    database.run(
+        "CREATE TABLE par (id INT PRIMARY KEY)",
+        "CREATE TABLE t (id INT PRIMARY KEY, n INT, g INT AS (n + 1),"
+        " CONSTRAINT fk FOREIGN KEY (n) REFERENCES par (id) ON DELETE CASCADE)",
+    )
+    system = mysql_system(database, tmp_path, [Table(f"app.{database.name}.t")])
+    found = {finding.what for examined in check(system.replication) for finding in examined.findings}
+    assert any("ON DELETE CASCADE of foreign key fk" in what for what in found)
+    assert "column g is generated, and so not replicated" in found
+    database.run("ALTER TABLE t DROP FOREIGN KEY fk", "ALTER TABLE t DROP COLUMN g")
+    system.prepare()
+    assert not [f for examined in check(system.replication) for f in examined.findings if f.severity == "problem"]
