@@ -35,6 +35,7 @@ test: servers check ## Lint, types and all tests, against real servers; faults a
 servers: install
 	.ci/install-postgres
 	.ci/install-mariadb
+	.ci/install-sysbench
 	.ci/install-dynamodb-local
 
 faults: servers ## Every fault of docs/guarantees.md, and all else that `make test` runs in short

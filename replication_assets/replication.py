@@ -1,7 +1,7 @@
 """The composition root: a catalog, and the adapters that it declares, made when asked for.
 
-The one module that names adapters. It knows no Dagster; assets, the demonstration and tests
-all start here. Nothing is opened and no secret is read before a method is called.
+With `change_sources` the one place that names adapters. It knows no Dagster; assets, the
+demonstration and tests all start here. Nothing is opened and no secret is read before a method is called.
 
 Adapters whose libraries take long to import (boto3, SQLAlchemy) or that few catalogs use are
 imported by the method that makes them: every step of a Dagster run is a process that imports anew.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection, SqlProjection
+from replication_assets.change_sources import change_source
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
@@ -26,7 +27,6 @@ from replication_assets.declarations import (
     PostgresTarget,
     PythonHook,
     Sns,
-    SqliteSourceConfig,
     SqliteTarget,
     Webhook,
 )
@@ -36,8 +36,6 @@ from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget,
 from replication_assets.ports.environment import EnvironmentTarget
 from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve_for
-from replication_assets.sources.postgres.connection import PostgresConnection
-from replication_assets.sources.postgres.source import PostgresSource
 from replication_assets.targets.delta import DeltaTarget
 
 if TYPE_CHECKING:
@@ -55,32 +53,7 @@ class Replication:
 
     def source(self, name: str) -> ChangeSource:
         """Raises KeyError for a source that is not declared, SecretError for its password."""
-        config = self.catalog.source(name)
-        if isinstance(config, SqliteSourceConfig):
-            from replication_assets.sources.sqlite.connection import SqliteDatabase
-            from replication_assets.sources.sqlite.source import SqliteSource
-
-            return SqliteSource(config.name, SqliteDatabase(config.path, config.busy_seconds))
-        connection = PostgresConnection(
-            host=config.host,
-            port=config.port,
-            database=config.database,
-            user=config.user,
-            password=config.password,
-            sslmode=config.sslmode,
-            sslrootcert=config.sslrootcert,
-        )
-        if config.capture == "triggers":
-            from replication_assets.sources.postgres.triggers.source import TriggerSource
-
-            return TriggerSource(config.name, connection, load_wait=config.load_wait_seconds)
-        return PostgresSource(
-            config.name,
-            connection,
-            slot=config.slot_name,
-            publication=config.publication_name,
-            load_wait=config.load_wait_seconds,
-        )
+        return change_source(self.catalog.source(name))
 
     def store(self) -> EventStore:
         """Raises SecretError for a storage option that cannot be read."""

@@ -37,6 +37,7 @@ ROOMS = {
     # The composition root: the one place, but for the command line and the demonstration, that
     # knows which adapters there are.
     "replication": "composition",
+    "change_sources": "composition",
     "defs": "defs",
     "definitions": "definitions",
     "demo": "demo",
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "declarations": _VALUES | {"declarations", "secret references"},
     "adapter": _VALUES | {"ports", "secret references", "failpoints"},
     "flows": _VALUES | {"ports", "declarations", "flows", "failpoints"},
-    "composition": _INNER | {"adapter"},
+    "composition": _INNER | {"adapter", "composition"},
     "defs": _INNER | {"flows", "composition", "defs"},
     "definitions": {"defs", "declarations", "errors"},
     "demo": _INNER | {"adapter", "flows", "composition", "defs", "definitions", "demo", "public names"},

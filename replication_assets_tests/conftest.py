@@ -18,6 +18,7 @@ from replication_assets_tests.dynamodb_servers import (
     running_moto,
 )
 from replication_assets_tests.mysql_servers import (
+    BINLOG_SETTINGS,
     MariaDbPrefix,
     MariaDbServer,
     fresh_prefix,
@@ -113,6 +114,13 @@ def private_postgres() -> Iterator[PrivatePostgres]:
 def mariadb() -> Iterator[MariaDbServer]:
     """The distribution's MariaDB. Shared: a test makes databases below a prefix of its own."""
     with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_with_binlog() -> Iterator[MariaDbServer]:
+    """One that can be captured from. Shared as well."""
+    with running_mariadb(BINLOG_SETTINGS) as server:
         yield server
 
 

@@ -50,6 +50,18 @@ SETTINGS: Mapping[str, str] = {
     "default-time-zone": "+05:30",
 }
 
+BINLOG_SETTINGS: Mapping[str, str] = {
+    "log-bin": "binlog",
+    "server-id": "7",
+    "binlog-format": "ROW",
+    "binlog-row-image": "FULL",
+    "binlog-row-metadata": "FULL",
+    "sync-binlog": "0",
+    # Rows of several network packets.
+    "max-allowed-packet": "64M",
+}
+"""What a source needs beside; changed by a test on a server of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class MariaDbServer:

@@ -32,6 +32,7 @@ PUBLIC = [
     "Items",
     "LoadCapacity",
     "MaskingPolicy",
+    "MySqlSourceConfig",
     "MySqlTarget",
     "Namespace",
     "OneTime",

@@ -16,6 +16,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from replication_assets.catalog_rules.dynamodb import dynamodb_problems, rival_problems
+from replication_assets.catalog_rules.sources import shared_server_ids, shared_slots, source_rules
 from replication_assets.catalog_rules.sql import folder_of, sql_problems, sql_rivals
 from replication_assets.catalog_rules.watch import freshness_problems, sla_problems, watch_problems
 from replication_assets.core.events import RESERVED_COLUMNS
@@ -30,12 +31,10 @@ from replication_assets.declarations import (
     EventStoreConfig,
     Hook,
     LiteralSecret,
-    PostgresSourceConfig,
     Projection,
     PythonHook,
     Refusals,
     SourceConfig,
-    SqliteSourceConfig,
     SqlProjection,
     Table,
     Validation,
@@ -44,11 +43,8 @@ from replication_assets.declarations import (
 )
 from replication_assets.declarations.base import SECRET_FIELDS
 from replication_assets.declared_types import type_problems
-from replication_assets.secret_references import EnvVar
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_SLOT = re.compile(r"[a-z0-9_]{1,63}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def catalog_problems(
@@ -70,7 +66,7 @@ def catalog_problems(
     store_is_sound = not _note(found, "event store", _form(event_store))
     ids = [table.id for table in sound_tables]
     for source in sound_sources:
-        _note(found, _label("source", source.name), _source_rules(source))
+        _note(found, _label("source", source.name), [*_name_rules(source.name), *source_rules(source)])
     for table in sound_tables:
         _note(found, _table_label(table), _table_rules(table, today))
         _note(found, _table_label(table), sla_problems(table))
@@ -86,7 +82,8 @@ def catalog_problems(
     _note(found, "cutovers", _duplicates(cutovers))
     _note(found, "sources and projections", _duplicates([*sound_sources, *sound_projections]))
     _note(found, "tables", _table_references(ids, [source.name for source in sources]))
-    _note(found, "sources", _shared_slots(sound_sources))
+    _note(found, "sources", shared_slots(sound_sources))
+    _note(found, "sources", shared_server_ids(sound_sources))
     _note(found, "roots", _overlaps([event_store] if store_is_sound else [], sound_projections))
     found.extend(watch_problems(watch))
     yield from found
@@ -160,47 +157,6 @@ def _name_rules(name: str) -> Iterator[str]:
             f"name {name[:40]!r} cannot be part of an asset key. "
             "Fix: up to 40 lower-case letters, digits and _, a letter first"
         )
-
-
-def _source_rules(source: SourceConfig) -> Iterator[str]:
-    yield from _name_rules(source.name)
-    if isinstance(source, PostgresSourceConfig):
-        yield from _postgres_rules(source)
-    else:
-        yield from _sqlite_rules(source)
-    if not 1 <= source.max_parallel_loads <= 64:
-        yield f"max_parallel_loads {source.max_parallel_loads} is not between 1 and 64. Fix: 4 is a start"
-    yield from _seconds_rules(source, "capture_interval_seconds")
-
-
-def _seconds_rules(source: SourceConfig, field: str) -> Iterator[str]:
-    if not 0 < getattr(source, field) < float("inf"):
-        yield f"{field} is not above 0. Fix: a number of seconds"
-
-
-def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:
-    if not source.path or "\0" in source.path:
-        yield "path is empty. Fix: the database file"
-    yield from _seconds_rules(source, "busy_seconds")
-
-
-def _postgres_rules(source: PostgresSourceConfig) -> Iterator[str]:
-    for field in ("host", "database", "user"):
-        if not getattr(source, field):
-            yield f"{field} is empty. Fix: where and as whom to connect"
-    if not 1 <= source.port <= 65535:
-        yield f"port {source.port} is not between 1 and 65535. Fix: the server's port, usually 5432"
-    if source.slot is not None and not _SLOT.fullmatch(source.slot):
-        yield f"slot {source.slot[:63]!r} is no slot name. Fix: lower-case letters, digits and _, 63 at most"
-    if source.publication is not None and not 1 <= len(source.publication.encode()) <= 63:
-        yield "publication is no PostgreSQL name. Fix: 1 to 63 bytes"
-    if source.capture == "triggers":
-        for field in ("slot", "publication"):
-            if getattr(source, field) is not None:
-                yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
-    yield from _seconds_rules(source, "load_wait_seconds")
-    if isinstance(source.password, EnvVar) and not _VARIABLE.fullmatch(source.password.name):
-        yield "password names no environment variable. Fix: EnvVar takes the variable's name, not its value"
 
 
 def _table_rules(table: Table, today: dt.date) -> Iterator[str]:
@@ -312,18 +268,6 @@ def _nearest(name: str, known: Collection[str]) -> str:
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"declare it, or use one of {', '.join(sorted(known)[:5])}" if known else "declare it"
-
-
-def _shared_slots(sources: Sequence[SourceConfig]) -> Iterator[str]:
-    # Slots are named per server, not per database.
-    owners: dict[tuple[str, int, str], list[str]] = {}
-    by_log = [each for each in sources if isinstance(each, PostgresSourceConfig) and each.capture == "log"]
-    for source in by_log:
-        owners.setdefault((source.host.lower(), source.port, source.slot_name), []).append(source.name)
-    for (host, port, slot), names in owners.items():
-        if len(set(names)) > 1:
-            using = " and ".join(names)
-            yield f"{using} share slot {slot!r} of {host}:{port}; each would lose changes. Fix: a slot each"
 
 
 def _overlaps(event_stores: Sequence[EventStoreConfig], projections: Sequence[Projection]) -> Iterator[str]:

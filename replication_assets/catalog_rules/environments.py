@@ -16,7 +16,11 @@ from replication_assets.declarations.environments import (
     PostgresTarget,
     SqliteTarget,
 )
-from replication_assets.declarations.sources import PostgresSourceConfig, SourceConfig
+from replication_assets.declarations.sources import (
+    MySqlSourceConfig,
+    PostgresSourceConfig,
+    SourceConfig,
+)
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
 
@@ -89,8 +93,19 @@ def shared_targets(environments: Sequence[Environment], sources: Sequence[Source
         for source in sources
         if isinstance(source, PostgresSourceConfig)
     }
+    servers = {
+        (host_of(source.host), source.port): source.name
+        for source in sources
+        if isinstance(source, MySqlSourceConfig)
+    }
     owners: dict[tuple[object, ...], list[str]] = {}
     for environment in environments:
+        target = environment.target
+        if isinstance(target, MySqlTarget) and (shared := servers.get((host_of(target.host), target.port))):
+            yield (
+                f"environment {environment.name}: target is the server of source {shared!r}: "
+                "that is production. Fix: another server"
+            )
         place = place_of(environment.target)
         owners.setdefault(place, []).append(environment.name)
         if place in production:

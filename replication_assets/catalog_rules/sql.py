@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from replication_assets.catalog_rules.environments import form, host_of, place_of, target_rules
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
-    DatabaseTarget,
     Environment,
+    MySqlTarget,
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
     SourceConfig,
+    SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
     Table,
@@ -54,7 +56,7 @@ def sql_rivals(
             )
     for each in sound:
         for source in sources:
-            if _is_source(each.target, source):
+            if _is_source(each, tables, source):
                 yield (
                     f"{each.name}: target is the database of source {source.name!r}. Fix: a database of its"
                     " own; a projection writes what the source would then capture"
@@ -97,9 +99,22 @@ def _standing(projection: SqlProjection, table: TableId) -> tuple[str, str]:
     return schema.lower(), table.name.lower()
 
 
-def _is_source(target: DatabaseTarget, source: SourceConfig) -> bool:
-    if not isinstance(source, PostgresSourceConfig) or not isinstance(target, PostgresTarget):
-        return False
+def _is_source(projection: SqlProjection, tables: Sequence[Table], source: SourceConfig) -> bool:
+    """As far as texts tell: a server behind two names, or a link to a file, is not seen."""
+    target = projection.target
     if list(type_problems(source)):
         return False
-    return place_of(target) == ("postgresql", host_of(source.host), source.port, source.database)
+    if isinstance(source, PostgresSourceConfig):
+        return place_of(target) == ("postgresql", host_of(source.host), source.port, source.database)
+    if isinstance(source, SqliteSourceConfig):
+        folder = target.folder if isinstance(target, SqliteTarget) else None
+        return folder is not None and posixpath.normpath(folder) == posixpath.dirname(
+            posixpath.normpath(source.path)
+        )
+    if not isinstance(target, MySqlTarget) or target.port != source.port:
+        return False
+    written = {
+        target.prefix.lower() + _standing(projection, each)[0] for each in _projected(projection, tables)
+    }
+    read = {each.id.schema.lower() for each in tables if each.id.source == source.name}
+    return host_of(target.host) == host_of(source.host) and bool(written & read)

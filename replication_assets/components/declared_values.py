@@ -37,6 +37,7 @@ _TAGS = {
     "PostgresTarget": "postgres",
     "PostgresSourceConfig": "postgres",
     "SqliteSourceConfig": "sqlite",
+    "MySqlSourceConfig": "mysql",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.

@@ -71,7 +71,35 @@ class SqliteSourceConfig(Declaration):
     busy_seconds: float = 30
 
 
-SourceConfig: TypeAlias = PostgresSourceConfig | SqliteSourceConfig
+@dataclass(frozen=True, slots=True)
+class MySqlSourceConfig(Declaration):
+    """A MySQL or MariaDB server that is loaded, and captured from its binlog (docs/mysql.md).
+
+    The schema of a table is its database. `user` logs in with `password`, a reference. `sslmode` is one
+    of libpq's words and asks for TLS unless told otherwise; `sslrootcert` (a file) is what certificates
+    are verified by. `server_id` is that of our replica connection, which no other replica may have; one
+    is made from the name unless given. With `cascades` tables are captured although their foreign keys
+    change rows that no binlog tells of. `mode`, `capture_interval_seconds` and `max_parallel_loads` are
+    as in `PostgresSourceConfig`. A load waits `load_wait_seconds` for what holds its table.
+    """
+
+    name: str
+    _: KW_ONLY
+    host: str
+    user: str
+    port: int = 3306
+    password: SecretReference | None = None
+    sslmode: SslMode = "require"
+    sslrootcert: str | None = None
+    server_id: int | None = None
+    cascades: bool = False
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+    load_wait_seconds: float = 60
+
+
+SourceConfig: TypeAlias = PostgresSourceConfig | MySqlSourceConfig | SqliteSourceConfig
 """A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
 
 

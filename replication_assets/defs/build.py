@@ -73,7 +73,7 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
     sensors += watch_sensors(catalog, [*jobs, tidy], [each.key for each in (*stored, *projected)])
     return dg.Definitions(
         assets=[
-            *source_assets(tables),
+            *source_assets(tables, catalog.sources),
             *watch_assets(catalog),
             *stored,
             *projected,

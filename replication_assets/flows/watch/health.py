@@ -174,7 +174,8 @@ def lag_seconds(
     """
     if mark is None:
         return None
-    if status.lag_bytes == 0:
+    # A source that knows no place of ours (a binlog) tells no bytes; what it wrote is told by its head.
+    if status.lag_bytes == 0 or status.head <= mark.commit:
         return 0.0
     long = status.lag_bytes is not None and status.lag_bytes > CATCH_UP_BYTES
     since = mark.committed_at if long and mark.committed_at is not None else mark.recorded_at

@@ -30,7 +30,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.events import ENVELOPE, Operation, event_schema
-from replication_assets.core.json_text import json_objects, overflow_json
+from replication_assets.core.json_text import json_objects
+from replication_assets.core.overflow import overflow_json
 from replication_assets.core.schema import TableSchema
 from replication_assets.errors import DecodeError
 from replication_assets.sources.postgres.pgoutput import DELETE, INSERT, UPDATE, Frames, Ints, Relation

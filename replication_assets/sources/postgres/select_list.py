@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.events import OVERFLOW
-from replication_assets.core.json_text import json_key
+from replication_assets.core.overflow import json_key
 from replication_assets.core.schema import Column, TableSchema, field_of
 from replication_assets.errors import DecodeError
 from replication_assets.sources.postgres.quoting import identifier, literal

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from replication_assets.core.events import OVERFLOW
 from replication_assets.core.id_ranges import IdRange
-from replication_assets.core.json_text import overflow_json
+from replication_assets.core.overflow import overflow_json
 from replication_assets.core.schema import Column, TableId, TableSchema, field_of
 from replication_assets.errors import DecodeError, SourceNotReady
 from replication_assets.ports import LoadSlice

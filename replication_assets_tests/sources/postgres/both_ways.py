@@ -8,7 +8,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql as compose
 
-from replication_assets.core.json_text import overflow_json
+from replication_assets.core.overflow import overflow_json
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.sources.postgres.connection import PostgresConnection, connect_adbc
 from replication_assets.sources.postgres.select_list import (

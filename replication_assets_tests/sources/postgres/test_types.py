@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replication_assets.core.json_text import overflow_json
+from replication_assets.core.overflow import overflow_json
 from replication_assets.core.schema import Column
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import DecodeError

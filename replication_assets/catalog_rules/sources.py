@@ -1,0 +1,102 @@
+"""What can be wrong with declared sources, each kind by its own rules; each with its fix.
+
+Their names, and how sources fit to the rest of a catalog, are the catalog's matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from replication_assets.declarations.sources import (
+    MySqlSourceConfig,
+    PostgresSourceConfig,
+    SourceConfig,
+    SqliteSourceConfig,
+)
+from replication_assets.secret_references import EnvVar
+
+_SLOT = re.compile(r"[a-z0-9_]{1,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def source_rules(source: SourceConfig) -> Iterator[str]:
+    """What is wrong with one source, its name left out."""
+    if isinstance(source, PostgresSourceConfig):
+        yield from _postgres_rules(source)
+    elif isinstance(source, MySqlSourceConfig):
+        yield from _mysql_rules(source)
+    else:
+        yield from _sqlite_rules(source)
+    if not 1 <= source.max_parallel_loads <= 64:
+        yield f"max_parallel_loads {source.max_parallel_loads} is not between 1 and 64. Fix: 4 is a start"
+    yield from _seconds_rules(source, "capture_interval_seconds")
+
+
+def _seconds_rules(source: SourceConfig, field: str) -> Iterator[str]:
+    if not 0 < getattr(source, field) < float("inf"):
+        yield f"{field} is not above 0. Fix: a number of seconds"
+
+
+def _login_rules(
+    source: PostgresSourceConfig | MySqlSourceConfig, fields: Sequence[str], port: int
+) -> Iterator[str]:
+    for field in fields:
+        if not getattr(source, field):
+            yield f"{field} is empty. Fix: where and as whom to connect"
+    if not 1 <= source.port <= 65535:
+        yield f"port {source.port} is not between 1 and 65535. Fix: the server's port, usually {port}"
+    if isinstance(source.password, EnvVar) and not _VARIABLE.fullmatch(source.password.name):
+        yield "password names no environment variable. Fix: EnvVar takes the variable's name, not its value"
+
+
+def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
+    yield from _login_rules(source, ("host", "user"), 3306)
+    if source.server_id is not None and not 0 < source.server_id < 2**32:
+        yield f"server_id {source.server_id} is not between 1 and {2**32 - 1}. Fix: one that no replica has"
+    yield from _seconds_rules(source, "load_wait_seconds")
+
+
+def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:
+    if not source.path or "\0" in source.path:
+        yield "path is empty. Fix: the database file"
+    yield from _seconds_rules(source, "busy_seconds")
+
+
+def _postgres_rules(source: PostgresSourceConfig) -> Iterator[str]:
+    yield from _login_rules(source, ("host", "database", "user"), 5432)
+    if source.slot is not None and not _SLOT.fullmatch(source.slot):
+        yield f"slot {source.slot[:63]!r} is no slot name. Fix: lower-case letters, digits and _, 63 at most"
+    if source.publication is not None and not 1 <= len(source.publication.encode()) <= 63:
+        yield "publication is no PostgreSQL name. Fix: 1 to 63 bytes"
+    if source.capture == "triggers":
+        for field in ("slot", "publication"):
+            if getattr(source, field) is not None:
+                yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
+    yield from _seconds_rules(source, "load_wait_seconds")
+
+
+def shared_slots(sources: Sequence[SourceConfig]) -> Iterator[str]:
+    """Sources that would take each other's changes from a slot."""
+    # Slots are named per server, not per database.
+    owners: dict[tuple[str, int, str], list[str]] = {}
+    by_log = [each for each in sources if isinstance(each, PostgresSourceConfig) and each.capture == "log"]
+    for source in by_log:
+        owners.setdefault((source.host.lower(), source.port, source.slot_name), []).append(source.name)
+    for (host, port, slot), names in owners.items():
+        if len(set(names)) > 1:
+            using = " and ".join(names)
+            yield f"{using} share slot {slot!r} of {host}:{port}; each would lose changes. Fix: a slot each"
+
+
+def shared_server_ids(sources: Sequence[SourceConfig]) -> Iterator[str]:
+    """Sources whose captures a server would take for one replica."""
+    # Told apart by the server they read from; behind two names it may be one.
+    owners: dict[int, list[str]] = {}
+    for source in sources:
+        if isinstance(source, MySqlSourceConfig) and source.server_id is not None:
+            owners.setdefault(source.server_id, []).append(source.name)
+    for number, names in owners.items():
+        if len(set(names)) > 1:
+            using = " and ".join(names)
+            yield f"{using} share server_id {number}; captures would end each other. Fix: one each, or none"

@@ -1,0 +1,100 @@
+"""From a declared source to the adapter that loads and captures it.
+
+Part of the composition root (see `replication`): nothing is opened and no secret is read here.
+Adapters that few catalogs use are imported by the function that makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from replication_assets.declarations import (
+    MySqlSourceConfig,
+    PostgresSourceConfig,
+    SourceConfig,
+    SqliteSourceConfig,
+)
+from replication_assets.errors import SourceNotReady
+from replication_assets.ports import ChangeSource
+from replication_assets.sources.postgres.connection import PostgresConnection
+from replication_assets.sources.postgres.source import PostgresSource
+
+
+def change_source(config: SourceConfig) -> ChangeSource:
+    """Raises SourceNotReady if the engine's driver is not installed."""
+    return _MAKERS[type(config)](config)
+
+
+def _postgres(config: PostgresSourceConfig) -> ChangeSource:
+    connection = PostgresConnection(
+        host=config.host,
+        port=config.port,
+        database=config.database,
+        user=config.user,
+        password=config.password,
+        sslmode=config.sslmode,
+        sslrootcert=config.sslrootcert,
+    )
+    if config.capture == "triggers":
+        from replication_assets.sources.postgres.triggers.source import TriggerSource
+
+        return TriggerSource(config.name, connection, load_wait=config.load_wait_seconds)
+    return PostgresSource(
+        config.name,
+        connection,
+        slot=config.slot_name,
+        publication=config.publication_name,
+        load_wait=config.load_wait_seconds,
+    )
+
+
+def _mysql(config: MySqlSourceConfig) -> ChangeSource:
+    with _driver("pymysql", "mysql", config.name):
+        from replication_assets.sources.mysql import MySqlConnection, MySqlSource
+
+    connection = MySqlConnection(
+        host=config.host,
+        port=config.port,
+        user=config.user,
+        password=config.password,
+        sslmode=config.sslmode,
+        sslrootcert=config.sslrootcert,
+    )
+    return MySqlSource(
+        config.name,
+        connection,
+        server_id=config.server_id,
+        cascades=config.cascades,
+        load_wait=config.load_wait_seconds,
+    )
+
+
+def _sqlite(config: SqliteSourceConfig) -> ChangeSource:
+    from replication_assets.sources.sqlite.connection import SqliteDatabase
+    from replication_assets.sources.sqlite.source import SqliteSource
+
+    return SqliteSource(config.name, SqliteDatabase(config.path, config.busy_seconds))
+
+
+_MAKERS: Mapping[type, Callable[[Any], ChangeSource]] = {
+    PostgresSourceConfig: _postgres,
+    MySqlSourceConfig: _mysql,
+    SqliteSourceConfig: _sqlite,
+}
+
+
+@contextmanager
+def _driver(module: str, extra: str, source: str) -> Iterator[None]:
+    """An import of an adapter whose driver is an extra of this package."""
+    try:
+        yield
+    except ImportError as error:
+        if error.name != module:
+            raise
+        raise SourceNotReady(
+            f"the driver {module} is not installed",
+            where=source,
+            fix=f"pip install 'replication-assets[{extra}]'",
+        ) from None

@@ -1,0 +1,1 @@
+"""Capture of MySQL and MariaDB from the binary log."""

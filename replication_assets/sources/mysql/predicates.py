@@ -1,0 +1,114 @@
+"""Which rows a slice reads, as SQL conditions that indexes can serve where the types allow it.
+
+They agree with `core.id_ranges` and `core.dates`, which place the same rows from their stored values:
+every row is in the slice of its range and its bucket, and in no other. Text is compared by its bytes in
+UTF-8; no collation of the server does that, so no index serves it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pyarrow as pa
+
+from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates, is_date
+from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.schema import Column
+from replication_assets.ports import LoadSlice
+from replication_assets.sources.mysql.connection import literal, quoted
+
+
+def row_conditions(load_slice: LoadSlice) -> str:
+    """The WHERE clause of a slice; `TRUE` for a whole table."""
+    schema = load_slice.schema
+    conditions = []
+    if load_slice.range_column is not None:
+        conditions += range_conditions(schema.column(load_slice.range_column), load_slice.id_range)
+    if load_slice.dates is not None:
+        if load_slice.event_dates.column is None:
+            raise ValueError("rows cannot be chosen by commit date: the table holds none")
+        column = schema.column(load_slice.event_dates.column)
+        conditions.append(_in_dates(column, load_slice.event_dates, load_slice.dates))
+    return " AND ".join(conditions) or "TRUE"
+
+
+def range_conditions(column: Column, id_range: IdRange) -> list[str]:
+    """Conditions for the rows of a range; none for all rows."""
+    if id_range.lo is None and id_range.hi is None:
+        return []
+    if not is_range_column(column):
+        raise ValueError(f"column {column.name!r} ({column.source_type}) cannot cut ranges")
+    key, conditions = key_expression(column), []
+    if id_range.lo is not None:
+        conditions.append(f"{key} >= {_bound(column, id_range.lo)}")
+    if id_range.hi is not None:
+        conditions.append(f"{key} < {_bound(column, id_range.hi)}")
+    if id_range.includes_null:
+        return [f"({' AND '.join(conditions)} OR {quoted(column.name)} IS NULL)"]
+    return conditions
+
+
+def is_range_column(column: Column) -> bool:
+    """Whether rows can be cut by it: whole numbers, and anything stored as text."""
+    return is_number(column) or pa.types.is_string(column.arrow)
+
+
+def is_number(column: Column) -> bool:
+    kind = column.arrow
+    return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
+
+
+def key_expression(column: Column) -> str:
+    """SQL for a range column in the order that `core.id_ranges` cuts in."""
+    name = quoted(column.name)
+    if not is_number(column):
+        return f"CAST(CONVERT({name} USING utf8mb4) AS BINARY)"
+    # A YEAR is compared as one: 5 would be 2005.
+    return f"{name} + 0" if column.source_type.startswith("year") else name
+
+
+def _bound(column: Column, bound: Key) -> str:
+    if is_number(column):
+        return str(int(bound))
+    return f"x'{str(bound).encode().hex()}'"
+
+
+def _in_dates(column: Column, dates: EventDates, buckets: tuple[dt.date | None, ...]) -> str:
+    if not is_date(column.arrow):
+        raise ValueError(f"column {column.name!r} ({column.source_type}) has no date")
+    conditions = [
+        f"({_within(column, low, high)} AND {_is_ordinary(column)})"
+        for low, high in _intervals(dates, buckets)
+    ]
+    if None in buckets:
+        usable = f"{_within(column, USABLE_FROM, USABLE_BEFORE)} AND {_is_ordinary(column)}"
+        conditions.append(f"({usable}) IS NOT TRUE")
+    return f"({' OR '.join(conditions)})" if conditions else "FALSE"
+
+
+def _is_ordinary(column: Column) -> str:
+    """Zero, partial and impossible dates sort among the others, and are in no bucket: counting their
+    days from year 0 and back gives NULL or another date."""
+    name = quoted(column.name)
+    return f"FROM_DAYS(TO_DAYS({name})) = DATE({name})"
+
+
+def _within(column: Column, low: dt.date, high: dt.date) -> str:
+    name = quoted(column.name)
+    return f"({name} >= {_midnight(low)} AND {name} < {_midnight(high)})"
+
+
+def _midnight(day: dt.date) -> str:
+    return f"TIMESTAMP{literal(f'{day.isoformat()} 00:00:00')}"
+
+
+def _intervals(dates: EventDates, buckets: tuple[dt.date | None, ...]) -> list[tuple[dt.date, dt.date]]:
+    """Half-open intervals of the dated buckets, neighbours merged."""
+    merged: list[tuple[dt.date, dt.date]] = []
+    for bucket in sorted(bucket for bucket in buckets if bucket is not None):
+        low, high = dates.interval(bucket)
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
