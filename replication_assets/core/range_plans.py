@@ -1,0 +1,21 @@
+"""What a source says of how it would read one id range: the advice to give before a load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RangePlan:
+    """The plan of a range query, examined.
+
+    `scanned` names what would be read whole for every range (tables, those beneath a view too), as the
+    source calls it; empty if an index serves the range. `index` is the statement that creates the
+    (covering) index which would serve it; None if nothing is scanned or no index can help, and then
+    `reason` says why. `told` is the plan in the engine's own words, without values of rows.
+    """
+
+    scanned: tuple[str, ...]
+    index: str | None
+    reason: str
+    told: tuple[str, ...]
