@@ -13,15 +13,18 @@ from replication_assets.catalog import (
     Environment,
     EnvVar,
     EventStoreConfig,
+    MySqlSourceConfig,
     MySqlTarget,
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
+    SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
     Table,
 )
 from replication_assets.components.declared_values import ValueProblem, read
+from replication_assets.declarations import DatabaseTarget
 
 TODAY = dt.date(2026, 11, 21)
 POSTGRES = PostgresTarget(host="copy", database="shop", user="writer", password=EnvVar("P"))
@@ -112,3 +115,27 @@ def test_a_database_of_masked_copies_is_not_projected_into() -> None:
     qa = Environment("qa", target=POSTGRES, mask_key=EnvVar("K"))
     found = problems(projection(), environments=[qa])
     assert any("whose rows are not masked" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("target", "refused"),
+    [
+        (MySqlTarget(host="localhost", user="w"), True),
+        (MySqlTarget(host="127.0.0.1", user="w", prefix="copy_"), False),
+        (MySqlTarget(host="127.0.0.1", user="w", port=3307), False),
+        (SqliteTarget("/data/app/"), True),
+        (SqliteTarget("/data/copies"), False),
+    ],
+)
+def test_no_projection_writes_into_a_source_of_its_own_engine(target: DatabaseTarget, refused: bool) -> None:
+    """By a prefix a server may be both; a folder that holds a source's file holds no copies."""
+    found = Catalog(
+        event_store=EventStoreConfig(root="/data/events"),
+        sources=[
+            MySqlSourceConfig("legacy", host="127.0.0.1", user="u"),
+            SqliteSourceConfig("app", path="/data/app/app.db"),
+        ],
+        tables=[Table("legacy.Shop.orders"), Table("app.main.notes")],
+        projections=[SqlProjection("copy", tables=["legacy.*", "app.*"], target=target)],
+    ).problems(today=TODAY)
+    assert any("is the database of source" in problem for problem in found) == refused
