@@ -133,7 +133,7 @@ def _write(system: MySqlSystem, table: str, seed: int, stop: threading.Event) ->
     chance = random.Random(seed)
     with closing(system.session()) as session, session.cursor() as cursor:
         while not stop.wait(0.002):
-            with suppress(pymysql.err.OperationalError, pymysql.err.IntegrityError):
+            with suppress(pymysql.err.Error):
                 session.begin()
                 for _ in range(chance.randint(1, 5)):
                     cursor.execute(_statement(table, chance))
