@@ -330,3 +330,13 @@ def test_text_that_is_no_value_of_the_type_is_refused_without_being_quoted(
     with pytest.raises(DecodeError) as caught:
         from_text(column_of("v", declared, True), pa.array([printed], pa.binary()))
     assert printed.decode(errors="replace") not in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize(
+    "declared", ["int", "date", "datetime(6)", "bit(1)", "varchar(9)", "double", "float"]
+)
+def test_a_batch_without_any_value_is_read(declared: str, rows: int) -> None:
+    column = column_of("v", declared, True)
+    typed, odd = from_text(column, pa.nulls(rows, pa.binary()))
+    assert (typed.type, typed.null_count, odd) == (column.arrow, rows, None)

@@ -19,7 +19,13 @@ from replication_assets.core.schema import Column
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import DecodeError
 from replication_assets.sources.postgres.connection import PostgresConnection
-from replication_assets.sources.postgres.types import Attribute, from_text, resolve_columns
+from replication_assets.sources.postgres.types import (
+    _TYPED,
+    Attribute,
+    from_text,
+    resolve_columns,
+    stored_type,
+)
 from replication_assets_tests.postgres_servers import fresh_database
 from replication_assets_tests.sources.postgres.both_ways import captured, columns_of, loaded, plain
 from replication_assets_tests.sources.postgres.conftest import application
@@ -250,6 +256,15 @@ def test_text_that_does_not_fit_is_refused_without_quoting_it(kind: pa.DataType,
         from_text(column, pa.array([None, text]))
     assert text not in str(raised.value)
     assert "secret" in str(raised.value)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize("oid", sorted({*_TYPED, 25}))
+def test_a_batch_without_any_value_is_read(oid: int, rows: int) -> None:
+    """A change that is alone in its batch may have NULL in every column."""
+    column = Column("c", "kind", stored_type(oid, -1))
+    typed, odd = from_text(column, pa.nulls(rows, pa.string()))
+    assert (typed.type, typed.null_count, odd) == (column.arrow, rows, None)
 
 
 def test_slices_and_wide_strings_are_read_like_whole_arrays() -> None:
