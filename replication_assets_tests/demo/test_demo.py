@@ -18,6 +18,9 @@ import pytest
 
 from replication_assets.demo.child_processes import free_port
 
+# The whole job in processes of its own: minutes where other tests share the cores.
+pytestmark = pytest.mark.timeout(600)
+
 HOST = "127.0.0.1"
 SMALL = ["--events", "5000", "--rate", "50"]
 
@@ -40,7 +43,7 @@ def finished(
     name: str, folder: Path, *options: str, port: int | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(name, folder, *options, port=port), capture_output=True, text=True, timeout=170
+        command(name, folder, *options, port=port), capture_output=True, text=True, timeout=500
     )
 
 
