@@ -14,3 +14,8 @@ def suffixed(name: str, suffix: str, *, limit: int) -> str:
     mark = "_" + hashlib.blake2b(name.encode(), digest_size=5).hexdigest()
     kept = name.encode()[: limit - len((mark + suffix).encode())].decode(errors="ignore")
     return kept + mark + suffix
+
+
+def text(value: str) -> str:
+    """A constant in standard SQL: what PostgreSQL and SQLite take as our sessions are set."""
+    return "'" + value.replace("'", "''") + "'"

@@ -27,11 +27,6 @@ from replication_assets.targets.sql.projection.layout import (
 _COLUMNS = "baseline, epoch, commit_position, sequence, row_count, edited"
 
 
-def text(value: str) -> str:
-    """A constant in SQL, for every engine as our sessions are set."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 @dataclass(frozen=True, slots=True)
 class RangeBook:
     """What is recorded of a range: None where it was never filled. `edited` where its rows are not what
@@ -51,6 +46,7 @@ class Books:
     def __init__(self, database: Database, place: Place) -> None:
         self._database = database
         self._place = place
+        self._text = database.text
         self._tables = database.named(Place(place.schema, TABLES))
         self._ranges = database.named(Place(place.schema, RANGES))
 
@@ -59,38 +55,38 @@ class Books:
 
     def recorded(self, session: Session) -> Recorded | None:
         rows = session.rows(
-            f"SELECT description FROM {self._tables} WHERE table_name = {text(self._place.name)}"
+            f"SELECT description FROM {self._tables} WHERE table_name = {self._text(self._place.name)}"
         )
         return Recorded.from_json(rows[0][0]) if rows else None
 
     def record(self, session: Session, recorded: Recorded) -> None:
-        session.run(f"DELETE FROM {self._tables} WHERE table_name = {text(self._place.name)}")
+        session.run(f"DELETE FROM {self._tables} WHERE table_name = {self._text(self._place.name)}")
         session.run(
             f"INSERT INTO {self._tables} (table_name, description)"
-            f" VALUES ({text(self._place.name)}, {text(recorded.to_json())})"
+            f" VALUES ({self._text(self._place.name)}, {self._text(recorded.to_json())})"
         )
 
     def forget_ranges(self, session: Session) -> None:
         """Every range must be replaced then; a range that is being written waits for its writer."""
         session.run(
             f"UPDATE {self._ranges} SET edited = {_EDITED}"
-            f" WHERE table_name = {text(self._place.name)} AND edited = {_WHOLE}"
+            f" WHERE table_name = {self._text(self._place.name)} AND edited = {_WHOLE}"
         )
 
     def begin(self, session: Session, id_range: str) -> None:
         """A line for the range, so that there is one to lock. Only where tables may be defined."""
-        if self._range(session, id_range, "") is None:
+        if self._range(session, id_range) is None:
             session.run(
                 f"INSERT INTO {self._ranges} (table_name, id_range, {_COLUMNS})"
-                f" VALUES ({text(self._place.name)}, {text(id_range)}, 0, 0, 0, 0, 0, {_BEGUN})"
+                f" VALUES ({self._text(self._place.name)}, {self._text(id_range)}, 0, 0, 0, 0, 0, {_BEGUN})"
             )
 
     def range(self, session: Session, id_range: str) -> RangeBook | None:
-        return self._range(session, id_range, "")
+        return self._range(session, id_range)
 
     def locked(self, session: Session, id_range: str) -> RangeBook | None:
         """Nobody else writes to the range until the transaction ends."""
-        return self._range(session, id_range, "" if self._database.engine == "sqlite" else " FOR UPDATE")
+        return self._range(session, id_range, locking=True)
 
     def move(self, session: Session, id_range: str, to: RangeCheckpoint) -> None:
         at = to.position
@@ -107,17 +103,22 @@ class Books:
     @property
     def known_ranges(self) -> str:
         """A query for the ranges of the table."""
-        return f"SELECT id_range FROM {self._ranges} WHERE table_name = {text(self._place.name)}"
+        return f"SELECT id_range FROM {self._ranges} WHERE table_name = {self._text(self._place.name)}"
 
     def holds_rows(self, session: Session, id_range: str, layout_columns: tuple[str, ...]) -> bool:
         """Whether the table is one of ours, and has any row of the range."""
         if ID_RANGE not in layout_columns:
             return False
-        named = self._database.named(self._place)
-        return bool(session.rows(f"SELECT 1 FROM {named} WHERE {ID_RANGE} = {text(id_range)} LIMIT 1"))
+        named, marked = self._database.named(self._place), self._database.quoted(ID_RANGE)
+        # Of an index by range, the first entry; no two engines end a query after one row alike.
+        ((found,),) = session.rows(
+            f"SELECT min({marked}) FROM {named} WHERE {marked} = {self._text(id_range)}"
+        )
+        return found is not None
 
-    def _range(self, session: Session, id_range: str, lock: str) -> RangeBook | None:
-        found = session.rows(f"SELECT {_COLUMNS} FROM {self._ranges} WHERE {self._where(id_range)}{lock}")
+    def _range(self, session: Session, id_range: str, *, locking: bool = False) -> RangeBook | None:
+        source, end = self._database.locking(self._ranges) if locking else (self._ranges, "")
+        found = session.rows(f"SELECT {_COLUMNS} FROM {source} WHERE {self._where(id_range)}{end}")
         if not found:
             return None
         baseline, epoch, commit, sequence, rows, edited = (int(each) for each in found[0])
@@ -126,7 +127,7 @@ class Books:
         return RangeBook(RangeCheckpoint(baseline, Position(epoch, commit, sequence), rows), edited != _WHOLE)
 
     def _where(self, id_range: str) -> str:
-        return f"table_name = {text(self._place.name)} AND id_range = {text(id_range)}"
+        return f"table_name = {self._text(self._place.name)} AND id_range = {self._text(id_range)}"
 
 
 def stored_layout(session: Session, layout: Layout) -> Layout:

@@ -125,6 +125,14 @@ class Database(Protocol):
 
     def quoted(self, name: str) -> str: ...
 
+    def text(self, value: str) -> str:
+        """A constant in the engine's SQL, as our sessions are set."""
+        ...
+
+    def locking(self, table: str) -> tuple[str, str]:
+        """How a query over `table` locks the rows that it finds: what stands after FROM, and at its end."""
+        ...
+
     def unheld(self, values: pa.Array, column: Column) -> pa.Array | None:
         """See `values.Unheld`."""
         ...

@@ -22,7 +22,7 @@ from replication_assets.core.unchanged import fill_unchanged, is_partial, refuse
 from replication_assets.errors import NeedsReload, TargetError
 from replication_assets.ports import Refuse
 from replication_assets.targets.sql.projection.arriving import Arrived, Limits, arrive, too_long
-from replication_assets.targets.sql.projection.books import stored_layout, text
+from replication_assets.targets.sql.projection.books import stored_layout
 from replication_assets.targets.sql.projection.content import contents
 from replication_assets.targets.sql.projection.database import ASKED, DELETES, UPSERTS, Database, Session
 from replication_assets.targets.sql.projection.layout import AS_TEXT, CONTENT, Layout
@@ -124,7 +124,7 @@ class Merge:
             ((found,),) = self.session.rows(
                 f"SELECT count(*) FROM {self.database.staged(self.layout.place, UPSERTS)} s"
                 f" JOIN {self.database.named(self.layout.place)} t ON {same}"
-                f" WHERE t.{ID_RANGE} = {text(self.id_range)}"
+                f" WHERE t.{self.database.quoted(ID_RANGE)} = {self.database.text(self.id_range)}"
             )
             here = int(found)
             if here != staged:
@@ -208,7 +208,7 @@ class Merge:
         source = (
             f"{self.database.staged(self.layout.place, ASKED)} s"
             f" JOIN {self.database.named(self.layout.place)} t ON {same}"
-            f" AND t.{ID_RANGE} = {text(self.id_range)}"
+            f" AND t.{self.database.quoted(ID_RANGE)} = {self.database.text(self.id_range)}"
         )
         wanted = pa.schema([*carriers(there.rows), numbers])
         batches = []

@@ -92,6 +92,12 @@ class MySqlDatabase:
     def quoted(self, name: str) -> str:
         return quoted(name)
 
+    def text(self, value: str) -> str:
+        return literal(value)
+
+    def locking(self, table: str) -> tuple[str, str]:
+        return table, " FOR UPDATE"
+
     def unheld(self, values: pa.Array, column: Column) -> pa.Array | None:  # noqa: ARG002
         return negative_zero_or_odd(values, infinity=False) if pa.types.is_floating(values.type) else None
 

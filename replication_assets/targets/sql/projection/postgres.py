@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from replication_assets.core.events import ID_RANGE, OVERFLOW, POSITION
 from replication_assets.core.schema import Column, TableId
+from replication_assets.targets.sql.names import text
 from replication_assets.targets.sql.postgres.connection import TargetConnection
 from replication_assets.targets.sql.postgres.copied_out import copied_out
 from replication_assets.targets.sql.postgres.expressions import identifier, qualified
 from replication_assets.targets.sql.postgres.row_text import csv_pieces, rows_from_csv
 from replication_assets.targets.sql.projection.arriving import KeyLimits
-from replication_assets.targets.sql.projection.books import text
 from replication_assets.targets.sql.projection.layout import (
     CONTENT,
     ROW_ID,
@@ -77,6 +77,12 @@ class PostgresDatabase:
 
     def quoted(self, name: str) -> str:
         return identifier(name)
+
+    def text(self, value: str) -> str:
+        return text(value)
+
+    def locking(self, table: str) -> tuple[str, str]:
+        return table, " FOR UPDATE"
 
     def unheld(self, values: pa.Array, column: Column) -> pa.Array | None:
         if not pa.types.is_string(values.type) and not pa.types.is_large_string(values.type):

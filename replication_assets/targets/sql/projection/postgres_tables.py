@@ -21,11 +21,10 @@ from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
 from replication_assets.core.structure import TableStructure
 from replication_assets.errors import RefreshError, TargetError
-from replication_assets.targets.sql.names import suffixed
+from replication_assets.targets.sql.names import suffixed, text
 from replication_assets.targets.sql.postgres.connection import target_errors
 from replication_assets.targets.sql.postgres.expressions import identifier, qualified
 from replication_assets.targets.sql.projection import carried
-from replication_assets.targets.sql.projection.books import text
 from replication_assets.targets.sql.projection.carried import Projected
 from replication_assets.targets.sql.projection.layout import (
     CONTENT,

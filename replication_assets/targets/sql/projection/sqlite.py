@@ -21,8 +21,8 @@ import pyarrow as pa
 from replication_assets.core.events import ID_RANGE, OVERFLOW, POSITION
 from replication_assets.core.schema import Column, TableId
 from replication_assets.errors import TargetError
+from replication_assets.targets.sql.names import text
 from replication_assets.targets.sql.projection.arriving import KeyLimits
-from replication_assets.targets.sql.projection.books import text
 from replication_assets.targets.sql.projection.layout import (
     CONTENT,
     ROW_ID,
@@ -86,6 +86,12 @@ class SqliteDatabase:
 
     def quoted(self, name: str) -> str:
         return quoted(name)
+
+    def text(self, value: str) -> str:
+        return text(value)
+
+    def locking(self, table: str) -> tuple[str, str]:
+        return table, ""
 
     def unheld(self, values: pa.Array, column: Column) -> pa.Array | None:  # noqa: ARG002
         """SQLite makes NULL of NaN, and a zero of the negative one."""

@@ -19,9 +19,8 @@ from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
 from replication_assets.core.structure import TableStructure
 from replication_assets.errors import ReplicationError, TargetError, TargetUnavailable
-from replication_assets.targets.sql.names import suffixed
+from replication_assets.targets.sql.names import suffixed, text
 from replication_assets.targets.sql.projection import carried
-from replication_assets.targets.sql.projection.books import text
 from replication_assets.targets.sql.projection.carried import Projected
 from replication_assets.targets.sql.projection.layout import CONTENT, RANGES, ROW_ID, TABLES, Layout, Place
 from replication_assets.targets.sql.projection.values import carrier

@@ -25,7 +25,7 @@ from replication_assets.core.sql import Spill
 from replication_assets.errors import CommitConflict, TargetError
 from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, refuse_loudly
 from replication_assets.targets.sql.projection.arriving import Limits, arrive, refused_rows
-from replication_assets.targets.sql.projection.books import Books, RangeBook, text
+from replication_assets.targets.sql.projection.books import Books, RangeBook
 from replication_assets.targets.sql.projection.carried import Projected
 from replication_assets.targets.sql.projection.database import Database, Session
 from replication_assets.targets.sql.projection.layout import AS_TEXT, Layout
@@ -104,10 +104,11 @@ class SqlTarget:
             named = self._database.named(self._place)
             with session.writing():
                 book = self._books.locked(session, id_range)
-                gone = f"{ID_RANGE} = {text(id_range)} OR {ID_RANGE} IS NULL"
+                marked = self._database.quoted(ID_RANGE)
+                gone = f"{marked} = {self._database.text(id_range)} OR {marked} IS NULL"
                 if book is not None and book.edited:
                     # Whoever edited rows may have put them anywhere.
-                    gone += f" OR {ID_RANGE} NOT IN ({self._books.known_ranges})"
+                    gone += f" OR {marked} NOT IN ({self._books.known_ranges})"
                 session.run(f"DELETE FROM {named} WHERE {gone}")
                 count = 0
                 for batch in rows:

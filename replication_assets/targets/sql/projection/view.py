@@ -16,7 +16,7 @@ from replication_assets.core.fold import ROW_ENVELOPE
 from replication_assets.core.schema import TableSchema
 from replication_assets.ports import RangeCheckpoint
 from replication_assets.ports.target import view_schema
-from replication_assets.targets.sql.projection.books import Books, stored_layout, text
+from replication_assets.targets.sql.projection.books import Books, stored_layout
 from replication_assets.targets.sql.projection.database import Database, Session
 from replication_assets.targets.sql.projection.layout import Layout
 from replication_assets.targets.sql.projection.values import carriers, restored
@@ -47,8 +47,8 @@ def read_rows(
     there = stored_layout(session, layout)
     source = f"{database.named(layout.place)} t"
     if id_ranges is not None:
-        chosen = ", ".join(text(each) for each in sorted(id_ranges)) or "''"
-        source += f" WHERE t.{ID_RANGE} IN ({chosen})"
+        chosen = ", ".join(database.text(each) for each in sorted(id_ranges)) or "''"
+        source += f" WHERE t.{database.quoted(ID_RANGE)} IN ({chosen})"
     for batch in session.read(carriers(there.rows), source, layout):
         if batch.num_rows:
             yield restored(batch, there)
