@@ -133,7 +133,9 @@ class SqlServerConnection:
         }
         if self.server_certificate is not None:
             parts["ServerCertificate"] = self.server_certificate
-        return "".join(f"{name}={{{value.replace('}', '}}')}}};" for name, value in parts.items())
+        # The driver takes no empty value.
+        given = {name: value for name, value in parts.items() if value}
+        return "".join(f"{name}={{{value.replace('}', '}}')}}};" for name, value in given.items())
 
     def connect(self, *, statement_seconds: int = STATEMENT_SECONDS) -> Session:
         # A pooled connection would come with the settings and locks of whoever had it before.
@@ -211,7 +213,7 @@ def _next_rows(rows: int, batch: pa.RecordBatch) -> int:
 # --- errors ---------------------------------------------------------------------------------
 
 _NAMES_ONLY = re.compile(
-    r"(The \w+(?: \w+)* permission was denied on the (?:object|column|schema|database) '[^']{1,128}'"
+    r"(\w+ permission was denied on the (?:object|column|schema|database) '[^']{1,128}'"
     r"|Invalid (?:object|column) name '[^']{1,128}'"
     r"|Cannot open database \"[^\"]{1,128}\" requested by the login"
     r"|Login failed for user '[^']{1,128}'"
@@ -232,6 +234,9 @@ def driver_errors(where: str) -> Iterator[None]:
         yield
     except mssql_python.Error as error:
         raise source_error(error, where) from None
+    except mssql_python.ConnectionStringParseError:
+        fix = "check host, database, user and password: none may be empty or hold a NUL"
+        raise SourceNotReady("the connection is not well described", where=where, fix=fix) from None
     except RuntimeError:
         # The native part raises these with the server's text.
         raise SourceUnavailable("the connection was lost", where=where) from None

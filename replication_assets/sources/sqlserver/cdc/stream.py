@@ -276,7 +276,7 @@ class CdcChanges:
         if time.monotonic() - self._looked < SHAPE_SECONDS:
             return
         self._looked = time.monotonic()
-        with connected(self._sessions) as session:
+        with connected(self._sessions, statement_seconds=0) as session:
             for table, schema in self._schemas.items():
                 rows = self._rows_of(table)
                 if rows and find_relation(session, table) is not None:
