@@ -20,8 +20,8 @@ from replication_assets.sources.sqlserver.types import large_columns
 LEAST_RETENTION_MINUTES = 24 * 60
 """A capture that stands still for a day must find its place again."""
 KEPT_MINUTES = 3 * 24 * 60
-_OLDEST = 13
-"""SQL Server 2016."""
+_OLDEST = 14
+"""SQL Server 2017: before it the catalog does not tell of graph tables."""
 _EXPRESS, _AZURE_SQL = 4, 5
 _MOST_INSTANCES = 2
 
@@ -71,7 +71,7 @@ def shared_problems(settings: Settings) -> Iterator[str]:
     name, account = quoted(settings.database), quoted(settings.user)
     # Azure SQL Database counts its versions otherwise, and is always new.
     if settings.has_agent and settings.version < _OLDEST:
-        yield f"the server is of version {settings.version}. Use SQL Server 2016 (13) or later"
+        yield f"the server is of version {settings.version}. Use SQL Server 2017 (14) or later"
     if settings.read_only:
         yield f"the database is read-only. Run: ALTER DATABASE {name} SET READ_WRITE"
     if not settings.snapshots:
@@ -114,7 +114,7 @@ def _cdc_server_problems(session: Session, settings: Settings) -> Iterator[str]:
             "change data capture is off, and only a sysadmin may switch it on."
             f" Run: USE {name}; EXEC sys.sp_cdc_enable_db"
         )
-    if settings.cdc:
+    if settings.cdc and settings.has_agent:
         yield from retention_problems(session)
     if settings.has_agent and agent_is_stopped(session):
         yield (

@@ -164,6 +164,9 @@ class DriverSession:
 
     def rows(self, statement: str) -> list[Row]:
         with self._executed(statement) as cursor:
+            # Statements before the query of a batch have answers without columns.
+            while cursor.description is None and cursor.nextset():
+                pass
             return [tuple(row) for row in cursor.fetchall()]
 
     def run(self, statement: str) -> None:

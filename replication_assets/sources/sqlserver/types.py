@@ -50,7 +50,7 @@ SYSTEM_TYPES = frozenset(
     | {"binary", "varbinary", "image", "timestamp", "uniqueidentifier", "geometry", "geography"}
     | {"sql_variant", "vector"}
 )
-"""Names in `sys.types` of SQL Server 2016 to 2025."""
+"""Names in `sys.types` of SQL Server 2017 to 2025."""
 
 REFUSED = frozenset({"sql_variant", "vector"})
 """Known, and stored as nothing: the type of each value, or its exact text, would be lost."""

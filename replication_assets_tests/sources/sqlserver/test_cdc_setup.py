@@ -220,7 +220,7 @@ def test_everything_that_is_missing_is_told_at_once_with_what_mends_it(recorded:
     source = CdcSource("erp", recorded)
     told = "\n".join(source.missing([(T, source.reflect(T))]))
     for fix in (
-        "Use SQL Server 2016",
+        "Use SQL Server 2017",
         "ALTER DATABASE [shop] SET READ_WRITE",
         "ALTER DATABASE [shop] SET ALLOW_SNAPSHOT_ISOLATION ON",
         "ALTER ROLE [db_owner] ADD MEMBER [reader]",
