@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from replication_assets.ports import SourceStatus
 from replication_assets.sources.sqlserver import books as ledger
 from replication_assets.sources.sqlserver.cdc.reach import read_reach
+from replication_assets.sources.sqlserver.cdc.setup import lost_tables
 from replication_assets.sources.sqlserver.load import read_clock
 from replication_assets.sources.sqlserver.preflight import read_settings
 from replication_assets.sources.sqlserver.sessions import Session
@@ -43,11 +44,7 @@ def read_status(session: Session, books: Books, *, active: bool) -> SourceStatus
     head = max(reach.whole or 0, state.acknowledged)
     same_file = head >> 32 == state.acknowledged >> 32
     ((kept,),) = session.rows(cdc.CHANGE_TABLE_BYTES)
-    low = [int.from_bytes(bytes(row[2])[:8], "big") for row in session.rows(cdc.INSTANCES)]
-    rows = ledger.read_captured(session, books)
-    names = {str(row[0]) for row in session.rows(cdc.INSTANCES)}
-    lost = any(row.began is not None and row.instance not in names for row in rows)
-    lost = lost or (bool(low) and min(low) > max([state.acknowledged, *(row.began or 0 for row in rows)]))
+    lost = lost_tables(session, ledger.read_captured(session, books), state.acknowledged)
     word = "lost" if lost else "stopped" if reach.stands_still else "reserved"
     return SourceStatus(
         head,

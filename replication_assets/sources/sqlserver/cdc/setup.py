@@ -169,6 +169,18 @@ def instances(session: Session) -> dict[str, bytes]:
     return {str(name): bytes(lsn) for name, _, lsn, _ in session.rows(cdc.INSTANCES)}
 
 
+def lost_tables(session: Session, rows: Sequence[Captured], after: int) -> list[str]:
+    """Tables of which changes after a position are gone: cleaned up, or with their instance."""
+    low = instances(session)
+    return [
+        f"{row.schema}.{row.name}"
+        for row in rows
+        if row.began is not None
+        and row.instance is not None
+        and (row.instance not in low or commit_of(low[row.instance]) > max(after, row.began))
+    ]
+
+
 def remove(session: Session, books: Books, row: Captured) -> None:
     """An instance of ours, and then its row. A table that was dropped took its instances with it."""
     if row.instance is not None and row.made and row.instance in instances(session):

@@ -162,14 +162,7 @@ class CdcChanges:
             raise self._lost("the books of the capture are gone", [])
         if self._at < state.began:
             raise self._lost("the capture was set up after the last durable change", [])
-        low = setup.instances(self._session)
-        cut = [
-            f"{row.schema}.{row.name}"
-            for row in self._rows()
-            if row.began is not None
-            and row.instance is not None
-            and (row.instance not in low or commit_of(low[row.instance]) > max(self._at, row.began))
-        ]
+        cut = setup.lost_tables(self._session, self._rows(), self._at)
         if cut:
             raise self._lost(
                 "changes were cleaned up before they were read, or capture was switched off", cut

@@ -10,7 +10,7 @@ from replication_assets.sources.sqlserver.load import read_clock
 from replication_assets.sources.sqlserver.sessions import Session
 from replication_assets.sources.sqlserver.statements import tracking
 from replication_assets.sources.sqlserver.statements.books import Books
-from replication_assets.sources.sqlserver.tracking.setup import current_version
+from replication_assets.sources.sqlserver.tracking.setup import current_version, lost_tables
 
 CHANGE_BYTES = 128
 """What one version counts for in `SourceStatus.lag_bytes`."""
@@ -36,13 +36,7 @@ def read_status(session: Session, books: Books, *, active: bool) -> SourceStatus
     if state is None or state.began is None:
         return SourceStatus(0, None, None, None, None, active, "missing", now)
     head = max(current_version(session), state.acknowledged)
-    low = {int(row[0]): row for row in session.rows(tracking.TRACKED_TABLES)}
-    lost = False
-    for row in ledger.read_captured(session, books):
-        found = low.get(row.object_number)
-        began = -1 if found is None else int(found[1] or 0)
-        valid = 0 if found is None else int(found[2] or 0)
-        lost = lost or began != row.began or valid > max(state.acknowledged, row.began)
+    lost = lost_tables(session, ledger.read_captured(session, books), state.acknowledged)
     ((kept,),) = session.rows(tracking.SPACE)
     return SourceStatus(
         head,

@@ -67,6 +67,17 @@ def began(session: Session, table: TableId) -> int | None:
     return None if not rows else int(rows[0][0] or 0)
 
 
+def lost_tables(session: Session, rows: Sequence[Captured], after: int) -> list[str]:
+    """Tables of which changes after a version are gone: cleaned up, or with where tracking began."""
+    low = {int(number): (began, valid) for number, began, valid in session.rows(tracking.TRACKED_TABLES)}
+    lost = []
+    for row in rows:
+        place, valid = low.get(row.object_number, (None, None))
+        if place is None or int(place) != row.began or int(valid or 0) > max(after, row.began):
+            lost.append(f"{row.schema}.{row.name}")
+    return lost
+
+
 def _capture(session: Session, books: Books, table: TableId, schema: TableSchema) -> None:
     found = find_relation(session, table)
     if found is None:

@@ -34,7 +34,7 @@ from replication_assets.sources.sqlserver.reflection import catalog_columns, fin
 from replication_assets.sources.sqlserver.sessions import Session, Sessions, connected
 from replication_assets.sources.sqlserver.statements import server, tracking
 from replication_assets.sources.sqlserver.statements.books import Books
-from replication_assets.sources.sqlserver.tracking.setup import current_version
+from replication_assets.sources.sqlserver.tracking.setup import current_version, lost_tables
 from replication_assets.sources.sqlserver.types import texts
 
 POLL_SECONDS = 0.5
@@ -197,15 +197,8 @@ class TrackedChanges:
             raise self._lost("the books of the capture are gone", [])
         if self._at < state.began:
             raise self._lost("the capture was set up after the last durable change", [])
-        low = {
-            int(row[0]): (int(row[1] or 0), int(row[2] or 0))
-            for row in self._session.rows(tracking.TRACKED_TABLES)
-        }
-        cut = []
-        for row in ledger.read_captured(self._session, self._books):
-            began, valid = low.get(row.object_number, (-1, 0))
-            if began != row.began or valid > max(self._at, row.began):
-                cut.append(f"{row.schema}.{row.name}")
+        rows = ledger.read_captured(self._session, self._books)
+        cut = lost_tables(self._session, rows, self._at)
         if cut:
             raise self._lost("changes were cleaned up, or tracking began anew (as TRUNCATE TABLE does)", cut)
         if current_version(self._session) < self._at:
