@@ -42,6 +42,11 @@ class Captured:
     confirmed: bool
     made: bool
 
+    @property
+    def table(self) -> TableId:
+        """For statements: the source is not noted."""
+        return TableId("", self.schema, self.name)
+
     def is_of(self, table: TableId) -> bool:
         return (self.schema, self.name) == (table.schema, table.name)
 

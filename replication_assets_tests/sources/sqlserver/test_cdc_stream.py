@@ -12,7 +12,7 @@ from replication_assets.errors import SlotBusy, SlotLost, SourceNotReady, Source
 from replication_assets.ports import ChangeChunk
 from replication_assets.sources.sqlserver.lease import lock_name
 from replication_assets.sources.sqlserver.source import CdcSource
-from replication_assets.sources.sqlserver.statements import cdc, server
+from replication_assets.sources.sqlserver.statements import catalog, cdc, server
 from replication_assets.sources.sqlserver.statements.names import hexadecimal
 from replication_assets_tests.sources.sqlserver.captured import (
     BOOKS,
@@ -110,6 +110,42 @@ def test_a_job_that_stands_still_is_told_and_not_taken_for_silence(recorded: Rec
     assert "sp_start_job @job_name = N'cdc.shop_capture'" in str(raised.value)
 
 
+def test_an_agent_that_never_ran_since_the_server_started_is_told(recorded: Recorded) -> None:
+    recorded.answers |= {cdc.LAST_SCAN: [], cdc.AGENT: [("Stopped",)]}
+    with pytest.raises(SourceNotReady, match="does not run: no change arrives"):
+        drained(recorded)
+    recorded.answers[cdc.AGENT] = [("Running",)]
+    window(recorded, at(8), at(9), None)
+    change_rows_of(recorded, INSTANCE, PAIR, [], after=at(8), upto=at(9))
+    assert [chunk.through for chunk in drained(recorded, upto=at(9))] == [at(9)]
+
+
+def test_a_table_that_was_dropped_is_not_waited_for(recorded: Recorded) -> None:
+    source = CdcSource("erp", recorded)
+    tables = [(T, source.reflect(T))]
+    standing(recorded)
+    recorded.answers[catalog.find_relation(T)] = []
+    with source.changes(tables, epoch=3, after=at(8), upto=at(10), stop=lambda: False) as stream:
+        assert [chunk.through for chunk in stream] == [at(10)]
+
+
+def test_what_died_while_it_followed_a_table_is_finished(recorded: Recorded) -> None:
+    """The second instance was made, and where it begins was not noted."""
+    half = book_row(2, instance="ra_erp_2", began=None, began_lsn=None)
+    done = book_row(2, instance="ra_erp_2", began=at(10), began_lsn=lsn(10, 1))
+    recorded.turns[BOOKS.read_captured()] = [[book_row(), half], [book_row(), done]]
+    standing(recorded, (INSTANCE, lsn(8)), ("ra_erp_2", lsn(10, 1)))
+    noted = BOOKS.note_began(2, at(10), hexadecimal(lsn(10, 1)))
+    recorded.knows(noted)
+    captured_columns(recorded, "ra_erp_2", "id", "v")
+    one, other = (changed(each) for each in ((at(9), 1, 1, 2, 10, (1, 1)), (at(10), 3, 1, 2, 11, (2, 2))))
+    limit = hexadecimal(lsn(10, 1))
+    change_rows_of(recorded, INSTANCE, PAIR, [one], after=at(8), upto=at(10), before=limit)
+    change_rows_of(recorded, "ra_erp_2", PAIR, [other], after=at(8), upto=at(10))
+    assert told(drained(recorded)) == [("I", 1, at(9)), ("I", 2, at(10))]
+    assert noted in recorded.sent
+
+
 def test_cleanup_that_passed_the_capture_says_what_is_lost(recorded: Recorded) -> None:
     standing(recorded, (INSTANCE, lsn(9)))
     with pytest.raises(SlotLost, match=r"dbo\.orders.*after commit position") as raised:
@@ -121,8 +157,8 @@ def test_cleanup_that_passed_the_capture_says_what_is_lost(recorded: Recorded) -
 
 
 def test_cleanup_that_runs_while_a_window_is_read_is_noticed(recorded: Recorded) -> None:
-    low = [(INSTANCE, NUMBER, lsn(8), 9)], [(INSTANCE, NUMBER, lsn(10), 9)]
-    recorded.turns[cdc.INSTANCES] = list(low)
+    low, cut = [(INSTANCE, NUMBER, lsn(8), 9)], [(INSTANCE, NUMBER, lsn(10), 9)]
+    recorded.turns[cdc.INSTANCES] = [low, low, low, cut]
     with pytest.raises(SlotLost, match="cleaned up"):
         drained(recorded)
 

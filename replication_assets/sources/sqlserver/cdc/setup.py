@@ -35,7 +35,7 @@ def setup(session: Session, books: Books, tables: Tables) -> CaptureSetup:
     ledger.create(session, books, made_database=not settings.cdc)
     if not settings.cdc:
         session.run(cdc.ENABLE_DATABASE)
-    _finish_or_forget(session, books)
+    finish_or_forget(session, books)
     wanted = {(table.schema, table.name) for table, _ in tables}
     for row in ledger.read_captured(session, books):
         if (row.schema, row.name) not in wanted:
@@ -152,7 +152,7 @@ def _note(session: Session, books: Books, number: int, instance: str) -> None:
     session.run(books.note_began(number, commit_of(lsn), hexadecimal(lsn)))
 
 
-def _finish_or_forget(session: Session, books: Books) -> None:
+def finish_or_forget(session: Session, books: Books) -> None:
     """What a setup that died left half made."""
     standing = instances(session)
     for row in ledger.read_captured(session, books):
@@ -170,15 +170,19 @@ def instances(session: Session) -> dict[str, bytes]:
 
 
 def lost_tables(session: Session, rows: Sequence[Captured], after: int) -> list[str]:
-    """Tables of which changes after a position are gone: cleaned up, or with their instance."""
-    low = instances(session)
-    return [
-        f"{row.schema}.{row.name}"
-        for row in rows
-        if row.began is not None
-        and row.instance is not None
-        and (row.instance not in low or commit_of(low[row.instance]) > max(after, row.began))
-    ]
+    """Tables of which changes after a position are gone: cleaned up, or with their instance. A table that
+    was dropped took its instances with it, and is not waited for."""
+    low, lost = instances(session), []
+    for row in rows:
+        if row.began is None or row.instance is None:
+            continue
+        if row.instance in low:
+            gone = commit_of(low[row.instance]) > max(after, row.began)
+        else:
+            gone = find_relation(session, row.table) is not None
+        if gone:
+            lost.append(f"{row.schema}.{row.name}")
+    return lost
 
 
 def remove(session: Session, books: Books, row: Captured) -> None:

@@ -105,6 +105,7 @@ class CdcChanges:
 
     def begin(self) -> None:
         """What can be wrong before anything is read; see `open_changes`."""
+        setup.finish_or_forget(self._session, self._books)
         self._check_reach_back()
         left_out = [
             table.name
@@ -218,8 +219,9 @@ class CdcChanges:
         yield ChangeChunk((), (), (), end, last)
 
     def _pieces(self, table: TableId, end: int) -> Iterator[_Piece]:
-        rows = self._rows_of(table)
-        for row, newer in zip(rows, [*rows[1:], None], strict=True):
+        standing = setup.instances(self._session)
+        rows = [row for row in self._rows_of(table) if row.instance in standing]
+        for row, newer in zip(rows, [*rows[1:], None], strict=False):
             if newer is not None and (newer.began or 0) < self._at:
                 continue
             if (row.began or 0) > end:

@@ -73,6 +73,9 @@ def lost_tables(session: Session, rows: Sequence[Captured], after: int) -> list[
     lost = []
     for row in rows:
         place, valid = low.get(row.object_number, (None, None))
+        if place is None and find_relation(session, row.table) is None:
+            # Dropped: nothing of it is waited for.
+            continue
         if place is None or int(place) != row.began or int(valid or 0) > max(after, row.began):
             lost.append(f"{row.schema}.{row.name}")
     return lost
@@ -102,8 +105,7 @@ def _capture(session: Session, books: Books, table: TableId, schema: TableSchema
 
 def remove(session: Session, books: Books, row: Captured) -> None:
     """Tracking of a table that we switched on, and then its row."""
-    table = TableId("", row.schema, row.name)
-    if row.made and began(session, table) is not None:
+    if row.made and began(session, row.table) is not None:
         session.run(tracking.disable_table(row.schema, row.name))
     session.run(books.forget(row.number))
 
