@@ -39,17 +39,15 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class CatalogColumn:
-    """A row of `sys.columns`. `filled`: rows that were there before the column may hold a value."""
+    """A row of `sys.columns`. Not `replicated` are computed columns and column sets."""
 
     name: str
     base: str
     native: NativeType
     nullable: bool
     replicated: bool
-    ordinal: int
     encrypted: bool
     masked: bool
-    filled: bool
 
     def column(self) -> Column:
         """Raises SourceNotReady: its type is refused, or is none that is known."""
@@ -63,7 +61,7 @@ class CatalogColumn:
                 f"columns of type {self.base} cannot be stored",
                 fix="read the table through a view that casts the column to a known type",
             )
-        return column_of(self.name, self.native, self.nullable, self.ordinal)
+        return column_of(self.name, self.native, self.nullable)
 
 
 def find_relation(session: Session, table: TableId) -> Relation | None:
@@ -104,10 +102,8 @@ def catalog_columns(session: Session, table: TableId) -> tuple[CatalogColumn, ..
             NativeType.of(str(base), int(length), int(precision), int(scale)),
             bool(nullable),
             replicated=not (computed or column_set),
-            ordinal=int(ordinal),
             encrypted=bool(encrypted),
             masked=bool(masked),
-            filled=bool(identity or default or not nullable),
         )
         for (
             name,
@@ -118,11 +114,8 @@ def catalog_columns(session: Session, table: TableId) -> tuple[CatalogColumn, ..
             nullable,
             computed,
             column_set,
-            ordinal,
             encrypted,
             masked,
-            identity,
-            default,
         ) in session.rows(catalog.columns(table))
     )
 

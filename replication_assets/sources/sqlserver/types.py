@@ -131,9 +131,13 @@ class NativeType:
         return self.base == "datetime2" and self.length == 7
 
 
-def column_of(name: str, native: NativeType, nullable: bool, ordinal: int | None) -> Column:
-    """Raises SourceNotReady: the type is refused."""
-    return Column(name, native.name, stored_type(native), nullable, ordinal)
+def column_of(name: str, native: NativeType, nullable: bool) -> Column:
+    """A column as it is stored. Its number is left out: change tables do not tell it.
+
+    Raises:
+        SourceNotReady: the type is refused.
+    """
+    return Column(name, native.name, stored_type(native), nullable)
 
 
 def stored_type(native: NativeType) -> pa.DataType:

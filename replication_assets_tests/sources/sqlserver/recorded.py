@@ -117,8 +117,7 @@ def recorded_table(
     """What the catalog says of a table. Types are `(name, system type, bytes, precision, scale)`."""
     recorded.answers[catalog.find_relation(table)] = [(kind, number, rows, False, False, 0, False)]
     recorded.answers[catalog.columns(table)] = [
-        (*c, c[0] not in key, c[0] in computed, False, i + 1, 0, c[0] in masked, False, 0)
-        for i, c in enumerate(columns)
+        (*c, c[0] not in key, c[0] in computed, False, 0, c[0] in masked) for c in columns
     ]
     recorded.answers[catalog.primary_key(table)] = [(name,) for name in key]
     recorded.answers[catalog.may_select(table)] = [(1, 0, "reader")]

@@ -83,7 +83,7 @@ def test_every_system_type_is_stored_or_refused_by_name() -> None:
             with pytest.raises(SourceNotReady, match=base):
                 stored_type(native)
         else:
-            column = column_of("c", native, True, 1)
+            column = column_of("c", native, True)
             assert NativeType.parse(column.source_type) == native
             assert "[c]" in typed_expression(column)
             # What Delta rejects or bends is never the type of a column.

@@ -31,9 +31,8 @@ def columns(table: TableId) -> str:
     type, its own name."""
     return (
         "SELECT c.[name], COALESCE(b.[name], u.[name]), c.[max_length], c.[precision], c.[scale],"
-        " c.[is_nullable], c.[is_computed], c.[is_column_set], c.[column_id],"
-        " CASE WHEN c.[encryption_type] IS NULL THEN 0 ELSE 1 END, c.[is_masked],"
-        " c.[is_identity], c.[default_object_id]"
+        " c.[is_nullable], c.[is_computed], c.[is_column_set],"
+        " CASE WHEN c.[encryption_type] IS NULL THEN 0 ELSE 1 END, c.[is_masked]"
         " FROM sys.columns AS c"
         " JOIN sys.types AS u ON u.[user_type_id] = c.[user_type_id]"
         " LEFT JOIN sys.types AS b ON b.[user_type_id] = c.[system_type_id] AND u.[is_assembly_type] = 0"
