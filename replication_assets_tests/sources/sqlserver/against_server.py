@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -38,6 +39,8 @@ from replication_assets_tests.contracts.change_source import (
 from replication_assets_tests.contracts.change_source import _writing as writing
 
 URL = "SQLSERVER_URL"
+_SCANNING = threading.Lock()
+"""The server lets one session read its log at a time."""
 _OR_NOT = " ON CONFLICT DO NOTHING"
 _NAME = re.compile(r'"((?:[^"]|"")*)"')
 _INSERT = re.compile(r"INSERT INTO t VALUES \((\d+), (.*)\)")
@@ -115,11 +118,10 @@ class SqlServerPlace:
         self.execute(f"CREATE TABLE {quoted_name} ({columns})")
 
     def execute(self, *statements: str) -> None:
-        for statement in statements if any("VIEW" in each for each in statements) else [None]:
-            with self.transaction() as writer:
-                for each in statements if statement is None else [statement]:
-                    writer.execute(each)
-                writer.commit()
+        with self.transaction() as writer:
+            for statement in statements:
+                writer.execute(statement)
+            writer.commit()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with connected(self.connection) as session:
@@ -137,7 +139,7 @@ class SqlServerPlace:
         """What the capture job does: once for the changes, once to find that there are no more."""
         if not self.scans:
             return
-        with connected(self.connection) as session:
+        with _SCANNING, connected(self.connection) as session:
             query = "SELECT is_cdc_enabled FROM sys.databases WHERE database_id = DB_ID()"
             ((enabled,),) = session.rows(query)
             for _ in range(2 if enabled else 0):

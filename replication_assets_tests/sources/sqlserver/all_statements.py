@@ -101,7 +101,13 @@ def _reads(table: TableId, number: Column, every: tuple[Column, ...]) -> Iterato
 def _captures(table: TableId, number: Column, every: tuple[Column, ...]) -> Iterator[str]:
     name = number.name
     yield from (cdc.ENABLE_DATABASE, cdc.DISABLE_DATABASE, cdc.MAX_LSN, cdc.LAST_SCAN, cdc.JOBS, cdc.AGENT)
-    yield from (cdc.INSTANCES, cdc.CHANGE_TABLE_BYTES, cdc.retention_minutes(), cdc.set_retention(4320))
+    yield from (
+        cdc.CHANGE_TABLES,
+        cdc.INSTANCES,
+        cdc.CHANGE_TABLE_BYTES,
+        cdc.retention_minutes(),
+        cdc.set_retention(4320),
+    )
     yield cdc.enable_table(table, name)
     yield cdc.disable_table(table.schema, table.name, name)
     yield cdc.captured_columns(name)

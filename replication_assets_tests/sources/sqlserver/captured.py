@@ -82,6 +82,7 @@ def harvested(recorded: Recorded, newest: bytes | None, *, empty_scans: int = 1,
 
 def standing(recorded: Recorded, *instances: tuple[str, bytes], number: int = NUMBER) -> None:
     """Capture instances, and where each of them begins by now."""
+    recorded.answers[cdc.CHANGE_TABLES] = [(900,)]
     recorded.answers[cdc.INSTANCES] = [
         (name, number, low, 900 + i) for i, (name, low) in enumerate(instances)
     ]

@@ -169,6 +169,13 @@ def test_an_instance_that_is_gone_is_a_loss(recorded: Recorded) -> None:
         drained(recorded)
 
 
+def test_capture_that_somebody_switched_off_is_a_loss(recorded: Recorded) -> None:
+    recorded.answers[cdc.CHANGE_TABLES] = [(None,)]
+    with pytest.raises(SlotLost, match="capture was switched off"):
+        drained(recorded)
+    assert CdcSource("erp", recorded).status().state == "lost"
+
+
 @pytest.mark.parametrize(
     ("after", "problem"), [(7, "set up after the last durable"), (at(99), "database was restored")]
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from replication_assets.ports import SourceStatus
 from replication_assets.sources.sqlserver import books as ledger
 from replication_assets.sources.sqlserver.cdc.reach import read_reach
-from replication_assets.sources.sqlserver.cdc.setup import lost_tables
+from replication_assets.sources.sqlserver.cdc.setup import instances, lost_tables
 from replication_assets.sources.sqlserver.load import read_clock
 from replication_assets.sources.sqlserver.preflight import read_settings
 from replication_assets.sources.sqlserver.sessions import Session
@@ -40,6 +40,8 @@ def read_status(session: Session, books: Books, *, active: bool) -> SourceStatus
     state = ledger.read_state(session, books)
     if state is None or state.began is None:
         return SourceStatus(0, None, None, None, None, active, "missing", now)
+    if not instances(session):
+        return SourceStatus(state.acknowledged, state.acknowledged, 0, None, None, active, "lost", now)
     reach = read_reach(session)
     head = max(reach.whole or 0, state.acknowledged)
     same_file = head >> 32 == state.acknowledged >> 32

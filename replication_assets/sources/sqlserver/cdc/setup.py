@@ -165,7 +165,10 @@ def finish_or_forget(session: Session, books: Books) -> None:
 
 
 def instances(session: Session) -> dict[str, bytes]:
-    """Where each capture instance of the database begins by now; cleanup moves that on."""
+    """Where each capture instance of the database begins by now; cleanup moves that on. None if somebody
+    switched capture of the database off."""
+    if session.rows(cdc.CHANGE_TABLES) == [(None,)]:
+        return {}
     return {str(name): bytes(lsn) for name, _, lsn, _ in session.rows(cdc.INSTANCES)}
 
 

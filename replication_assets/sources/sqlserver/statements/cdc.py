@@ -30,6 +30,9 @@ AGENT = (
     "SELECT s.[status_desc] FROM sys.dm_server_services AS s WHERE s.[servicename] LIKE N'SQL Server Agent%'"
 )
 
+CHANGE_TABLES = "SELECT OBJECT_ID(N'[cdc].[change_tables]')"
+"""NULL where change data capture is off: its schema went with it."""
+
 INSTANCES = (
     "SELECT t.[capture_instance], t.[source_object_id], t.[start_lsn], t.[object_id]"
     " FROM cdc.change_tables AS t ORDER BY t.[capture_instance]"
