@@ -30,6 +30,9 @@ from replication_assets.sources.sqlserver.statements.predicates import row_condi
 from replication_assets.sources.sqlserver.statements.values import select_rows
 from replication_assets.sources.sqlserver.types import NativeType, odd_texts, stored
 
+_ATTEMPTS = 10
+"""Snapshots that are begun to find one whose position is exact."""
+
 
 class HandOff(Protocol):
     """How a snapshot finds its place in the change stream."""
@@ -90,13 +93,27 @@ def snapshot(
     with connected(sessions, statement_seconds=0) as session:
         before = hand_off.before(session)
         session.run(server.SNAPSHOT)
-        session.run(server.BEGIN)
-        commit = before if before is not None else hand_off.within(session)
-        # The first look at data is where a snapshot stands, and an ALTER TABLE from here on is noticed.
-        session.run(server.touch(table))
+        commit = _begin(session, hand_off, table, before)
         columns = table_columns(session, table)
         # The transaction has written nothing, and ends with its session: rows may not be read to their end.
         yield session, commit, read_clock(session), columns
+
+
+def _begin(session: Session, hand_off: HandOff, table: TableId, before: int | None) -> int:
+    """Begin the snapshot; the commit position that it stands at.
+
+    A snapshot stands where its transaction looks at data for the first time, and an ALTER TABLE from there
+    on is noticed. A position that is told within is asked for once more after that look: the same twice,
+    nothing came between. Where something always does, the earlier one is a lower bound, which is safe.
+    """
+    for attempt in range(_ATTEMPTS):
+        session.run(server.BEGIN)
+        commit = before if before is not None else hand_off.within(session)
+        session.run(server.touch(table))
+        if before is not None or attempt + 1 == _ATTEMPTS or hand_off.within(session) == commit:
+            break
+        session.run(server.ROLLBACK)
+    return commit
 
 
 def rows_of(

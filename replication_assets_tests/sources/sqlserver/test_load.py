@@ -82,8 +82,22 @@ def test_the_version_is_asked_for_within_the_snapshot_and_before_the_rows() -> N
     recorded.sent.clear()
     with source.load(LoadSlice(T, schema, None, WHOLE, DATES)) as load:
         assert list(load) == []
-    order = [server.SNAPSHOT, server.BEGIN, tracking.VERSION, server.touch(T)]
+    order = [server.SNAPSHOT, server.BEGIN, tracking.VERSION, server.touch(T), tracking.VERSION]
     assert [each for each in recorded.sent if each in order] == order
+
+
+def test_a_snapshot_is_begun_again_until_no_version_came_before_it_stood() -> None:
+    recorded = ready()
+    source = TrackingSource("erp", recorded)
+    schema = source.reflect(T)
+    recorded.turns[tracking.VERSION] = [[(41,)], [(43,)], [(43,)], [(43,)]]
+    with source.load(LoadSlice(T, schema, None, WHOLE, DATES)) as load:
+        assert load.commit == 44
+    assert recorded.ran(server.BEGIN, server.ROLLBACK) == [server.BEGIN, server.ROLLBACK, server.BEGIN]
+    recorded.turns[tracking.VERSION] = [[(version,)] for version in range(50, 90)]
+    with source.load(LoadSlice(T, schema, None, WHOLE, DATES)) as load:
+        # Ten were begun. The last is told by the version before it, which is safe.
+        assert load.commit == 50 + 2 * 9 + 1
 
 
 def test_the_newest_lsn_is_asked_for_before_the_snapshot() -> None:

@@ -14,8 +14,8 @@ CLOCK = "SELECT SYSUTCDATETIME()"
 
 
 def touch(table: TableId) -> str:
-    """A look at the table that reads no row."""
-    return f"SELECT TOP (0) 1 AS [one] FROM {relation(table)}"
+    """A look at the data of the table: at no row at all, the server would not look."""
+    return f"SELECT TOP (1) 1 AS [one] FROM {relation(table)}"
 
 
 IDENTITY = (

@@ -18,8 +18,8 @@ CHANGE_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class TrackingHandOff:
-    """The current version, asked within the snapshot as the first thing: exact. A load stands right after
-    that version."""
+    """The current version, asked within the snapshot before and after it looks at data: exact where the two
+    are the same. A load stands right after that version."""
 
     def before(self, session: Session) -> int | None:  # noqa: ARG002
         return None
