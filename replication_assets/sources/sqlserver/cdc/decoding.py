@@ -1,8 +1,9 @@
 """Rows of change tables to events.
 
 A change table has one row for an insert (2) and a delete (1), two for an update: the old values (3) and
-the new ones (4). An update of a primary key is a delete and an insert with one `__$seqval`. Pairs stand
-side by side in the order that is asked for, so only the last row of a batch may wait for its other half.
+the new ones (4). An update of one row's primary key is a delete and an insert with one `__$seqval`; of
+many rows at once, deletes and inserts with places of their own, which are told as such. Pairs stand side by
+side in the order that is asked for, so only the last row of a batch may wait for its other half.
 
 Large values: the old ones are there if the update changed them, and of `text`, `ntext` and `image` never.
 A new one that is NULL although the update did not touch it counts as not sent (`_unchanged`), which is
