@@ -69,7 +69,7 @@ def find_relation(session: Session, table: TableId) -> Relation | None:
     found = session.rows(catalog.find_relation(table))
     if not found:
         return None
-    kind, number, rows, memory, external, graph, _ = found[0]
+    kind, number, rows, memory, external, graph = found[0]
     name = str(kind).strip()
     return Relation(
         _KINDS.get(name, f"object of type {name}"),

@@ -100,7 +100,7 @@ def _reads(table: TableId, number: Column, every: tuple[Column, ...]) -> Iterato
 
 def _captures(table: TableId, number: Column, every: tuple[Column, ...]) -> Iterator[str]:
     name = number.name
-    yield from (cdc.ENABLE_DATABASE, cdc.DISABLE_DATABASE, cdc.MAX_LSN, cdc.LAST_SCAN, cdc.JOBS, cdc.AGENT)
+    yield from (cdc.ENABLE_DATABASE, cdc.DISABLE_DATABASE, cdc.MAX_LSN, cdc.LAST_SCAN, cdc.AGENT)
     yield from (
         cdc.CHANGE_TABLES,
         cdc.INSTANCES,

@@ -115,7 +115,7 @@ def recorded_table(
     rows: int = 3,
 ) -> None:
     """What the catalog says of a table. Types are `(name, system type, bytes, precision, scale)`."""
-    recorded.answers[catalog.find_relation(table)] = [(kind, number, rows, False, False, 0, False)]
+    recorded.answers[catalog.find_relation(table)] = [(kind, number, rows, False, False, 0)]
     recorded.answers[catalog.columns(table)] = [
         (*c, c[0] not in key, c[0] in computed, False, 0, c[0] in masked) for c in columns
     ]

@@ -232,6 +232,26 @@ def test_what_hides_values_or_rows_is_refused_with_the_statement_that_mends_it()
         assert fix in told
 
 
+def test_what_is_no_plain_table_or_column_is_refused_by_name() -> None:
+    recorded = ready()
+    recorded_table(recorded, columns=(ID, ("place", "GeoPoint", 16, 0, 0), ("card", "varchar", 20, 0, 0)))
+    columns = recorded.answers[catalog.columns(T)]
+    columns[2] = (*columns[2][:8], 1, False)
+    recorded.answers[catalog.find_relation(T)] = [("U ", 9, 3, True, False, 0)]
+    with pytest.raises(SourceNotReady) as raised:
+        TrackingSource("erp", recorded).reflect(T)
+    told = str(raised.value)
+    assert "columns of type GeoPoint cannot be stored" in told
+    assert "'card': it is encrypted by the client's key" in told
+    assert "it is memory-optimized" in told
+    recorded.answers[catalog.find_relation(T)] = [("TF", 9, 0, False, False, 0)]
+    with pytest.raises(SourceNotReady, match="only tables and views can be read"):
+        TrackingSource("erp", recorded).reflect(T)
+    recorded.answers[catalog.find_relation(T)] = []
+    with pytest.raises(SourceNotReady, match="there is no table or view"):
+        TrackingSource("erp", recorded).reflect(T)
+
+
 def test_computed_columns_are_left_out_and_listed() -> None:
     recorded = ready()
     recorded_table(recorded, computed=("v",))

@@ -19,8 +19,7 @@ def find_relation(table: TableId) -> str:
         " (SELECT SUM(p.[rows]) FROM sys.partitions AS p"
         " WHERE p.[object_id] = o.[object_id] AND p.[index_id] IN (0, 1)),"
         " COALESCE(t.[is_memory_optimized], 0), COALESCE(t.[is_external], 0),"
-        " CASE WHEN t.[is_node] = 1 OR t.[is_edge] = 1 THEN 1 ELSE 0 END,"
-        " COALESCE(t.[is_tracked_by_cdc], 0)"
+        " CASE WHEN t.[is_node] = 1 OR t.[is_edge] = 1 THEN 1 ELSE 0 END"
         " FROM sys.objects AS o LEFT JOIN sys.tables AS t ON t.[object_id] = o.[object_id]"
         f" WHERE o.[object_id] = {object_id(table)}"
     )

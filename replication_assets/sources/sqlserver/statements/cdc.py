@@ -24,8 +24,6 @@ LAST_SCAN = (
 )
 """The capture job's newest look at the log: whether it found nothing, and its age."""
 
-JOBS = "EXEC sys.sp_cdc_help_jobs"
-
 AGENT = (
     "SELECT s.[status_desc] FROM sys.dm_server_services AS s WHERE s.[servicename] LIKE N'SQL Server Agent%'"
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from replication_assets.core.schema import TableId
 
 
@@ -19,10 +17,6 @@ def relation(table: TableId) -> str:
 def literal(text: str) -> str:
     """A Unicode constant: without the N it would go through the code page of the database."""
     return "N'" + text.replace("'", "''") + "'"
-
-
-def literals(texts: Sequence[str]) -> str:
-    return ", ".join(literal(text) for text in texts)
 
 
 def hexadecimal(value: bytes) -> str:
