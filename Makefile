@@ -14,10 +14,10 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install servers test check faults soak breaks bench demo dev docs format constraints clean
+.PHONY: help install servers test test-sqlserver check faults soak breaks bench demo dev docs format constraints clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Install everything into .venv (nothing to do when it is up to date)
 
@@ -31,6 +31,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: servers check ## Lint, types and all tests, against real servers; faults and benchmarks in short
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+test-sqlserver: ## The contract of sources against the SQL Server at SQLSERVER_URL, which no other test needs
+	@test -n "$(SQLSERVER_URL)" || { echo "Set SQLSERVER_URL=sqlserver://user:password@host:1433/database: an empty" \
+	  "database of a server that runs nothing else, its owner's login (docs/sqlserver.md)" >&2; exit 2; }
+	@$(MAKE) install
+	$(BIN)/python -m pytest replication_assets_tests/sources/sqlserver/against_server.py
 
 servers: install
 	.ci/install-postgres

@@ -15,6 +15,7 @@ from replication_assets.declarations import (
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
+    SqlServerSourceConfig,
 )
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import ChangeSource
@@ -71,6 +72,25 @@ def _mysql(config: MySqlSourceConfig) -> ChangeSource:
     )
 
 
+def _sqlserver(config: SqlServerSourceConfig) -> ChangeSource:
+    with _driver("mssql_python", "sqlserver", config.name):
+        from replication_assets.sources.sqlserver.sessions import SqlServerConnection
+        from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource
+
+    connection = SqlServerConnection(
+        host=config.host,
+        database=config.database,
+        user=config.user,
+        password=config.password,
+        port=config.port,
+        encrypt=config.encrypt,
+        trust_server_certificate=config.trust_server_certificate,
+        server_certificate=config.server_certificate,
+    )
+    by = {"cdc": CdcSource, "change_tracking": TrackingSource}
+    return by[config.capture](config.name, connection)
+
+
 def _sqlite(config: SqliteSourceConfig) -> ChangeSource:
     from replication_assets.sources.sqlite.connection import SqliteDatabase
     from replication_assets.sources.sqlite.source import SqliteSource
@@ -82,6 +102,7 @@ _MAKERS: Mapping[type, Callable[[Any], ChangeSource]] = {
     PostgresSourceConfig: _postgres,
     MySqlSourceConfig: _mysql,
     SqliteSourceConfig: _sqlite,
+    SqlServerSourceConfig: _sqlserver,
 }
 
 

@@ -52,6 +52,7 @@ PUBLIC = [
     "Split",
     "SqlHook",
     "SqlProjection",
+    "SqlServerSourceConfig",
     "SqliteSourceConfig",
     "SqliteTarget",
     "SsmParameter",

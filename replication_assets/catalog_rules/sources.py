@@ -13,10 +13,12 @@ from replication_assets.declarations.sources import (
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
+    SqlServerSourceConfig,
 )
 from replication_assets.secret_references import EnvVar
 
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
+_SCHEMA_NAME = 100
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,6 +28,8 @@ def source_rules(source: SourceConfig) -> Iterator[str]:
         yield from _postgres_rules(source)
     elif isinstance(source, MySqlSourceConfig):
         yield from _mysql_rules(source)
+    elif isinstance(source, SqlServerSourceConfig):
+        yield from _sqlserver_rules(source)
     else:
         yield from _sqlite_rules(source)
     if not 1 <= source.max_parallel_loads <= 64:
@@ -39,7 +43,7 @@ def _seconds_rules(source: SourceConfig, field: str) -> Iterator[str]:
 
 
 def _login_rules(
-    source: PostgresSourceConfig | MySqlSourceConfig, fields: Sequence[str], port: int
+    source: PostgresSourceConfig | MySqlSourceConfig | SqlServerSourceConfig, fields: Sequence[str], port: int
 ) -> Iterator[str]:
     for field in fields:
         if not getattr(source, field):
@@ -55,6 +59,19 @@ def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
     if source.server_id is not None and not 0 < source.server_id < 2**32:
         yield f"server_id {source.server_id} is not between 1 and {2**32 - 1}. Fix: one that no replica has"
     yield from _seconds_rules(source, "load_wait_seconds")
+
+
+def _sqlserver_rules(source: SqlServerSourceConfig) -> Iterator[str]:
+    yield from _login_rules(source, ("host", "database", "user"), 1433)
+    if any(part in source.host for part in ",;\\"):
+        yield "host names a port or an instance. Fix: the host alone, and the instance's port as port"
+    if len(source.name) > _SCHEMA_NAME:
+        yield f"the name is longer than {_SCHEMA_NAME} letters. Fix: a shorter one: a schema is named by it"
+    if source.server_certificate is not None and (source.encrypt == "no" or source.trust_server_certificate):
+        yield (
+            "server_certificate has no meaning where no certificate is verified. Fix: leave it out, or"
+            " encrypt='yes' without trust_server_certificate"
+        )
 
 
 def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Rows of a trigger's change log to events, whole columns at a time.
 
-Triggers see the whole old and the whole new row, so every event is complete: `_unchanged` is
-always null. What becomes of each change is what a log with full replica identity gives:
+Triggers see the whole old and the whole new row, so every event is complete: `_unchanged` is null.
+Change tables that a server fills from its log may leave large values out, and name them so. What becomes
+of each change is what a log with full replica identity gives:
 
 | change | events |
 |---|---|
@@ -60,6 +61,8 @@ class ChangeRows:
     transactions: Ints | None
     old: Image
     new: Image
+    unchanged: pa.ListArray | None = None
+    """Names of columns whose new value an update did not send; None where all are always sent."""
 
 
 def row_events(rows: ChangeRows, schema: TableSchema, epoch: int) -> pa.RecordBatch:
@@ -91,12 +94,19 @@ def row_events(rows: ChangeRows, schema: TableSchema, epoch: int) -> pa.RecordBa
         pa.array(rows.committed_at[events]).cast(ENVELOPE.field("_committed_at").type),
         pa.nulls(len(events), pa.int64()) if transactions is None else pa.array(transactions),
         pa.nulls(len(events), pa.string()),
-        pa.nulls(len(events), pa.list_(pa.string())),
+        _unchanged(rows, events, gone),
         _before(rows, schema, events, ~gone & (updates & ~moved)[events]),
         overflow,
         pa.nulls(len(events), pa.string()),
     ]
     return pa.RecordBatch.from_arrays([*envelope, *columns], schema=event_schema(schema))
+
+
+def _unchanged(rows: ChangeRows, events: Ints, gone: Mask) -> pa.ListArray:
+    if rows.unchanged is None:
+        return pa.nulls(len(events), pa.list_(pa.string()))
+    # Of what is gone the old row is told, which was sent.
+    return rows.unchanged.take(pa.array(events, mask=gone))
 
 
 def _is(operations: pa.StringArray, letter: str) -> Mask:

@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 
-TEXT_TYPES = frozenset({"text", "varchar", "character varying", "name", "string"})
+TEXT_TYPES = frozenset({"text", "varchar", "nvarchar", "character varying", "name", "string"})
 """Source types, without their length, whose order under `COLLATE "C"` is that of their bytes."""
 
 
@@ -38,7 +38,7 @@ def kind_of(arrow_type: pa.DataType, source_type: str, *, where: str = "range co
     base = source_type.split("(")[0].strip().lower()
     if _is_whole_number(arrow_type):
         return "integer"
-    if is_text(arrow_type) and base == "uuid":
+    if is_text(arrow_type) and base in ("uuid", "uniqueidentifier"):
         return "uuid"
     if is_text(arrow_type) and base in TEXT_TYPES:
         return "text"

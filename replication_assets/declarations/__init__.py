@@ -56,6 +56,7 @@ from replication_assets.declarations.sources import (
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
+    SqlServerSourceConfig,
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
@@ -117,6 +118,7 @@ __all__ = [
     "Split",
     "SqlHook",
     "SqlProjection",
+    "SqlServerSourceConfig",
     "SqliteSourceConfig",
     "SqliteTarget",
     "SslMode",

@@ -11,6 +11,8 @@ from replication_assets.secret_references import SecretReference
 
 CaptureBy: TypeAlias = Literal["log", "triggers"]
 CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
+SqlServerCapture: TypeAlias = Literal["cdc", "change_tracking"]
+EncryptMode: TypeAlias = Literal["yes", "strict", "no"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
@@ -99,7 +101,38 @@ class MySqlSourceConfig(Declaration):
     load_wait_seconds: float = 60
 
 
-SourceConfig: TypeAlias = PostgresSourceConfig | MySqlSourceConfig | SqliteSourceConfig
+@dataclass(frozen=True, slots=True)
+class SqlServerSourceConfig(Declaration):
+    """A SQL Server database that is loaded and captured (docs/sqlserver.md).
+
+    `user` logs in with `password`, a reference. `encrypt` is ODBC's word: "yes" for TLS, "strict" for TLS
+    before anything else is said, "no" for a connection in the clear. Certificates are verified unless
+    `trust_server_certificate` says not to; `server_certificate` is a file that the server's must equal.
+    `capture` "cdc" reads the tables of change data capture, every change with its old values;
+    "change_tracking" reads Change Tracking, which knows the last change of each row of tables with a
+    primary key, and costs the source less. `mode`, `capture_interval_seconds` and `max_parallel_loads` are
+    as in `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    host: str
+    database: str
+    user: str
+    port: int = 1433
+    password: SecretReference | None = None
+    encrypt: EncryptMode = "yes"
+    trust_server_certificate: bool = False
+    server_certificate: str | None = None
+    capture: SqlServerCapture = "cdc"
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+
+
+SourceConfig: TypeAlias = (
+    PostgresSourceConfig | MySqlSourceConfig | SqliteSourceConfig | SqlServerSourceConfig
+)
 """A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
 
 

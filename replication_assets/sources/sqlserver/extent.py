@@ -1,0 +1,74 @@
+"""Bounds, row estimates and quantiles of a column, and whether an index serves its ranges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replication_assets.core.id_ranges import Key
+from replication_assets.core.schema import Column, TableId
+from replication_assets.errors import SourceNotReady
+from replication_assets.ports import KeyBounds
+from replication_assets.sources.sqlserver.reflection import existing_relation, table_columns
+from replication_assets.sources.sqlserver.sessions import Session
+from replication_assets.sources.sqlserver.statements import extent as statements
+from replication_assets.sources.sqlserver.statements.names import relation
+from replication_assets.sources.sqlserver.statements.predicates import is_range_column
+from replication_assets.sources.sqlserver.types import is_whole_number
+
+_SAMPLED_ABOVE = 1_000_000
+"""Rows beyond which quantiles come from a sample of about this many."""
+
+
+def range_column(session: Session, table: TableId, name: str) -> Column:
+    """Raises SourceNotReady if the column cannot cut ranges."""
+    columns = table_columns(session, table)
+    for column in columns:
+        if column.name == name and is_range_column(column):
+            return column
+    usable = [column.name for column in columns if is_range_column(column)]
+    raise SourceNotReady(
+        f"column {name!r} cannot cut id ranges",
+        where=str(table),
+        fix=f"use one of {', '.join(usable) or 'no range column'}",
+    )
+
+
+def bounds(session: Session, table: TableId, column: Column) -> KeyBounds:
+    """Rows are the catalog's own count; of a view they are counted."""
+    ((low, high),) = session.rows(statements.bounds(table, column))
+    found = existing_relation(session, table)
+    rows = found.rows
+    if not found.can_be_captured:
+        ((rows,),) = session.rows(statements.count(table))
+    return KeyBounds(_key(column, low), _key(column, high), int(rows))
+
+
+def quantiles(session: Session, table: TableId, column: Column, parts: int) -> tuple[Key, ...]:
+    """Ascending values that cut the rows into about equal parts; fewer than `parts - 1` where values
+    repeat."""
+    if parts < 2:
+        return ()
+    found = existing_relation(session, table)
+    percent = None
+    if found.can_be_captured and found.rows > _SAMPLED_ABOVE:
+        percent = 100 * _SAMPLED_ABOVE / found.rows
+    keys = (
+        _key(column, value) for (value,) in session.rows(statements.quantiles(table, column, parts, percent))
+    )
+    return tuple(dict.fromkeys(key for key in keys if key is not None))
+
+
+def range_index(session: Session, table: TableId, column: Column) -> str | None:
+    """See `ports.ChangeSource.range_index`. Only whole numbers are compared in the order of an index; of
+    a view the plan is asked (`plans`)."""
+    if not is_whole_number(column) or not existing_relation(session, table).can_be_captured:
+        return None
+    if session.rows(statements.leading_index(table, column.name)):
+        return None
+    return statements.create_index(relation(table), column.name)
+
+
+def _key(column: Column, value: Any) -> Key | None:
+    if value is None:
+        return None
+    return int(value) if is_whole_number(column) else bytes(value).decode()
