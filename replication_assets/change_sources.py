@@ -62,6 +62,12 @@ def _mysql(config: MySqlSourceConfig) -> ChangeSource:
         sslmode=config.sslmode,
         sslrootcert=config.sslrootcert,
     )
+    if config.capture == "triggers":
+        from replication_assets.sources.mysql.triggers.source import MySqlTriggerSource
+
+        return MySqlTriggerSource(
+            config.name, connection, cascades=config.cascades, load_wait=config.load_wait_seconds
+        )
     return MySqlSource(
         config.name,
         connection,
