@@ -64,7 +64,7 @@ def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
     if source.capture == "triggers":
         yield from _without_meaning(source, "server_id")
         if len(source.name) > _TRIGGER_NAME:
-            yield f"name has more than {_TRIGGER_NAME} letters; triggers are named after it. Fix: a shorter one"
+            yield f"name has more than {_TRIGGER_NAME} letters; triggers bear it. Fix: a shorter one"
     yield from _seconds_rules(source, "load_wait_seconds")
 
 

@@ -330,3 +330,10 @@ def test_text_that_is_no_value_of_the_type_is_refused_without_being_quoted(
     with pytest.raises(DecodeError) as caught:
         from_text(column_of("v", declared, True), pa.array([printed], pa.binary()))
     assert printed.decode(errors="replace") not in str(caught.value)
+
+
+def test_a_batch_of_nothing_but_nulls_is_of_the_columns_type() -> None:
+    for declared in ("bit(1)", "int", "double", "date", "varchar(9)", "decimal(9,2)", "timestamp"):
+        column = column_of("v", declared, True)
+        typed, odd = from_text(column, pa.nulls(3, pa.binary()))
+        assert (typed.type, typed.null_count, odd) == (column.arrow, 3, None)

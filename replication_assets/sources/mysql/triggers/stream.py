@@ -27,7 +27,7 @@ from replication_assets.sources.mysql.triggers.decoding import Decoder, read_que
 from replication_assets.sources.mysql.triggers.fences import Fence, fences_after, make_fence, read_fence
 from replication_assets.sources.mysql.triggers.shapes import KeptShape, name_of, read_shapes
 from replication_assets.sources.mysql.triggers.sql import MISSED, LogNames
-from replication_assets.sources.mysql.triggers.trimming import trim
+from replication_assets.sources.mysql.triggers.trimming import drop_retired, trim
 
 POLL_SECONDS = 0.05
 """How long a change waits to be seen by an idle stream."""
@@ -189,6 +189,8 @@ class TriggerChanges:
 
     def _begin(self) -> Fence | None:
         """The fence of a round; None if a table is not what its triggers write."""
+        # While this session reads nothing itself.
+        drop_retired(self._asking, self._names)
         fence = make_fence(self._asking, self._reading, self._names)
         kept = self._live()
         fit = all(

@@ -8,8 +8,11 @@ not committed.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 
-from replication_assets.sources.mysql.connection import MySqlConnection, Session, connected
+from replication_assets.errors import LoadBlocked
+from replication_assets.sources.mysql.connection import LOCK_SECONDS, MySqlConnection, Session, connected
 from replication_assets.sources.mysql.triggers.fences import Fence, log_shapes, read_fence
 from replication_assets.sources.mysql.triggers.sql import LogNames
 
@@ -32,7 +35,6 @@ def trim(connection: MySqlConnection, names: LogNames, commit: int) -> None:
         for shape in log_shapes(session, names):
             _delete(session, names.changes(shape), fence.shows())
         _delete(session, names.marks, f"id <> {commit} AND {_passed(fence)}")
-        _drop_retired(session, names)
 
 
 def _passed(fence: Fence) -> str:
@@ -53,10 +55,20 @@ def _delete(session: Session, table: str, condition: str) -> None:
             session.rows(f"DELETE FROM {table} WHERE conn = {conn} AND id IN ({listed})")
 
 
-def _drop_retired(session: Session, names: LogNames) -> None:
-    """Tables of the log that nobody writes and that hold nothing."""
-    for (number,) in session.rows(f"SELECT shape FROM {names.shapes} WHERE NOT live"):
-        table = names.changes(int(number))
+def drop_retired(session: Session, names: LogNames) -> None:
+    """Drop tables of the log that nobody writes and that hold nothing, where nobody reads them now."""
+    retired = session.rows(f"SELECT shape FROM {names.shapes} WHERE NOT live")
+    if not retired:
+        return
+    session.rows(f"SET SESSION lock_wait_timeout = {_WAIT_SECONDS}")
+    with suppress(LoadBlocked):
+        _drop_empty(session, names, [int(number) for (number,) in retired])
+    session.rows(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+
+
+def _drop_empty(session: Session, names: LogNames, retired: Sequence[int]) -> None:
+    for number in retired:
+        table = names.changes(number)
         session.rows(f"LOCK TABLES {table} WRITE, {names.marks} READ, {names.shapes} WRITE")
         row = session.row(
             f"SELECT EXISTS (SELECT 1 FROM {table})"
