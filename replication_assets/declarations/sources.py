@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from replication_assets.declarations.base import Declaration
 from replication_assets.secret_references import SecretReference
@@ -12,6 +12,7 @@ from replication_assets.secret_references import SecretReference
 CaptureBy: TypeAlias = Literal["log", "triggers"]
 CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+SSL_MODES: tuple[SslMode, ...] = get_args(SslMode)
 
 
 @dataclass(frozen=True, slots=True)
