@@ -211,7 +211,9 @@ def follow(
         told = _what_changed(session, names, table, before, schema, known)
         for statement in _standing_drops(session, names, table, before):
             locker.rows(statement)
-        now = TableSchema(table_columns(session, table), schema.key, schema.append_only)
+        columns = table_columns(session, table)
+        kept_key = set(schema.key) <= {column.name for column in columns}
+        now = TableSchema(columns, schema.key if kept_key else (), schema.append_only)
         number = _install(session, locker, names, table, now, confirmed=True)
         _retire(session, names, before)
         _tell(session, names, number, told)
@@ -260,7 +262,7 @@ def _standing_drops(session: Session, names: LogNames, table: TableId, before: K
     return [
         each.drop
         for each in standing_triggers(session, names, schema=table.schema)
-        if each.name in wanted and each.table == table.name
+        if each.name in wanted and each.table.lower() == table.name.lower()
     ]
 
 

@@ -63,8 +63,10 @@ def table_numbers(session: Session, table: TableId) -> str:
         SourceNotReady: the account lacks PROCESS.
     """
     catalog = "INNODB_SYS_TABLES" if session.is_mariadb else "INNODB_TABLES"
+    # As files are named; in lower case where the server folds names.
     files = [
-        f"CONVERT(CONVERT({literal(each)} USING filename) USING binary)"
+        f"CONVERT(CONVERT(IF(@@global.lower_case_table_names, LOWER({literal(each)}), {literal(each)})"
+        " USING filename) USING binary)"
         for each in (table.schema, table.name)
     ]
     whole = f"CONCAT({files[0]}, '/', {files[1]})"
@@ -83,6 +85,12 @@ def table_numbers(session: Session, table: TableId) -> str:
             where=str(table),
             fix=grant,
         ) from None
+    if not rows:
+        raise SourceNotReady(
+            "InnoDB does not list it, so that a TRUNCATE would not be noticed",
+            where=str(table),
+            fix="use the engine InnoDB for the table, or capture='log'",
+        )
     return " ".join(str(number) for (number,) in rows)
 
 
@@ -132,5 +140,6 @@ def are_standing(
 ) -> bool:
     """Whether all triggers of a shape are among those, on the table itself."""
     wanted = {names.trigger(kept.shape.number, op) for op in ("I" if kept.append_only else "IUD")}
-    found = {each.name for each in standing if (each.schema, each.table) == (table.schema, table.name)}
-    return wanted <= found
+    # Servers that fold names print them in lower case; the shape's number tells tables apart.
+    place = (table.schema.lower(), table.name.lower())
+    return wanted <= {each.name for each in standing if (each.schema.lower(), each.table.lower()) == place}

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from replication_assets.core.logged_columns import SchemaChange
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.trigger_log import SHAPED
-from replication_assets.errors import LoadBlocked, SlotBusy, SlotLost, SourceNotReady
+from replication_assets.errors import LoadBlocked, SlotBusy, SlotLost, SourceNotReady, SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.mysql.connection import MySqlConnection, Session, connected, literal
 from replication_assets.sources.mysql.reflection import find_relation
@@ -33,6 +33,7 @@ POLL_SECONDS = 0.05
 """How long a change waits to be seen by an idle stream."""
 MOST_REST = 0.3
 """Seconds between two rounds at the most, while there is something to read."""
+_MOST_EXCHANGES = 5
 _RELEASE_SECONDS = 2
 """How long a capture that just ended may take to be noticed."""
 
@@ -175,9 +176,17 @@ class TriggerChanges:
 
     def _round(self) -> Iterator[ChangeChunk]:
         """Everything up to a new fence, once triggers and tables are found to fit each other."""
-        while (fence := self._begin()) is None:
+        for _ in range(_MOST_EXCHANGES):
+            fence = self._begin()
+            if fence is not None:
+                break
             self._reading.rows("ROLLBACK")
             self._exchange_triggers()
+        else:
+            raise SourceUnavailable(
+                "tables were altered again and again while their triggers were brought up to date",
+                where=self._connection.where,
+            )
         self._began = True
         for reached in fences_after(self._asking, self._names, self._at.id):
             if reached.id > fence.id or self._stop():
@@ -229,7 +238,8 @@ class TriggerChanges:
         """Table by table, and shape by shape: what a shape's own rows stand for comes after what tells
         of it."""
         marks = self._marks(condition)
-        for number, kept in sorted(read_shapes(self._asking, self._names).items()):
+        # As of the snapshot: of a table that came later it could tell nothing.
+        for number, kept in sorted(read_shapes(self._reading, self._names).items()):
             if not self._is_ours(kept):
                 continue
             told: list[SchemaChange] = []

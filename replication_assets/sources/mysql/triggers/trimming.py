@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from replication_assets.errors import LoadBlocked
 from replication_assets.sources.mysql.connection import LOCK_SECONDS, MySqlConnection, Session, connected
-from replication_assets.sources.mysql.triggers.fences import Fence, log_shapes, read_fence
+from replication_assets.sources.mysql.triggers.fences import Fence, fence_lock, log_shapes, read_fence
 from replication_assets.sources.mysql.triggers.sql import LogNames
 
 TRIMMED = 5_000
@@ -61,7 +61,7 @@ def drop_retired(session: Session, names: LogNames) -> None:
     if not retired:
         return
     session.rows(f"SET SESSION lock_wait_timeout = {_WAIT_SECONDS}")
-    with suppress(LoadBlocked):
+    with suppress(LoadBlocked), fence_lock(session, names):
         _drop_empty(session, names, [int(number) for (number,) in retired])
     session.rows(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
 

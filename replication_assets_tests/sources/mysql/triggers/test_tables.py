@@ -184,3 +184,21 @@ def test_rows_of_a_partitioned_table_are_told_and_a_truncated_partition_is_notic
     place.execute("ALTER TABLE t TRUNCATE PARTITION b")
     (change,) = changes(following)
     assert change.reload
+
+
+def test_a_key_that_is_dropped_leaves_rows_without_identity_until_they_are_loaded(
+    following: Following,
+) -> None:
+    place, t = following.place, following.table("t")
+    place.create("t", ROWS)
+    following.declare("t")
+    place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+    following.drain()
+    place.execute("ALTER TABLE t DROP COLUMN id")
+    (change,) = changes(following)
+    assert change.reload
+    assert "key column id was dropped" in change.reason
+    place.execute("UPDATE t SET s = 'b'")
+    following.chunks.clear()
+    following.drain()
+    assert told(following.chunks, t, "s") == [("D", "a"), ("I", "b")]
