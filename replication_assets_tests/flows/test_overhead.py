@@ -34,7 +34,7 @@ def postgres(database: FreshDatabase) -> SourceConfig:
     return PostgresSourceConfig(
         "shop",
         host=str(parsed["host"]),
-        port=int(parsed["port"]),
+        port=int(str(parsed["port"])),
         database=str(parsed["dbname"]),
         user=str(parsed["user"]),
         sslmode="disable",
