@@ -49,24 +49,30 @@ def overhead(
     Works in a schema, database or file `replication_assets_overhead`, which must not exist and is removed
     at the end, also after Ctrl-C. It loads the server: not one that others need at the time.
     """
-    from replication_assets.change_sources import scratch_captures, scratch_database
-    from replication_assets.cli.output import say, show, show_json
-    from replication_assets.core.overhead import Mix
-    from replication_assets.flows.overhead import OverheadPlan, measure_overhead
+    from replication_assets.cli.output import show, show_json
 
     if source is not None:
         replication = open_replication(catalog)
         config = replication.catalog.source(chosen_source(replication, source))
     else:
         config = _declared(engine, host, port, database, user, password_env, sslmode, path)
-    plan = OverheadPlan(Mix.scaled(scale), rounds, seconds)
-    found = measure_overhead(scratch_database(config), scratch_captures(config), plan, say)
+    found = _measured(config, scale, rounds, seconds)
     if as_json:
         show_json(found.document())
     elif markdown:
         show(found.markdown())
     else:
         _show(found)
+
+
+def _measured(config: SourceConfig, scale: float, rounds: int, seconds: float) -> Overhead:
+    from replication_assets.change_sources import scratch_captures, scratch_database
+    from replication_assets.cli.output import say
+    from replication_assets.core.overhead import Mix
+    from replication_assets.flows.overhead import OverheadPlan, measure_overhead
+
+    plan = OverheadPlan(Mix.scaled(scale), rounds, seconds)
+    return measure_overhead(scratch_database(config), scratch_captures(config), plan, say)
 
 
 def _show(found: Overhead) -> None:
