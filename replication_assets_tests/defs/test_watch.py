@@ -152,7 +152,7 @@ def test_a_full_slot_reaches_the_receiver(
         shop.tick(shop.channel())
         said = [each["what"] for each in receiver.told()]
         assert "left before it is lost" in said[0]
-        assert "slot is lost" in said[-1]
+        assert "slot or change log is lost" in said[-1]
         assert len(said) <= 3
         graph.replication.source("shop").teardown()
 

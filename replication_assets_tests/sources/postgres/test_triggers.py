@@ -222,12 +222,8 @@ def test_what_may_have_been_written_with_other_columns_is_told_by_a_reload(
     assert kinds(following, "t", "id")[-1] == ("I", 10)
 
 
-def test_a_partitioned_table_and_an_earlier_trigger_are_refused_by_name(following: Following) -> None:
+def test_an_earlier_trigger_is_refused_by_name(following: Following) -> None:
     place = following.place
-    place.execute("CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)")
-    with pytest.raises(SourceNotReady, match="is partitioned"):
-        following.declare("p")
-    following.tables.clear()
     place.execute(
         f"CREATE TABLE t ({ROWS})",
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
