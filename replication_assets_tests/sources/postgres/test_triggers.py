@@ -118,6 +118,19 @@ def test_a_truncate_is_told_where_it_happened(following: Following) -> None:
     assert abs((at - dt.datetime.now(dt.UTC)).total_seconds()) < 600
 
 
+def test_a_setup_brings_the_function_of_an_earlier_version_up_to_date(following: Following) -> None:
+    place = following.place
+    place.create("t", ROWS)
+    following.declare("t")
+    place.execute(
+        "CREATE OR REPLACE FUNCTION ra_app.note() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'"
+    )
+    following.setup()
+    place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+    assert kinds(following, "t", "s") == [("I", "a")]
+
+
 def test_settings_of_a_session_do_not_show_in_what_it_wrote(following: Following) -> None:
     place = following.place
     place.create("t", "id int PRIMARY KEY, d timestamptz, i interval, f float8, b bytea, m date")

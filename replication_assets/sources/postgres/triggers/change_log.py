@@ -203,9 +203,8 @@ def fits(session: Session, names: LogNames, table: TableId, shape: RowShape) -> 
         SourceNotReady: a partition came whose rows triggers do not tell as those of the table.
     """
     found = find_relation(session, table)
-    problems = [unlike(table, leaf) for leaf in unlike_partitions(session, found.oid)] if found else []
-    if problems:
-        raise not_ready(problems, str(table))
+    if found is not None and found.kind == "p" and (others := unlike_partitions(session, found.oid)):
+        raise not_ready([unlike(table, leaf) for leaf in others], str(table))
     if found is None or found.oid != shape.relation or not is_standing(session, names, shape):
         return False
     schema = TableSchema((), (), shape.append_only)
