@@ -19,6 +19,7 @@ from replication_assets.secret_references import EnvVar
 
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _SCHEMA_NAME = 100
+_TRIGGER_NAME = 45
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -42,6 +43,12 @@ def _seconds_rules(source: SourceConfig, field: str) -> Iterator[str]:
         yield f"{field} is not above 0. Fix: a number of seconds"
 
 
+def _without_meaning(source: SourceConfig, *fields: str) -> Iterator[str]:
+    for field in fields:
+        if getattr(source, field) is not None:
+            yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
+
+
 def _login_rules(
     source: PostgresSourceConfig | MySqlSourceConfig | SqlServerSourceConfig, fields: Sequence[str], port: int
 ) -> Iterator[str]:
@@ -58,6 +65,10 @@ def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
     yield from _login_rules(source, ("host", "user"), 3306)
     if source.server_id is not None and not 0 < source.server_id < 2**32:
         yield f"server_id {source.server_id} is not between 1 and {2**32 - 1}. Fix: one that no replica has"
+    if source.capture == "triggers":
+        yield from _without_meaning(source, "server_id")
+        if len(source.name) > _TRIGGER_NAME:
+            yield f"name has more than {_TRIGGER_NAME} letters; triggers bear it. Fix: a shorter one"
     yield from _seconds_rules(source, "load_wait_seconds")
 
 
@@ -87,9 +98,7 @@ def _postgres_rules(source: PostgresSourceConfig) -> Iterator[str]:
     if source.publication is not None and not 1 <= len(source.publication.encode()) <= 63:
         yield "publication is no PostgreSQL name. Fix: 1 to 63 bytes"
     if source.capture == "triggers":
-        for field in ("slot", "publication"):
-            if getattr(source, field) is not None:
-                yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
+        yield from _without_meaning(source, "slot", "publication")
     yield from _seconds_rules(source, "load_wait_seconds")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from replication_assets.declarations.base import Declaration
 from replication_assets.secret_references import SecretReference
@@ -14,6 +14,7 @@ CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
 SqlServerCapture: TypeAlias = Literal["cdc", "change_tracking"]
 EncryptMode: TypeAlias = Literal["yes", "strict", "no"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+SSL_MODES: tuple[SslMode, ...] = get_args(SslMode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,15 @@ class SqliteSourceConfig(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class MySqlSourceConfig(Declaration):
-    """A MySQL or MariaDB server that is loaded, and captured from its binlog (docs/mysql.md).
+    """A MySQL or MariaDB server that is loaded, and captured from its binlog (docs/mysql.md) or by triggers.
 
     The schema of a table is its database. `user` logs in with `password`, a reference. `sslmode` is one
     of libpq's words and asks for TLS unless told otherwise; `sslrootcert` (a file) is what certificates
     are verified by. `server_id` is that of our replica connection, which no other replica may have; one
     is made from the name unless given. With `cascades` tables are captured although their foreign keys
-    change rows that no binlog tells of. `mode`, `capture_interval_seconds` and `max_parallel_loads` are
+    change rows that nothing tells of. With `capture` "triggers" the server keeps a log of its own in the
+    database `ra_<name>`, for where the binlog cannot be read, and `server_id` has no meaning
+    (docs/triggers.md). `mode`, `capture_interval_seconds` and `max_parallel_loads` are
     as in `PostgresSourceConfig`. A load waits `load_wait_seconds` for what holds its table.
     """
 
@@ -95,6 +98,7 @@ class MySqlSourceConfig(Declaration):
     sslrootcert: str | None = None
     server_id: int | None = None
     cascades: bool = False
+    capture: CaptureBy = "log"
     mode: CaptureMode = "micro-batch"
     max_parallel_loads: int = 4
     capture_interval_seconds: float = 5

@@ -78,12 +78,12 @@ def _recover_job(name: str) -> dg.JobDefinition:
 def _teardown_job(name: str) -> dg.JobDefinition:
     @dg.op(
         name=f"drop_slot_{naming.plain(name)}",
-        description="Drops our slot and publications. The event store stays.",
+        description="Removes what capture made in the source: a slot and publications, or triggers.",
     )
     def drop_slot(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
             replication.source(name).teardown()
-        context.log.info(f"{name}: slot and publications are gone")
+        context.log.info(f"{name}: what capture made in the source is gone")
 
     @dg.job(name=f"{naming.plain(name)}_teardown", executor_def=dg.in_process_executor)
     def teardown() -> None:

@@ -1,8 +1,8 @@
 """Prepare: from what is declared to what can be loaded and captured.
 
 Reflects the declared tables, pins their id ranges, creates their logs, and has the source
-set up its publication and slot, in the order that makes the first load safe: the slot must
-keep changes before any row is read. Idempotent; a second run finds everything in place.
+set up what keeps changes (a slot, or triggers), in the order that makes the first load safe: changes
+must be kept before any row is read. Idempotent; a second run finds everything in place.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
 
     Raises:
         SourceNotReady: with everything that is missing, each with the statement that adds it.
-        SlotLost: the slot that earlier captures stood on is gone; see `recover`.
+        SlotLost: what earlier captures stood on is gone; see `recover`.
     """
     schemas = _reflect_all(source, tables)
     captured = [(table.id, schema) for table, schema in schemas if source.is_captured(table.id)]
@@ -64,7 +64,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
     mark = ledger.last()
     if mark is not None and captured and source.status().state == "missing":
         raise SlotLost(
-            "the replication slot is gone, and with it every change since the last capture",
+            "the slot or change log is gone, and with it every change since the last capture",
             where=source.name,
             fix=f"run `recover` for {source.name} and load every id range again",
         )
@@ -84,7 +84,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
 
 
 def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) -> Position:
-    """Start a new epoch after the slot was lost: a new slot, and every range to be loaded again.
+    """Start a new epoch after changes were lost: a new slot or change log, and every range to be loaded.
 
     Nothing in the store is edited: each log gets an `S` event that makes its older loads
     unusable for rows from here on. Returns the position at which the new epoch starts.
@@ -101,7 +101,7 @@ def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
     position = Position(last.epoch + 1 if last else 1, setup.start)
     for table, schema in schemas:
         if store.log(table.id).exists():
-            _demand_reload(store, table.id, schema, position, "changes were lost with the replication slot")
+            _demand_reload(store, table.id, schema, position, "changes were lost with the slot or change log")
     ledger.record(CaptureMark(position.epoch, setup.start, source.identify(), None, dt.datetime.now(dt.UTC)))
     source.confirm_setup()
     return position

@@ -119,7 +119,7 @@ def _source(source: SourceHealth, watch: Watch) -> Iterator[Condition]:
     if source.status is None or not source.set_up:
         return
     if source.status.state in ("missing", "lost"):
-        what = f"the replication slot is {source.status.state}: changes since the last capture are gone"
+        what = f"the slot or change log is {source.status.state}: changes since the last capture are gone"
         fix = "run the recovery of the source, then load every id range again"
         yield Condition("slot", source.name, what, fix, f"sources/{source.name}", grade=3)
     elif reason := slot_danger(source, watch):
