@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from replication_assets.core.overhead import BY_LOG, BY_TRIGGERS, UNREAD
 from replication_assets.declarations import (
     MySqlSourceConfig,
     PostgresSourceConfig,
@@ -22,7 +19,6 @@ from replication_assets.declarations import (
 )
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import ChangeSource
-from replication_assets.ports.scratch import ScratchDatabase
 from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 
@@ -35,7 +31,7 @@ def change_source(config: SourceConfig) -> ChangeSource:
     return _MAKERS[type(config)](config)
 
 
-def _postgres_connection(config: PostgresSourceConfig) -> PostgresConnection:
+def postgres_connection(config: PostgresSourceConfig) -> PostgresConnection:
     return PostgresConnection(
         host=config.host,
         port=config.port,
@@ -48,7 +44,7 @@ def _postgres_connection(config: PostgresSourceConfig) -> PostgresConnection:
 
 
 def _postgres(config: PostgresSourceConfig) -> ChangeSource:
-    connection = _postgres_connection(config)
+    connection = postgres_connection(config)
     if config.capture == "triggers":
         from replication_assets.sources.postgres.triggers.source import TriggerSource
 
@@ -62,7 +58,7 @@ def _postgres(config: PostgresSourceConfig) -> ChangeSource:
     )
 
 
-def _mysql_connection(config: MySqlSourceConfig) -> MySqlConnection:
+def mysql_connection(config: MySqlSourceConfig) -> MySqlConnection:
     from replication_assets.sources.mysql import MySqlConnection
 
     return MySqlConnection(
@@ -76,10 +72,10 @@ def _mysql_connection(config: MySqlSourceConfig) -> MySqlConnection:
 
 
 def _mysql(config: MySqlSourceConfig) -> ChangeSource:
-    with _driver("pymysql", "mysql", config.name):
+    with driver("pymysql", "mysql", config.name):
         from replication_assets.sources.mysql import MySqlSource
 
-    connection = _mysql_connection(config)
+    connection = mysql_connection(config)
     if config.capture == "triggers":
         from replication_assets.sources.mysql.triggers.source import MySqlTriggerSource
 
@@ -96,7 +92,7 @@ def _mysql(config: MySqlSourceConfig) -> ChangeSource:
 
 
 def _sqlserver(config: SqlServerSourceConfig) -> ChangeSource:
-    with _driver("mssql_python", "sqlserver", config.name):
+    with driver("mssql_python", "sqlserver", config.name):
         from replication_assets.sources.sqlserver.sessions import SqlServerConnection
         from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource
 
@@ -130,7 +126,7 @@ _MAKERS: Mapping[type, Callable[[Any], ChangeSource]] = {
 
 
 @contextmanager
-def _driver(module: str, extra: str, source: str) -> Iterator[None]:
+def driver(module: str, extra: str, source: str) -> Iterator[None]:
     """An import of an adapter whose driver is an extra of this package."""
     try:
         yield
@@ -142,47 +138,3 @@ def _driver(module: str, extra: str, source: str) -> Iterator[None]:
             where=source,
             fix=f"pip install 'replication-assets[{extra}]'",
         ) from None
-
-
-# --- scratch databases ------------------------------------------------------------------------
-
-OVERHEAD = "overhead"
-"""The source that is made for measuring what capture costs: its slot and its log are named after it."""
-
-
-def scratch_database(config: SourceConfig) -> ScratchDatabase:
-    """Where the server of a source can be measured without its tables."""
-    if isinstance(config, PostgresSourceConfig):
-        from replication_assets.sources.postgres.scratch import PostgresScratch
-
-        return PostgresScratch(_postgres_connection(config))
-    if isinstance(config, MySqlSourceConfig):
-        with _driver("pymysql", "mysql", config.name):
-            from replication_assets.sources.mysql.scratch import MySqlScratch
-
-        return MySqlScratch(_mysql_connection(config))
-    from replication_assets.sources.sqlite.scratch import SqliteScratch
-
-    return SqliteScratch(str(Path(config.path).resolve().parent))
-
-
-def scratch_captures(config: SourceConfig) -> dict[str, ChangeSource]:
-    """Captures of a scratch database by way (`core.overhead`): by log and by triggers, whichever the
-    source itself is captured by."""
-    if isinstance(config, SqliteSourceConfig):
-        from replication_assets.sources.sqlite.scratch import SqliteScratch
-
-        path = str(SqliteScratch(str(Path(config.path).resolve().parent)).path)
-        return _by_triggers(change_source(replace(config, name=OVERHEAD, path=path)))
-    if isinstance(config, PostgresSourceConfig):
-        config = replace(config, slot=None, publication=None)
-    else:
-        config = replace(config, server_id=None)
-    by_log, by_triggers = (
-        change_source(replace(config, name=OVERHEAD, capture=capture)) for capture in ("log", "triggers")
-    )
-    return {BY_LOG: by_log, **_by_triggers(by_triggers)}
-
-
-def _by_triggers(capture: ChangeSource) -> dict[str, ChangeSource]:
-    return {UNREAD: capture, BY_TRIGGERS: capture}

@@ -38,6 +38,7 @@ ROOMS = {
     # knows which adapters there are.
     "replication": "composition",
     "change_sources": "composition",
+    "scratch_databases": "composition",
     "defs": "defs",
     "definitions": "definitions",
     "demo": "demo",

@@ -66,10 +66,10 @@ def overhead(
 
 
 def _measured(config: SourceConfig, scale: float, rounds: int, seconds: float) -> Overhead:
-    from replication_assets.change_sources import scratch_captures, scratch_database
     from replication_assets.cli.output import say
     from replication_assets.core.overhead import Mix
     from replication_assets.flows.overhead import OverheadPlan, measure_overhead
+    from replication_assets.scratch_databases import scratch_captures, scratch_database
 
     plan = OverheadPlan(Mix.scaled(scale), rounds, seconds)
     return measure_overhead(scratch_database(config), scratch_captures(config), plan, say)
@@ -97,9 +97,9 @@ def _declared(
 ) -> SourceConfig:
     """A source made of the options, by the rules of a catalog's. Raises CatalogError."""
     from replication_assets.catalog_rules.sources import source_rules
-    from replication_assets.change_sources import OVERHEAD
     from replication_assets.declarations import MySqlSourceConfig, PostgresSourceConfig, SqliteSourceConfig
     from replication_assets.declarations.sources import SSL_MODES
+    from replication_assets.scratch_databases import OVERHEAD
     from replication_assets.secret_references import EnvVar
 
     mode = next((each for each in SSL_MODES if each == sslmode), None)

@@ -8,7 +8,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from replication_assets.change_sources import scratch_captures, scratch_database
 from replication_assets.core.overhead import BY_LOG, BY_TRIGGERS, NONE, UNREAD, Mix
 from replication_assets.declarations import (
     MySqlSourceConfig,
@@ -19,6 +18,7 @@ from replication_assets.declarations import (
 from replication_assets.errors import SourceNotReady
 from replication_assets.flows.overhead import OverheadPlan, measure_overhead
 from replication_assets.ports.scratch import SCRATCH
+from replication_assets.scratch_databases import scratch_captures, scratch_database
 from replication_assets_tests.mysql_servers import MariaDbServer
 from replication_assets_tests.postgres_servers import FreshDatabase
 
