@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from replication_assets.declarations.sources import (
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
@@ -26,6 +27,8 @@ def source_rules(source: SourceConfig) -> Iterator[str]:
         yield from _postgres_rules(source)
     elif isinstance(source, MySqlSourceConfig):
         yield from _mysql_rules(source)
+    elif isinstance(source, OracleSourceConfig):
+        yield from _oracle_rules(source)
     else:
         yield from _sqlite_rules(source)
     if not 1 <= source.max_parallel_loads <= 64:
@@ -39,7 +42,7 @@ def _seconds_rules(source: SourceConfig, field: str) -> Iterator[str]:
 
 
 def _login_rules(
-    source: PostgresSourceConfig | MySqlSourceConfig, fields: Sequence[str], port: int
+    source: PostgresSourceConfig | MySqlSourceConfig | OracleSourceConfig, fields: Sequence[str], port: int
 ) -> Iterator[str]:
     for field in fields:
         if not getattr(source, field):
@@ -55,6 +58,19 @@ def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
     if source.server_id is not None and not 0 < source.server_id < 2**32:
         yield f"server_id {source.server_id} is not between 1 and {2**32 - 1}. Fix: one that no replica has"
     yield from _seconds_rules(source, "load_wait_seconds")
+
+
+def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
+    yield from _login_rules(source, ("host", "service", "user"), 1521)
+    if isinstance(source.wallet_password, EnvVar) and not _VARIABLE.fullmatch(source.wallet_password.name):
+        yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
+    if source.log_service == "":
+        yield "log_service is empty. Fix: the service of the container's root, or None"
+    for field in ("wallet", "server_name"):
+        if getattr(source, field) is not None and not source.tls:
+            yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
+    if source.wallet_password is not None and source.wallet is None:
+        yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
 
 
 def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:
