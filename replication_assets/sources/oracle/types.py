@@ -53,7 +53,7 @@ OUT_OF_ROW = frozenset({"CLOB", "NCLOB", "BLOB", "LONG", "LONG RAW", "XMLTYPE", 
 """Types whose values redo does not carry whole beside a row."""
 
 _FORM = re.compile(
-    r"(?P<base>[A-Z][A-Z0-9_ ]*?)(?:\((?P<first>[0-9*]+)(?:,(?P<second>-?\d+))?\))?(?P<rest> .*)?"
+    r"(?P<base>[A-Z][A-Z0-9_ ]*?)(?:\((?P<first>[0-9*]+)(?:,(?P<second>-?\d+))?\))?"
 )
 
 
@@ -82,7 +82,7 @@ class NativeType:
         found = _FORM.fullmatch(text)
         base = found["base"] if found is not None else text
         known = _family(base)
-        if found is None or known is None or found["rest"]:
+        if found is None or known is None:
             raise _unknown(text)
         first, second = found["first"], found["second"]
         precision = int(first) if first is not None and first != "*" else None

@@ -322,17 +322,9 @@ def test_an_idle_log_is_passed_and_the_stream_stops_when_told() -> None:
     source = OracleSource("erp", server)
     tables = [(TABLE, schema(server))]
     seen: list[ChangeChunk] = []
-
-    def stop() -> bool:
-        redo.scn += 1
-        return len(seen) >= 3
-
-    with source.changes(tables, epoch=EPOCH, after=FIRST, upto=None, stop=stop) as stream:
-        seen.extend(chunk for chunk in _limited(stream, seen))
+    with source.changes(tables, epoch=EPOCH, after=FIRST, upto=None, stop=lambda: len(seen) >= 3) as stream:
+        for chunk in stream:
+            seen.append(chunk)
+            redo.scn += 1
     assert not any(chunk.batches for chunk in seen)
-
-
-def _limited(stream: Any, seen: list[ChangeChunk]) -> Any:
-    for chunk in stream:
-        seen.append(chunk)
-    return []
+    assert seen[-1].through == redo.scn - 1
