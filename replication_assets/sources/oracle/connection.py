@@ -62,7 +62,7 @@ class OracleConnection:
     def open(self, *, statement_seconds: int = STATEMENT_SECONDS, log: bool = False) -> Session:
         service = self.log_service or self.service if log else self.service
         with driver_errors(self.where):
-            connection = oracledb.connect(**self._parameters(service))
+            connection = oracledb.connect(**self.parameters(service))
             try:
                 session = DriverSession(connection, self.where)
                 for setting in SESSION_SETTINGS:
@@ -73,10 +73,15 @@ class OracleConnection:
                 raise
         return session
 
-    def _parameters(self, service: str) -> dict[str, Any]:
+    def secret(self) -> str | None:
+        """The password. Pass it on, never keep it."""
+        return _revealed(self.password, self.where)
+
+    def parameters(self, service: str) -> dict[str, Any]:
+        """The driver's parameters, secrets among them: pass them on, never keep them."""
         parameters: dict[str, Any] = {
             "user": self.user,
-            "password": _revealed(self.password, self.where),
+            "password": self.secret(),
             "host": self.host,
             "port": self.port,
             "service_name": service,

@@ -52,9 +52,7 @@ _BINARIES = frozenset({"RAW", "BLOB", "LONG RAW"})
 OUT_OF_ROW = frozenset({"CLOB", "NCLOB", "BLOB", "LONG", "LONG RAW", "XMLTYPE", "JSON", "VECTOR"})
 """Types whose values redo does not carry whole beside a row."""
 
-_FORM = re.compile(
-    r"(?P<base>[A-Z][A-Z0-9_ ]*?)(?:\((?P<first>[0-9*]+)(?:,(?P<second>-?\d+))?\))?"
-)
+_FORM = re.compile(r"(?P<base>[A-Z][A-Z0-9_ ]*?)(?:\((?P<first>[0-9*]+)(?:,(?P<second>-?\d+))?\))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,9 @@ def test_secrets_are_in_no_repr_and_references_stay_references(monkeypatch: pyte
 
 
 def test_tls_verifies_and_a_wallet_is_passed_on() -> None:
-    plain = connection()._parameters("erp")
+    plain = connection().parameters("erp")
     assert plain["protocol"] == "tcp"
-    found = connection(tls=True, wallet="/w", wallet_password="x", server_name="CN=db")._parameters("erp")
+    found = connection(tls=True, wallet="/w", wallet_password="x", server_name="CN=db").parameters("erp")
     assert found["protocol"] == "tcps"
     assert (found["ssl_server_dn_match"], found["ssl_server_cert_dn"]) == (True, "CN=db")
     assert (found["wallet_location"], found["wallet_password"]) == ("/w", "x")

@@ -1,4 +1,4 @@
-"""What is read from the data dictionary: columns, keys, structure, bounds, writers, plans, places of the log."""
+"""What is read from the data dictionary: columns, keys, structure, bounds, writers, plans, the log."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_a_slice_is_read_as_of_the_scn_before_its_position() -> None:
 def test_undo_that_is_gone_is_told_with_what_mends_it() -> None:
     server = serving('"ID" >= :lo AND "ID" < :hi', server_error(1555, "erp"), {"lo": 1, "hi": 100})
     with (
-        pytest.raises(SourceUnavailable, match="UNDO_RETENTION.*smaller id ranges"),
+        pytest.raises(SourceUnavailable, match=r"UNDO_RETENTION.*smaller id ranges"),
         OracleSource("erp", server).load(slice_of(server)) as load,
     ):
         list(load)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -24,21 +25,34 @@ from replication_assets.sources.oracle.logminer.transactions import Assembler
 
 def row(scn: int, xid: str, code: int, redo: str = "", **changed: Any) -> LogRow:
     given: dict[str, Any] = {
-        "scn": scn, "thread": 1, "rs_id": f"{scn:018x}", "ssn": 0, "xid": xid, "code": code,
-        "undoes": False, "status": 0, "owner": "S", "table": "T", "object": 7, "row_id": "AAA",
-        "written": 0, "redo": redo,
+        "scn": scn,
+        "thread": 1,
+        "rs_id": f"{scn:018x}",
+        "ssn": 0,
+        "xid": xid,
+        "code": code,
+        "undoes": False,
+        "status": 0,
+        "owner": "S",
+        "table": "T",
+        "object": 7,
+        "row_id": "AAA",
+        "written": 0,
+        "redo": redo,
     }
     return LogRow(**{**given, **changed})
 
 
 def told(rows: list[LogRow], **given: Any) -> list[tuple[str, list[str]]]:
     """Transactions in the order of their commits, with the statements that took effect."""
-    return [
-        (each.xid, [change.redo for change in each.whole.changes()])
-        for group in Assembler(**given).committed(rows)
-        for each in group
-        if each.whole is not None
-    ]
+    assembler, found = Assembler(**given), []
+    with closing(assembler):
+        for group in assembler.committed(rows):
+            for each in group:
+                assert each.whole is not None
+                with closing(each.whole):
+                    found.append((each.xid, [change.redo for change in each.whole.changes()]))
+    return found
 
 
 STEPS = st.lists(

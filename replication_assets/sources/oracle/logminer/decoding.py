@@ -77,7 +77,14 @@ class Decoder:
         self.committed_at: dt.datetime | None = None
 
     def decode(self, commits: Sequence[tuple[Committed, Transaction]]) -> Iterator[ChangeChunk]:
-        """Pieces of the commits of one SCN; the rest of it waits for `flush`."""
+        """Pieces of the commits of one SCN; the rest of it waits for `flush`. Closes the transactions."""
+        try:
+            yield from self._decoded(commits)
+        finally:
+            for _, whole in commits:
+                whole.close()
+
+    def _decoded(self, commits: Sequence[tuple[Committed, Transaction]]) -> Iterator[ChangeChunk]:
         sequence = 0
         for commit, whole in commits:
             self.committed_at = self._time(commit)
@@ -90,7 +97,6 @@ class Decoder:
                 self._take(commit, change, sequence, told)
                 if self._held >= self._chunk_bytes:
                     yield self.flush(None)
-            whole.close()
 
     def flush(self, through: int | None) -> ChangeChunk:
         """What was decoded and not yet handed on; `through` says that the stream is whole up to there."""
