@@ -128,6 +128,12 @@ class DriverSession:
         with driver_errors(self.where), self._connection.cursor() as cursor:
             cursor.execute(statement, dict(binds))
 
+    def number(self, statement: str, out: str, binds: Binds = NO_BINDS) -> int:
+        with driver_errors(self.where), self._connection.cursor() as cursor:
+            told = cursor.var(int)
+            cursor.execute(statement, {**binds, out: told})
+            return int(told.getvalue())
+
     def close(self) -> None:
         _leave(self._connection)
 

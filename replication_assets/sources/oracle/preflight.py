@@ -14,21 +14,22 @@ from replication_assets.sources.oracle.reflection import current_user, find_rela
 from replication_assets.sources.oracle.sessions import Session, one_row
 from replication_assets.sources.oracle.statements import catalog, log, mending, rows
 from replication_assets.sources.oracle.statements.names import quoted
-from replication_assets.sources.oracle.status import Database, read_database
-from replication_assets.sources.oracle.types import is_out_of_row
+from replication_assets.sources.oracle.status import ROOT, Database, read_database
+from replication_assets.sources.oracle.types import is_not_mined
 
 LEAST_ARCHIVED_HOURS = 24
 """A capture that stands still for a day must find its place again."""
 LEAST_UNDO_SECONDS = 900
 """What a slice of a load may take."""
 
-_ROOT = "CDB$ROOT"
+_CONTENTS = "V$LOGMNR_CONTENTS"
 _VIEWS = (
     ("V$LOG", "SELECT 1 FROM V$LOG WHERE 1 = 0"),
     ("V$LOGFILE", "SELECT 1 FROM V$LOGFILE WHERE 1 = 0"),
     ("V$ARCHIVED_LOG", "SELECT 1 FROM V$ARCHIVED_LOG WHERE 1 = 0"),
     ("V$THREAD", "SELECT 1 FROM V$THREAD WHERE 1 = 0"),
     ("V$INSTANCE", "SELECT 1 FROM V$INSTANCE WHERE 1 = 0"),
+    (_CONTENTS, "SELECT 1 FROM V$LOGMNR_CONTENTS WHERE 1 = 0"),
     ("V$LOCK", "SELECT 1 FROM V$LOCK WHERE 1 = 0"),
     ("GV$LOCK", "SELECT 1 FROM GV$LOCK WHERE 1 = 0"),
     ("GV$SESSION", "SELECT 1 FROM GV$SESSION WHERE 1 = 0"),
@@ -80,7 +81,7 @@ def _database_problems(session: Session, found: Database) -> Iterator[str]:
 def _container_problems(log_session: Session, found: Database) -> Iterator[str]:
     row = one_row(log_session, catalog.WHO)
     container = str(row[1]) if row is not None else ""
-    if not found.container or container == _ROOT:
+    if not found.container or container == ROOT:
         return
     try:
         # Allowed in a pluggable database since 19.10; before, LogMiner has no log there.
@@ -90,7 +91,7 @@ def _container_problems(log_session: Session, found: Database) -> Iterator[str]:
     if not files or not int(files[0][0]):
         yield (
             f"the log of container {container} cannot be mined in it. Declare log_service, the service of"
-            f" {_ROOT}, and a common user (C##...) that may log in to both"
+            f" {ROOT}, and a common user (C##...) that may log in to both"
         )
 
 
@@ -114,6 +115,10 @@ def _view_problems(session: Session) -> Iterator[str]:
             session.rows(probe)
         except SourceNotReady:
             yield f"the account may not read {view}. Run: {mending.grant_view(view, user)}"
+        except SourceError:
+            # V$LOGMNR_CONTENTS is there, and LogMiner was not started (ORA-01306).
+            if view != _CONTENTS:
+                raise
 
 
 def _retention_problems(session: Session) -> Iterator[str]:
@@ -172,7 +177,7 @@ def _table_problems(
     groups = {str(kind) for (kind,) in session.rows(catalog.SUPPLEMENTAL_GROUPS, names_of(table))}
     if not found.all_columns and "ALL COLUMN LOGGING" not in groups:
         yield f"redo of {name} has no whole old rows. Run: {mending.supplemental(table.schema, table.name)}"
-    large = [column.name for column in schema.columns if is_out_of_row(column)]
+    large = [column.name for column in schema.columns if is_not_mined(column)]
     if large:
         yield (
             f"values of {', '.join(large)} are not in the redo of a row of {name}: changes would lack them."

@@ -35,6 +35,10 @@ class Session(Protocol):
 
     def run(self, statement: str, binds: Binds = NO_BINDS) -> None: ...
 
+    def number(self, statement: str, out: str, binds: Binds = NO_BINDS) -> int:
+        """Run a block that assigns a number to the bind `out`."""
+        ...
+
     def close(self) -> None:
         """Without waiting for anything."""
         ...

@@ -17,6 +17,8 @@ from replication_assets.sources.oracle.snapshot import read_clock
 from replication_assets.sources.oracle.statements import catalog, log
 
 _END_ATTEMPTS = 100
+ROOT = "CDB$ROOT"
+"""The container that holds the others, and writes the log of all of them."""
 
 
 @dataclass(frozen=True, slots=True)

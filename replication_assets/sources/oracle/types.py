@@ -51,6 +51,8 @@ _PRINTED = frozenset({"XMLTYPE", "JSON", "VECTOR"})
 _BINARIES = frozenset({"RAW", "BLOB", "LONG RAW"})
 OUT_OF_ROW = frozenset({"CLOB", "NCLOB", "BLOB", "LONG", "LONG RAW", "XMLTYPE", "JSON", "VECTOR"})
 """Types whose values redo does not carry whole beside a row."""
+_NOT_MINED = OUT_OF_ROW | {"UROWID"}
+"""Those, and what LogMiner does not support: a row with one is told as UNSUPPORTED, without its columns."""
 
 _FORM = re.compile(r"(?P<base>[A-Z][A-Z0-9_ ]*?)(?:\((?P<first>[0-9*]+)(?:,(?P<second>-?\d+))?\))?")
 
@@ -184,6 +186,11 @@ def column_of(
 def is_out_of_row(column: Column) -> bool:
     """Whether changes carry its value apart from the row, or not at all."""
     return column.source_type in OUT_OF_ROW
+
+
+def is_not_mined(column: Column) -> bool:
+    """Whether changes of a table with such a column cannot be captured whole."""
+    return column.source_type in _NOT_MINED
 
 
 def _unknown(text: str) -> SourceNotReady:

@@ -68,6 +68,11 @@ class RecordedSession:
     def run(self, statement: str, binds: Binds = {}) -> None:  # noqa: B006
         self._answer(statement, binds)
 
+    def number(self, statement: str, out: str, binds: Binds = {}) -> int:  # noqa: B006
+        assert f":{out} :=" in statement
+        (found,) = self._answer(statement, binds)
+        return int(found[0])
+
     def close(self) -> None:
         self.open = False
 

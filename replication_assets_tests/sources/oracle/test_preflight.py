@@ -6,6 +6,7 @@ import pytest
 
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.oracle import preflight
+from replication_assets.sources.oracle.connection import server_error
 from replication_assets.sources.oracle.source import OracleSource
 from replication_assets.sources.oracle.statements import catalog, log, rows
 from replication_assets_tests.sources.oracle.recorded import (
@@ -101,8 +102,17 @@ def test_a_container_whose_log_cannot_be_mined_in_it_asks_for_the_root() -> None
     assert missing(database(7, "YES") | {"SELECT COUNT(*) FROM V$LOG": [(3,)]}) == ()
 
 
-def test_values_that_redo_does_not_carry_are_refused_before_capture_begins() -> None:
-    source = OracleSource("erp", RecordedServer(ready(dictionary([*ORDERS, column("BODY", "CLOB")]))))
+def test_a_view_of_logminer_that_waits_for_its_start_may_be_read() -> None:
+    """ORA-01306 is no lack of a grant, ORA-00942 is."""
+    probe = next(each for each in preflight.VIEW_PROBES if "LOGMNR" in each)
+    assert missing({probe: server_error(1306, "erp")}) == ()
+    (problem,) = missing({probe: server_error(942, "erp")})
+    assert 'GRANT SELECT ON SYS.V_$LOGMNR_CONTENTS TO "REPLICATOR"' in problem
+
+
+@pytest.mark.parametrize("data_type", ["CLOB", "BLOB", "LONG", "JSON", "VECTOR", "UROWID"])
+def test_values_that_redo_does_not_carry_are_refused_before_capture_begins(data_type: str) -> None:
+    source = OracleSource("erp", RecordedServer(ready(dictionary([*ORDERS, column("BODY", data_type)]))))
     schema = source.reflect(TABLE)
     (problem,) = source.missing([(TABLE, schema)])
     assert "BODY" in problem

@@ -228,6 +228,28 @@ def test_another_instance_is_read_no_further_than_it_wrote() -> None:
     assert max(int(str(binds["last"])) for statement, binds in server.ran if statement == log.START) == at
 
 
+def test_a_pluggable_database_is_mined_in_itself_or_from_the_root() -> None:
+    redo = RedoLog()
+    redo.begin(1)
+    redo.change(1, insert(1))
+    redo.commit(1)
+    row = (4711, 1_000, None, "ARCHIVELOG", "YES", "NO", "NO", "YES", "READ WRITE", "NO")
+    inside = {catalog.DATABASE: lambda binds: [(*row[:2], redo.scn, *row[3:])]}
+    server = serving(redo, more=inside)
+    assert told(drain(server)) == [("I", 1)]
+    assert log.ADD_FIRST_FILE not in {statement for statement, _ in server.ran}
+    root = serving(redo, more=inside)
+    containers = iter(["ERP", "CDB$ROOT"])
+    known = schema(root)
+    root.answers[catalog.WHO] = lambda binds: [("C##REPLICATOR", next(containers))]
+    text = log.contents(1, [70_001], container=True, xid=False)
+    root.answers[text] = redo.mined
+    assert told(drain(root, known=known)) == [("I", 1)]
+    (binds,) = [binds for statement, binds in root.ran if statement == text]
+    assert binds["container"] == "ERP"
+    assert log.ADD_FIRST_FILE in {statement for statement, _ in root.ran}
+
+
 def test_rows_that_cannot_be_read_ask_for_a_load() -> None:
     redo = RedoLog()
     redo.begin(1)

@@ -28,11 +28,12 @@ _FRAME_ROWS = 5_000
 @dataclass(frozen=True, slots=True)
 class Mined:
     """What is looked for: tables, the numbers of their objects, and the container that they are in where
-    the whole container database is mined."""
+    the whole container database is mined. `names_files`: LogMiner is to be told which files to read."""
 
     tables: tuple[TableId, ...]
     objects: tuple[int, ...]
     container: str | None = None
+    names_files: bool = True
 
 
 class Miner:
@@ -87,6 +88,8 @@ class Miner:
         return tuple(covering(files, threads, first, last, self._session.where))
 
     def _add(self, files: tuple[LogFile, ...]) -> None:
+        if not self._mined.names_files:
+            return
         if {_identity(file) for file in files} == {_identity(file) for file in self._added}:
             return
         self._added = files

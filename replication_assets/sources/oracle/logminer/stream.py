@@ -36,7 +36,13 @@ from replication_assets.sources.oracle.schema_watch import filled_columns
 from replication_assets.sources.oracle.sessions import Server, Session, connected, one_row
 from replication_assets.sources.oracle.snapshot import current_scn
 from replication_assets.sources.oracle.statements import catalog, log
-from replication_assets.sources.oracle.status import capture_lock, capture_reader, shown
+from replication_assets.sources.oracle.status import (
+    ROOT,
+    capture_lock,
+    capture_reader,
+    read_database,
+    shown,
+)
 
 IDLE_SECONDS = 0.5
 _LONG_SECONDS = 2.0
@@ -112,13 +118,16 @@ def _mined(
         int(number): table for table in tables for (number,) in session.rows(catalog.OBJECTS, names_of(table))
     }
     here, there = one_row(session, catalog.WHO), one_row(log_session, catalog.WHO)
-    container = str(here[1]) if here is not None and there is not None and here[1] != there[1] else None
-    return Mined(tuple(tables), tuple(sorted(objects)), container), objects
+    if here is None or there is None:
+        raise SourceUnavailable("the database did not say which container it is", where=session.where)
+    container = str(here[1]) if here[1] != there[1] else None
+    # A pluggable database mines its own redo, of files that it knows without being told.
+    names_files = not read_database(session).container or there[1] == ROOT
+    return Mined(tuple(tables), tuple(sorted(objects)), container, names_files), objects
 
 
 def _take_lock(session: Session, lock: int) -> None:
-    row = one_row(session, log.TAKE_LOCK, {"lock_id": lock})
-    if row is None or int(row[0]) not in _LOCK_TAKEN:
+    if session.number(log.TAKE_LOCK, "taken", {"lock_id": lock}) not in _LOCK_TAKEN:
         reader = capture_reader(session, lock)
         raise SlotBusy(
             f"{shown(reader) if reader else 'another session'} reads the redo log for this source",

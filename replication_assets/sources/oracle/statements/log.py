@@ -82,7 +82,7 @@ def contents(tables: int, objects: Sequence[int], *, container: bool, xid: bool)
     return text + ("\n  AND XID = HEXTORAW(:xid)" if xid else "")
 
 
-TAKE_LOCK = "SELECT DBMS_LOCK.REQUEST(:lock_id, 6, 2) FROM DUAL"
+TAKE_LOCK = "BEGIN :taken := DBMS_LOCK.REQUEST(:lock_id, DBMS_LOCK.X_MODE, 2, FALSE); END;"
 """Exclusive, for as long as the session lives; 0 and 4 say that it is ours."""
 
 READER = """

@@ -78,12 +78,3 @@ def explain(statement: str, query: str, binds: Mapping[str, object]) -> str:
 def filled(owner: str, name: str, column: str) -> str:
     """Whether some row has a value in the column."""
     return f"SELECT 1 FROM {quoted(owner, name)} WHERE {quoted(column)} IS NOT NULL AND ROWNUM = 1"
-
-
-def lobs_of_rows(owner: str, name: str, columns: Sequence[str], rows: int) -> str:
-    """Values of columns of rows by their address (`:r0` and so on), as of `:scn`."""
-    addresses = ", ".join(f"CHARTOROWID(:r{number})" for number in range(rows))
-    return (
-        f"SELECT ROWIDTOCHAR(ROWID), {', '.join(columns)} FROM {quoted(owner, name)} AS OF SCN :scn"
-        f" WHERE ROWID IN ({addresses})"
-    )
