@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
@@ -73,6 +74,11 @@ class NativeType:
     @classmethod
     def parse(cls, text: str) -> NativeType:
         """From a `Column.source_type`. Raises SourceNotReady for a type that is not known."""
+        return _parsed(text)
+
+    @classmethod
+    def of(cls, text: str) -> NativeType:
+        """As `parse`, which remembers what it found."""
         for pattern, family in _TIMES:
             found = pattern.fullmatch(text)
             if found is not None:
@@ -87,6 +93,11 @@ class NativeType:
         first, second = found["first"], found["second"]
         precision = int(first) if first is not None and first != "*" else None
         return cls(text, base, known, precision, int(second) if second is not None else None)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> NativeType:
+    return NativeType.of(text)
 
 
 _TIMES: tuple[tuple[re.Pattern[str], Family], ...] = (

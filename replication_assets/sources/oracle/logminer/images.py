@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from replication_assets.core.change_rows import ChangeRows, Image
-from replication_assets.core.schema import Column, TableSchema
+from replication_assets.core.schema import TableSchema
 from replication_assets.sources.oracle.logminer.redo_text import NULL, NotUnderstood, Redo, Value
 from replication_assets.sources.oracle.types import Family, NativeType
 from replication_assets.sources.oracle.values import from_text, old_texts
@@ -48,12 +48,11 @@ def check_fit(redo: Redo, schema: TableSchema) -> None:
     if redo.operation != "I" and wanted - set(redo.old):
         # NULLs at the end of an inserted row are not written; of an old row all columns are.
         raise Misfit("it does not carry the whole old row")
-    for column in schema.columns:
-        through = _THROUGH[NativeType.parse(column.source_type).family]
-        for image in (redo.new, redo.old):
-            value = image.get(column.name, NULL)
-            if value.text is not None and value.function not in through:
-                raise Misfit(f"column {column.name} is told as another type")
+    through = {c.name: _THROUGH[NativeType.parse(c.source_type).family] for c in schema.columns}
+    for image in (redo.new, redo.old):
+        for name, value in image.items():
+            if value.text is not None and name in through and value.function not in through[name]:
+                raise Misfit(f"column {name} is told as another type")
 
 
 def change_rows(
@@ -91,7 +90,11 @@ def _new_row(redo: Redo) -> dict[str, Value]:
 def _image(rows: Sequence[dict[str, Value]], schema: TableSchema) -> Image:
     typed, odd, texts = [], [], []
     for column in schema.columns:
-        told = pa.array([_text(column, row.get(column.name, NULL)) for row in rows], pa.string())
+        name = column.name
+        found = [row.get(name, NULL).text for row in rows]
+        if NativeType.parse(column.source_type).family == "local":
+            found = [_without_zone(text) for text in found]
+        told = pa.array(found, pa.string())
         values, odd_texts = from_text(column, told)
         typed.append(values)
         odd.append(odd_texts)
@@ -99,11 +102,10 @@ def _image(rows: Sequence[dict[str, Value]], schema: TableSchema) -> Image:
     return Image(tuple(typed), tuple(odd), tuple(texts))
 
 
-def _text(column: Column, value: Value) -> str | None:
-    text = value.text
-    if text is None or NativeType.parse(column.source_type).family != "local":
-        return text
-    # Printed in the session's time zone, which is UTC, and says so or not.
+def _without_zone(text: str | None) -> str | None:
+    """Printed in the session's time zone, which is UTC, and says so or not."""
+    if text is None:
+        return None
     for suffix in _UTC:
         if text.endswith(suffix):
             return text[: -len(suffix)]

@@ -35,6 +35,9 @@ _TEXT = re.compile(r"'(?P<text>(?:[^']|'')*)'")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _NULL = re.compile(r"NULL")
 _CALL = re.compile(r"(?P<function>[A-Z_]+)\('(?P<text>(?:[^']|'')*)'(?: ?, ?'(?:[^']|'')*')*\)")
+_PLAIN = re.compile(
+    r"\"(?P<name>[^\"]+)\" (?:IS NULL|= '(?P<text>(?:[^']|'')*+)')(?:(?P<more> and )|(?=;?\s*$))"
+)
 _END = re.compile(r";?\s*$")
 
 
@@ -140,6 +143,15 @@ class _Reader:
 
     def conditions(self, image: Image) -> None:
         while True:
+            plain = _PLAIN.match(self._text, self._at)
+            if plain is not None:
+                # Nearly every condition: read in one step.
+                self._at = plain.end()
+                text = plain["text"]
+                self._keep(image, plain["name"], Value(text.replace("''", "'")) if text else NULL)
+                if plain["more"] is None:
+                    return
+                continue
             name = self.name()
             if self.skip(_IS_NULL):
                 self._keep(image, name, NULL)
