@@ -37,10 +37,6 @@ class Relation:
     logged: bool
     """Whether rows that are loaded past the buffers (direct path) are in the redo log."""
 
-    @property
-    def can_be_captured(self) -> bool:
-        return self.kind == "table" and self.odd is None
-
 
 @dataclass(frozen=True, slots=True)
 class CatalogColumn:

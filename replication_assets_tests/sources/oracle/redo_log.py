@@ -175,7 +175,6 @@ def mining_server(
         log.ADD_FIRST_FILE: [],
         log.ADD_FILE: [],
         log.START: [],
-        log.END: [],
     }
     for xid in (False, True):
         text = log.contents(len(tables), [70_001], container=False, xid=xid)

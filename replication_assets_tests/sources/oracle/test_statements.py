@@ -25,7 +25,7 @@ from replication_assets.sources.oracle.types import column_of
 NOT_SQL = frozenset({"_CONTENTS", "KEEP_ARCHIVED", "UNDO_RETENTION"})
 """Parts of statements, and a line for RMAN."""
 
-BLOCKS = frozenset({"FENCE", "ADD_FIRST_FILE", "ADD_FILE", "START", "END", "TAKE_LOCK"})
+BLOCKS = frozenset({"FENCE", "ADD_FIRST_FILE", "ADD_FILE", "START", "TAKE_LOCK"})
 """Anonymous PL/SQL blocks: sqlglot parses SQL alone."""
 
 OPAQUE = ("ALTER ", "GRANT ", "REVOKE ", "EXPLAIN PLAN ", "ROLLBACK FORCE ", "CREATE INDEX ")

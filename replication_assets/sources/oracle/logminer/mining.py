@@ -37,7 +37,7 @@ class Mined:
 
 
 class Miner:
-    """One LogMiner, in a session of its own. One stretch at a time."""
+    """One LogMiner, in a session of its own, which ends with it. One stretch at a time."""
 
     def __init__(self, session: Session, mined: Mined) -> None:
         self._session, self._mined = session, mined
@@ -75,12 +75,6 @@ class Miner:
                 )
             yield row
         self._still_there(files, first, last)
-
-    def close(self) -> None:
-        """End LogMiner; the session goes on."""
-        if self._added:
-            self._added = ()
-            self._session.run(log.END)
 
     def _files(self, first: int, last: int) -> tuple[LogFile, ...]:
         files = read_files(self._session, first, last)

@@ -66,9 +66,6 @@ class Transaction:
         self._written = 0
         self.held_bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._gone) - sum(self._gone)
-
     def add(self, row: LogRow) -> None:
         """Keep a change, or undo one.
 

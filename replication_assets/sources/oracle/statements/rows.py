@@ -73,8 +73,3 @@ def explain(statement: str, query: str, binds: Mapping[str, object]) -> str:
         return str(bound) if isinstance(bound, int) else literal(str(bound))
 
     return f"EXPLAIN PLAN SET STATEMENT_ID = {literal(statement)} FOR {_BIND.sub(inlined, query)}"
-
-
-def filled(owner: str, name: str, column: str) -> str:
-    """Whether some row has a value in the column."""
-    return f"SELECT 1 FROM {quoted(owner, name)} WHERE {quoted(column)} IS NOT NULL AND ROWNUM = 1"
