@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from replication_assets.ports import ChangeChunk, LoadSlice
+from replication_assets.sources.oracle.logminer import looking_back
 from replication_assets.sources.oracle.logminer import stream as stream_module
 from replication_assets.sources.oracle.source import OracleSource
 from replication_assets.sources.oracle.statements import catalog, log, rows
@@ -136,7 +137,11 @@ def test_a_load_is_what_the_events_before_it_make(seed: int, monkeypatch: pytest
     random = Random(seed)
     monkeypatch.setattr(stream_module, "IDLE_SECONDS", 0.0)
     monkeypatch.setattr(stream_module, "LEAST_SCNS", 1)
-    monkeypatch.setattr(stream_module, "MOST_SCNS", random.choice([1, 7, 4_000_000]))
+    longest, overlap = [(1, 0), (7, 5), (4_000_000, 20_000), (4_000_000, 0)][seed % 4]
+    monkeypatch.setattr(stream_module, "MOST_SCNS", longest)
+    monkeypatch.setattr(looking_back, "OVERLAP_SCNS", overlap)
+    monkeypatch.setattr(looking_back, "NEAR_SCNS", random.choice([3, 200_000]))
+    monkeypatch.setattr(looking_back, "_FIRST_STEP", random.choice([2, 50_000]))
     model = Model(random)
     server = model.server()
     source = OracleSource("erp", server)

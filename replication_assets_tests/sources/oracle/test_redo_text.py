@@ -118,4 +118,5 @@ def test_what_is_not_of_the_documented_form_is_refused(statement: str) -> None:
 
 
 def test_an_empty_text_is_null() -> None:
-    assert parse_redo('insert into "A"."B"("C") values (\'\')').new == {"C": NULL}
+    found = parse_redo('insert into "A"."B"("C","D") values (\'\',HEXTORAW(\'\'))')
+    assert found.new == {"C": NULL, "D": NULL}

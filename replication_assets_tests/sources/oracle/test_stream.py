@@ -10,6 +10,7 @@ import pytest
 from replication_assets.core.schema import TableSchema
 from replication_assets.errors import SlotBusy, SlotLost, SourceNotReady, SourceUnavailable
 from replication_assets.ports import ChangeChunk
+from replication_assets.sources.oracle.logminer import looking_back
 from replication_assets.sources.oracle.logminer import stream as stream_module
 from replication_assets.sources.oracle.source import OracleSource
 from replication_assets.sources.oracle.statements import catalog, log
@@ -122,6 +123,7 @@ def test_a_transaction_is_told_at_its_commit_though_it_spans_stretches(
 ) -> None:
     monkeypatch.setattr(stream_module, "LEAST_SCNS", 1)
     monkeypatch.setattr(stream_module, "MOST_SCNS", 1)
+    monkeypatch.setattr(looking_back, "OVERLAP_SCNS", 0)
     redo = RedoLog()
     redo.begin(1)
     redo.change(1, insert(1))
@@ -162,7 +164,9 @@ def test_what_was_not_acknowledged_comes_again_at_the_same_positions() -> None:
     assert len(again) == 3
 
 
-def test_a_transaction_that_was_open_where_capture_resumes_is_read_whole() -> None:
+def test_a_transaction_that_was_open_where_capture_resumes_is_read_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     redo = RedoLog()
     redo.begin(1)
     redo.change(1, insert(1))
@@ -171,10 +175,45 @@ def test_a_transaction_that_was_open_where_capture_resumes_is_read_whole() -> No
     after = redo.commit(2)
     redo.change(1, insert(3), row="AAC")
     redo.commit(1)
-    # It ended before the stream was opened: the database names none that is still open.
+    # Found in what is read again, though the database names none that is still open.
+    assert told(drain(serving(redo), after)) == [("I", 1), ("I", 3)]
+    monkeypatch.setattr(looking_back, "OVERLAP_SCNS", 0)
+    # Looked for on its own.
     assert told(drain(serving(redo), after)) == [("I", 1), ("I", 3)]
     # One that is open is begun with, and what committed before `after` is not told again.
     assert told(drain(serving(redo, oldest=FIRST + 1), after)) == [("I", 1), ("I", 3)]
+
+
+def test_a_transaction_that_is_open_for_long_does_not_make_each_capture_read_all_of_it() -> None:
+    redo = RedoLog(scn=10_000)
+    begun = redo.begin(1)
+    redo.change(1, insert(1))
+    redo.scn = FIRST
+    redo.begin(2)
+    redo.change(2, insert(2), row="AAB")
+    after = redo.commit(2)
+    server = serving(redo, oldest=begun)
+    assert told(drain(server, after)) == []
+    redo.commit(1)
+    starts = len(server.ran)
+    assert told(drain(server, after)) == [("I", 1)]
+    # Its commit showed it to be without a beginning, which was then looked for on its own.
+    mined = [binds for statement, binds in server.ran[starts:] if statement == log.START]
+    assert begun < int(str(mined[0]["first"])) <= after
+    assert min(int(str(binds["first"])) for binds in mined) <= begun
+
+
+def test_an_open_transaction_that_began_in_a_log_that_is_gone_stops_nothing_until_it_commits() -> None:
+    redo = RedoLog()
+    files = [(FILES[1][0], 1, 8, FIRST + 2, 2**48, "online")]
+    after = redo.scn = FIRST + 5
+    redo.begin(2)
+    redo.change(2, insert(2), row="AAB")
+    redo.commit(2)
+    assert told(drain(serving(redo, files=files, oldest=FIRST - 10), after)) == [("I", 2)]
+    redo.commit(1)
+    with pytest.raises(SlotLost, match="began before SCN"):
+        drain(serving(redo, files=files, oldest=FIRST - 10), after)
 
 
 def test_a_transaction_whose_beginning_is_in_no_log_is_lost_and_said_to_be() -> None:
@@ -202,15 +241,15 @@ def test_a_file_that_is_overwritten_while_it_is_read_counts_as_not_read() -> Non
     redo.begin(1)
     redo.change(1, insert(1))
     redo.commit(1)
-    asked = []
 
     def files(binds: Any) -> Any:
-        asked.append(binds)
         name, thread, sequence, *rest = FILES[1]
-        return [FILES[0], (name, thread, sequence if len(asked) < 3 else sequence + 2, *rest)]
+        mined = any(statement == log.START for statement, _ in server.ran)
+        return [FILES[0], (name, thread, sequence + 2 if mined else sequence, *rest)]
 
+    server = serving(redo, more={log.LOG_FILES: files})
     with pytest.raises(SourceUnavailable, match="overwritten"):
-        drain(serving(redo, more={log.LOG_FILES: files}))
+        drain(server)
 
 
 def test_another_instance_is_read_no_further_than_it_wrote() -> None:
@@ -245,8 +284,7 @@ def test_a_pluggable_database_is_mined_in_itself_or_from_the_root() -> None:
     text = log.contents(1, [70_001], container=True, xid=False)
     root.answers[text] = redo.mined
     assert told(drain(root, known=known)) == [("I", 1)]
-    (binds,) = [binds for statement, binds in root.ran if statement == text]
-    assert binds["container"] == "ERP"
+    assert {binds["container"] for statement, binds in root.ran if statement == text} == {"ERP"}
     assert log.ADD_FIRST_FILE in {statement for statement, _ in root.ran}
 
 

@@ -47,6 +47,14 @@ class Miner:
         """Raises SlotLost if the log does not reach back to an SCN."""
         self._files(first, first)
 
+    def is_there(self, first: int, last: int) -> bool:
+        """Whether the log has a stretch of SCNs, of each thread."""
+        try:
+            self._files(first, last)
+        except SlotLost:
+            return False
+        return True
+
     def earliest(self) -> int:
         """The smallest SCN from which on each thread's log is there."""
         starts: dict[int, int] = {}

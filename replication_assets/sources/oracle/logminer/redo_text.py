@@ -200,16 +200,14 @@ def _value(pattern: re.Pattern[str], found: re.Match[str]) -> Value:
         return NULL
     if pattern is _NUMBER:
         return Value(found[0])
-    text = found["text"].replace("''", "'")
-    if pattern is _TEXT:
-        # An empty text is NULL in Oracle, whoever wrote it.
-        return Value(text) if text else NULL
-    function = found["function"]
-    if function not in FUNCTIONS:
+    function = "" if pattern is _TEXT else found["function"]
+    if function and function not in FUNCTIONS:
         raise NotUnderstood(f"function {function} is not known")
-    if function == "UNISTR":
-        return Value(_unistr(text)) if text else NULL
-    return Value(text, function)
+    text = found["text"].replace("''", "'")
+    if not text:
+        # An empty text is NULL in Oracle, whoever wrote it, and so is what a function makes of it.
+        return NULL
+    return Value(_unistr(text)) if function == "UNISTR" else Value(text, function)
 
 
 def _plain(value: Value) -> str:

@@ -160,9 +160,6 @@ class _Database:
         written = [thread.last_redo - 1 for thread in threads if thread.number != ours]
         return min([newest, *written])
 
-    def oldest(self, after: int) -> int:
-        return first_scn(self.session, after)
-
     def keep_lock(self) -> None:
         """Notice soon that the lock is gone with its session. Raises SourceUnavailable if it is."""
         if time.monotonic() - self._seen < LOCK_SECONDS:
@@ -195,7 +192,7 @@ class LogMinerChanges:
         self._database, self._miner, self._back = database, miner, back_miner
         self._assembler, self._decoder = assembler, decoder
         self._after, self._upto, self._stop = after, upto, stop
-        self._scns = LEAST_SCNS * 16
+        self._scns = min(LEAST_SCNS * 64, MOST_SCNS)
         newest = current_scn(database.session)
         if after > newest:
             raise SlotLost(
@@ -204,7 +201,7 @@ class LogMinerChanges:
                 fix="recover the source (a new epoch) and load every id range again",
             )
         miner.check(min(after + 1, newest))
-        self._begun = database.oldest(after)
+        self._begun = first_scn(database.session, after, miner.is_there)
         self._next = self._begun
 
     def acknowledge(self, commit: int) -> None:  # noqa: ARG002  # the server is not told
