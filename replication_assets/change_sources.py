@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from replication_assets.declarations import (
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
@@ -117,11 +118,31 @@ def _sqlite(config: SqliteSourceConfig) -> ChangeSource:
     return SqliteSource(config.name, SqliteDatabase(config.path, config.busy_seconds))
 
 
+def _oracle(config: OracleSourceConfig) -> ChangeSource:
+    with driver("oracledb", "oracle", config.name):
+        from replication_assets.sources.oracle import OracleConnection, OracleSource
+
+    connection = OracleConnection(
+        host=config.host,
+        port=config.port,
+        service=config.service,
+        user=config.user,
+        password=config.password,
+        tls=config.tls,
+        wallet=config.wallet,
+        wallet_password=config.wallet_password,
+        server_name=config.server_name,
+        log_service=config.log_service,
+    )
+    return OracleSource(config.name, connection)
+
+
 _MAKERS: Mapping[type, Callable[[Any], ChangeSource]] = {
     PostgresSourceConfig: _postgres,
     MySqlSourceConfig: _mysql,
     SqliteSourceConfig: _sqlite,
     SqlServerSourceConfig: _sqlserver,
+    OracleSourceConfig: _oracle,
 }
 
 

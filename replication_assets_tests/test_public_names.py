@@ -36,6 +36,7 @@ PUBLIC = [
     "MySqlTarget",
     "Namespace",
     "OneTime",
+    "OracleSourceConfig",
     "Position",
     "PostgresSourceConfig",
     "PostgresTarget",

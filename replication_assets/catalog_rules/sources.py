@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from replication_assets.declarations.sources import (
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
@@ -21,6 +23,7 @@ _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _SCHEMA_NAME = 100
 _TRIGGER_NAME = 45
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WithLogin: TypeAlias = PostgresSourceConfig | MySqlSourceConfig | SqlServerSourceConfig | OracleSourceConfig
 
 
 def source_rules(source: SourceConfig) -> Iterator[str]:
@@ -31,6 +34,8 @@ def source_rules(source: SourceConfig) -> Iterator[str]:
         yield from _mysql_rules(source)
     elif isinstance(source, SqlServerSourceConfig):
         yield from _sqlserver_rules(source)
+    elif isinstance(source, OracleSourceConfig):
+        yield from _oracle_rules(source)
     else:
         yield from _sqlite_rules(source)
     if not 1 <= source.max_parallel_loads <= 64:
@@ -49,9 +54,7 @@ def _without_meaning(source: SourceConfig, *fields: str) -> Iterator[str]:
             yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
 
 
-def _login_rules(
-    source: PostgresSourceConfig | MySqlSourceConfig | SqlServerSourceConfig, fields: Sequence[str], port: int
-) -> Iterator[str]:
+def _login_rules(source: _WithLogin, fields: Sequence[str], port: int) -> Iterator[str]:
     for field in fields:
         if not getattr(source, field):
             yield f"{field} is empty. Fix: where and as whom to connect"
@@ -83,6 +86,19 @@ def _sqlserver_rules(source: SqlServerSourceConfig) -> Iterator[str]:
             "server_certificate has no meaning where no certificate is verified. Fix: leave it out, or"
             " encrypt='yes' without trust_server_certificate"
         )
+
+
+def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
+    yield from _login_rules(source, ("host", "service", "user"), 1521)
+    if isinstance(source.wallet_password, EnvVar) and not _VARIABLE.fullmatch(source.wallet_password.name):
+        yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
+    if source.log_service == "":
+        yield "log_service is empty. Fix: the service of the container's root, or None"
+    for field in ("wallet", "server_name"):
+        if getattr(source, field) is not None and not source.tls:
+            yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
+    if source.wallet_password is not None and source.wallet is None:
+        yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
 
 
 def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:

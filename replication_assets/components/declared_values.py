@@ -39,6 +39,7 @@ _TAGS = {
     "SqliteSourceConfig": "sqlite",
     "MySqlSourceConfig": "mysql",
     "SqlServerSourceConfig": "sqlserver",
+    "OracleSourceConfig": "oracle",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.

@@ -134,8 +134,37 @@ class SqlServerSourceConfig(Declaration):
     capture_interval_seconds: float = 5
 
 
+@dataclass(frozen=True, slots=True)
+class OracleSourceConfig(Declaration):
+    """An Oracle database that is loaded as of an SCN, and captured by LogMiner (docs/oracle.md).
+
+    `service` is that of the database, a pluggable one included; `log_service` is that of the root of its
+    container, for where LogMiner must run there. `user` logs in with `password`, a reference. With `tls`
+    the server's certificate is verified, by the system's authorities or by `wallet` (a folder with an
+    `ewallet.pem`, opened with `wallet_password`), and must name the host, or have `server_name` as its
+    distinguished name. `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
+    `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    host: str
+    service: str
+    user: str
+    port: int = 1521
+    password: SecretReference | None = None
+    tls: bool = True
+    wallet: str | None = None
+    wallet_password: SecretReference | None = None
+    server_name: str | None = None
+    log_service: str | None = None
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+
+
 SourceConfig: TypeAlias = (
-    PostgresSourceConfig | MySqlSourceConfig | SqliteSourceConfig | SqlServerSourceConfig
+    PostgresSourceConfig | MySqlSourceConfig | SqliteSourceConfig | SqlServerSourceConfig | OracleSourceConfig
 )
 """A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
 

@@ -6,6 +6,7 @@ import dagster as dg
 
 from replication_assets.catalog import (
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SqliteSourceConfig,
     SqlServerSourceConfig,
@@ -19,6 +20,7 @@ _ENGINES: Mapping[type, str] = {
     MySqlSourceConfig: "mysql",
     SqliteSourceConfig: "sqlite",
     SqlServerSourceConfig: "sqlserver",
+    OracleSourceConfig: "oracle",
 }
 """Dagster's words for them, which have icons."""
 
