@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SMALL_ROWS = 10_000
+"""Tables and views below this many rows are read whole without a word about it: a scan of them takes
+milliseconds, and no planner uses an index for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RangePlan:
