@@ -271,12 +271,6 @@ class ChangeSource(Protocol):
         """
         ...
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        """The statement that creates an index for reads of ranges of `column`; None if such
-        reads need no scan of the whole table, or could not be helped (views). `range_plan`, which
-        says more, takes its place as soon as every source answers it."""
-        ...
-
     def teardown(self, *, force: bool = False) -> None:
         """Remove everything that `setup` made. Idempotent, leaves nothing behind.
 

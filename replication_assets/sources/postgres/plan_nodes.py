@@ -95,7 +95,7 @@ def _scan(plan: Plan, id_range: IdRange, above: tuple[str, ...]) -> Scan:
         whole,
         compared_with(plan, id_range),
         above,
-        plan.get("Index Name", ""),
+        next((str(each["Index Name"]) for each in nodes(plan) if "Index Name" in each), ""),
         int(plan["Plan Rows"]),
     )
 

@@ -65,7 +65,7 @@ def range_plan(
     if not whole:
         return RangePlan((), None, "", told)
     forced = _explained(session, query, by_indexes=True)
-    helpless = {_name(scan) for scan in scans(forced, id_range) if scan.whole}
+    helpless = {_name(each) for each in scans(forced, id_range) if each.whole or not _leads(session, each)}
     scanned = [read for read in whole if _name(read.scan) in helpless]
     if not scanned:
         reason = "an index serves the range, which is so much of the rows that reading them all is cheaper"
@@ -86,6 +86,22 @@ def _explained(session: psycopg.Connection[Any], query: str, *, by_indexes: bool
 
 def _name(scan: Scan) -> tuple[str, str]:
     return scan.schema, scan.relation
+
+
+def _leads(session: psycopg.Connection[Any], scan: Scan) -> bool:
+    """Whether what the bounds are compared with comes first in the index. Where it comes later, the index
+    is read from end to end, or skipped through, which is no better than a scan if it has many leading
+    values."""
+    if not scan.index or scan.compared is None:
+        return True
+    name = scan.compared.strip("()").rpartition(".")[2].partition(")")[0].strip('"')
+    rows = session.execute(
+        "SELECT pg_get_indexdef(c.oid, 1, false) FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('i', 'I')",
+        (scan.schema, scan.index),
+    ).fetchall()
+    return any(name in first for (first,) in rows)
 
 
 def _large(session: psycopg.Connection[Any], table: TableId, whole: Sequence[Scan]) -> list[_Read]:

@@ -130,10 +130,6 @@ class PostgresSource:
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
         return examine.missing(self.connection, self.names, tables)
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        with connect(self.connection) as session, source_errors(str(table)):
-            return examine.range_index(session, table, _range_column(session, table, column))
-
     def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         with connect(self.connection) as session, source_errors(str(table)):
             return range_plan(session, table, schema, _range_column(session, table, column), id_range)

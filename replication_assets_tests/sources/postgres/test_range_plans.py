@@ -35,7 +35,7 @@ def fill(sql: psycopg.Connection[Any], *statements: str) -> None:
 
 EVENTS = (
     (
-        "CREATE TABLE order_events (id bigint, aggregate uuid DEFAULT gen_random_uuid(), version int DEFAULT 1,"
+        "CREATE TABLE order_events (id bigint, stream uuid DEFAULT gen_random_uuid(), version int DEFAULT 1,"
         " kind varchar(40) DEFAULT 'made', secret text DEFAULT repeat('s', 200), other int DEFAULT 0)"
     ),
     f"INSERT INTO order_events (id) SELECT generate_series(1, {ROWS})",
@@ -268,3 +268,12 @@ def test_a_column_that_cannot_cut_ranges_is_refused(
     fill(sql, "CREATE TABLE t (id int, at timestamptz)")
     with pytest.raises(SourceNotReady, match="cannot cut id ranges"):
         plan_of(source, "t", "at")
+
+
+@ON_18
+def test_an_index_that_another_column_leads_does_not_count(
+    source: PostgresSource, sql: psycopg.Connection[Any]
+) -> None:
+    fill(sql, *EVENTS, "CREATE INDEX ON order_events (stream, id)", "ANALYZE order_events")
+    plan = plan_of(source, "order_events")
+    assert plan.index == 'CREATE INDEX CONCURRENTLY ON "public"."order_events" ("id")'

@@ -121,9 +121,6 @@ class TriggerSource:
     def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
         return self._tables.quantiles(table, column, parts)
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        return self._tables.range_index(table, column)
-
     def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         return self._tables.range_plan(table, schema, column, id_range)
 
