@@ -19,6 +19,7 @@ REASONS: Mapping[str, str] = {
     "too-deep": "more than 32 levels of values inside each other",
     "malformed-xml": "not one well-formed XML element",
     "xml-entities": "a document type declaration, which could define entities",
+    "document-too-large": "more than 16 million letters",
     "malformed-array": "neither an array of PostgreSQL nor of JSON",
     "not-a-scalar": "an element is an array or an object",
     "null-in-set": "NULL cannot be a member of a set",
@@ -27,7 +28,7 @@ REASONS: Mapping[str, str] = {
 }
 
 
-def explained(reason: str, attribute: str, column: str) -> str:
-    """A sentence for a refusal: which attribute, from which column, why."""
-    words = REASONS.get(reason) or REASONS[reason.removeprefix("key-")]
+def explained(reason: str, attribute: str, column: str, detail: str = "") -> str:
+    """A sentence for a refusal: which attribute, from which column, why; `detail` in the parser's words."""
+    words = detail or REASONS.get(reason) or REASONS[reason.removeprefix("key-")]
     return f"attribute {attribute} from {column}: {words}"
