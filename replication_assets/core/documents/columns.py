@@ -33,6 +33,12 @@ from replication_assets.errors import CatalogError
 MAX_LETTERS = 16 << 20
 """Longer documents are refused: as maps and lists they would take ten times that."""
 
+_REASONS = {
+    **REASONS,
+    "too-deep": f"more than {MAX_DEPTH} levels of values inside each other",
+    "document-too-large": f"more than {MAX_LETTERS:,} letters",
+}
+
 _READ: Mapping[str, Callable[[str], Node]] = {
     "xml": lambda text: parsed(text, most=MAX_DEPTH),
     "json": decoded,
@@ -90,7 +96,7 @@ class DocumentColumns:
                 Position(*(column[at] for column in positions)),
                 document.column,
                 error.reason,
-                f"column {document.column}: {error.detail or REASONS[error.reason]}",
+                f"column {document.column}: {error.detail or _REASONS[error.reason]}",
             )
 
 

@@ -19,7 +19,6 @@ REASONS: Mapping[str, str] = {
     "too-deep": "more than 32 levels of values inside each other",
     "malformed-xml": "not one well-formed XML element",
     "xml-entities": "a document type declaration, which could define entities",
-    "document-too-large": "more than 16 million letters",
     "malformed-array": "neither an array of PostgreSQL nor of JSON",
     "not-a-scalar": "an element is an array or an object",
     "null-in-set": "NULL cannot be a member of a set",
