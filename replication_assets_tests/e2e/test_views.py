@@ -23,13 +23,14 @@ from replication_assets.catalog import (
     Table,
 )
 from replication_assets.core.schema import TableId
+from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import SourceNotReady
 from replication_assets.flows.check import check
 from replication_assets.flows.range_plans import plan_of_loads
 from replication_assets.flows.validation.validate import validate_projection, validate_source
 from replication_assets_tests.e2e.system import System
 from replication_assets_tests.mysql_servers import MariaDbServer, fresh_prefix
-from replication_assets_tests.postgres_servers import PostgresServer, fresh_database
+from replication_assets_tests.postgres_servers import fresh_database
 
 ROWS = 12_000
 BASE = (

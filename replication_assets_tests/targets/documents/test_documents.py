@@ -25,6 +25,7 @@ from replication_assets.catalog import (
 )
 from replication_assets.core.schema import TableId
 from replication_assets.defs.dead_letters import dead_letters_assets
+from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.errors import CatalogError, TargetError
 from replication_assets.flows.dead_letters import retry
 from replication_assets.flows.project import ProjectReceipt, project_range
@@ -34,7 +35,7 @@ from replication_assets.flows.validation.validate import validate_projection
 from replication_assets.ports import DeadLetters
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.mysql_servers import MariaDbServer, fresh_prefix
-from replication_assets_tests.postgres_servers import FreshDatabase, PostgresServer, fresh_database
+from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
 
 T = TableId(SOURCE, "public", "t")
 BODY = Document(str(T), "body", select=("/o/@id", "/o/l"))
@@ -75,6 +76,12 @@ def system(request: pytest.FixtureRequest, database: FreshDatabase, tmp_path: Pa
 
 def with_projection(system: System, projection: Projection) -> System:
     return replace(system, catalog=replace(system.catalog, projections=(projection,)).validate())
+
+
+def lake_of(system: System) -> DeltaProjection:
+    (found,) = system.catalog.projections
+    assert isinstance(found, DeltaProjection)
+    return found
 
 
 def project(system: System, *, rebuild: bool = False) -> list[ProjectReceipt]:
@@ -160,8 +167,7 @@ def test_another_declaration_makes_the_rows_again(system: System) -> None:
     system.prepare()
     system.load_all()
     project(system)
-    lake = system.catalog.projections[0]
-    assert isinstance(lake, DeltaProjection)
+    lake = lake_of(system)
     whole = with_projection(system, replace(lake, documents=(replace(BODY, select=()), SETTINGS)))
     assert {receipt.how for receipt in project(whole)} == {"replaced"}
     assert held(whole)[3][0] == {"o": {"@id": "3", "l": "1", "x": "left out"}}
@@ -177,7 +183,7 @@ def test_another_declaration_makes_the_rows_again(system: System) -> None:
 def test_a_policy_to_stop_stops_and_a_retry_refuses_again_what_is_not_mended(system: System) -> None:
     system.prepare()
     system.load_all()
-    lake = system.catalog.projections[0]
+    lake = lake_of(system)
     strict = with_projection(system, replace(lake, refusals=Refusals("stop")))
     with pytest.raises(TargetError, match="malformed-xml of column body: column body: mismatched tag"):
         project(strict)
@@ -190,18 +196,18 @@ def test_a_policy_to_stop_stops_and_a_retry_refuses_again_what_is_not_mended(sys
 @pytest.mark.parametrize("system", ["delta"], indirect=True)
 def test_a_lake_with_documents_has_dead_letters_in_dagster(system: System) -> None:
     assert len(dead_letters_assets(system.catalog)) == 1
-    lake = replace(system.catalog.projections[0], documents=())
+    lake = replace(lake_of(system), documents=())
     assert dead_letters_assets(replace(system.catalog, projections=(lake,))) == []
 
 
 @pytest.mark.parametrize("system", ["delta"], indirect=True)
 def test_a_declaration_that_does_not_fit_is_told(system: System) -> None:
-    lake = system.catalog.projections[0]
+    lake = lake_of(system)
     for documents, told in (
         ((Document("app.public.other", "body"),), "documents are of 'app.public.other'"),
         ((BODY, BODY), "is declared twice"),
         ((replace(BODY, select=("o/l",)),), "is no path of XML"),
-        ((replace(BODY, format="yaml"),), "document 0: format is 'yaml'"),
+        ((replace(BODY, format="yaml"),), "document 0: format is 'yaml'"),  # type: ignore[arg-type]
     ):
         with pytest.raises(CatalogError, match=told):
             with_projection(system, replace(lake, documents=documents))
@@ -216,7 +222,10 @@ def test_postgresql_holds_documents_in_a_column_of_type_json(system: System) -> 
     system.prepare()
     system.load_all()
     project(system)
-    target = system.catalog.projections[0].target  # type: ignore[union-attr]
+    copy = system.catalog.projections[0]
+    assert isinstance(copy, SqlProjection)
+    target = copy.target
+    assert isinstance(target, PostgresTarget)
     with psycopg.connect(
         f"host={target.host} port={target.port} dbname={target.database} user=postgres"
     ) as sql:
