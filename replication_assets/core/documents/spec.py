@@ -14,9 +14,9 @@ Format: TypeAlias = Literal["xml", "json"]
 
 @dataclass(frozen=True, slots=True)
 class Document(Declared):
-    """A column of `table` that holds XML or JSON, and is projected as JSON.
+    """A `column` of `table` that holds XML or JSON, and is projected as JSON.
 
-    `Document("shop.public.orders", "body")`. `select` names the parts that are kept, the rest of the
+    `Document("shop.public.orders", "body")`. `format` is what the column holds. `select` names the parts that are kept, the rest of the
     document is left out: `/order/line`, `/order/line/@widget`, `/order/note/text()` of XML, `$.plan`,
     `$.emails[*].to`, `$['odd name']` of JSON. A document that cannot be read is a dead letter, and its
     column NULL; the row's other columns arrive.
