@@ -16,10 +16,10 @@ Format: TypeAlias = Literal["xml", "json"]
 class Document(Declared):
     """A `column` of `table` that holds XML or JSON, and is projected as JSON.
 
-    `Document("shop.public.orders", "body")`. `format` is what the column holds. `select` names the parts that are kept, the rest of the
-    document is left out: `/order/line`, `/order/line/@widget`, `/order/note/text()` of XML, `$.plan`,
-    `$.emails[*].to`, `$['odd name']` of JSON. A document that cannot be read is a dead letter, and its
-    column NULL; the row's other columns arrive.
+    `Document("shop.public.orders", "body")`. `format` is what the column holds. `select` names the
+    parts that are kept, the rest of the document is left out: `/order/line`, `/order/line/@widget`,
+    `/order/note/text()` of XML, `$.plan`, `$.emails[*].to`, `$['odd name']` of JSON. A document that
+    cannot be read is a dead letter, and its column NULL; the row's other columns arrive.
     """
 
     table: str
