@@ -62,11 +62,23 @@ class Replication:
 
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget:
         """Raises SecretError for a credential that cannot be read."""
+        if isinstance(projection, DynamoDbProjection):
+            return self._dynamodb_target(projection, table)
+        target = self._row_target(projection, table)
+        documents = [each for each in projection.documents if each.table == str(table)]
+        if not documents:
+            return target
+        from replication_assets.targets.documents import DocumentTarget
+
+        return DocumentTarget(target, documents, f"projection {projection.name} {table}")
+
+    def _row_target(self, projection: DeltaProjection | SqlProjection, table: TableId) -> ProjectionTarget:
         if isinstance(projection, DeltaProjection):
             options = _revealed(projection.storage_options, f"projection {projection.name}")
             return DeltaTarget(projection.root, table, options)
-        if isinstance(projection, SqlProjection):
-            return self._sql_target(projection, table)
+        return self._sql_target(projection, table)
+
+    def _dynamodb_target(self, projection: DynamoDbProjection, table: TableId) -> ProjectionTarget:
         from replication_assets.targets.dynamodb import DynamoDbTarget
 
         (items,) = (each for each in projection.items if each.table == str(table))

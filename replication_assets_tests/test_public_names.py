@@ -21,6 +21,7 @@ PUBLIC = [
     "ColumnPolicy",
     "Cutover",
     "DeltaProjection",
+    "Document",
     "DynamoDbProjection",
     "Email",
     "EnvVar",

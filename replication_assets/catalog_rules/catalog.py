@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 
+from replication_assets.catalog_rules.documents import projected_documents
 from replication_assets.catalog_rules.dynamodb import dynamodb_problems, rival_problems
 from replication_assets.catalog_rules.sources import shared_server_ids, shared_slots, source_rules
 from replication_assets.catalog_rules.sql import folder_of, sql_problems, sql_rivals
@@ -200,6 +201,8 @@ def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterat
     yield from _serving_rules(projection.refusals, projection.validation)
     if isinstance(projection, DynamoDbProjection):
         yield from dynamodb_problems(projection)
+    else:
+        yield from projected_documents(projection, tables)
     if isinstance(projection, SqlProjection):
         yield from sql_problems(projection, tables)
 

@@ -26,6 +26,7 @@ def setup(source: SourceArgument, catalog: CatalogOption = "") -> None:
     """
     from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import say, things
+    from replication_assets.cli.range_plans import tell_plan
     from replication_assets.flows.coverage import coverage
     from replication_assets.flows.prepare import prepare
 
@@ -40,6 +41,7 @@ def setup(source: SourceArgument, catalog: CatalogOption = "") -> None:
         say(f"{table.id}: key {key}, {found.loaded} of {things(len(found.known), 'id range')} loaded")
         for column in table.schema.not_replicated:
             say(f"{table.id}: column {column} is generated and not replicated")
+        tell_plan(adapter, table)
     say(f"{source} is set up." + (" Next: replication-assets load" if lacking else ""), "bold")
 
 

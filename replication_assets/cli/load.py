@@ -39,7 +39,8 @@ def load(
     """Load id ranges that lack a load. Run it again after an interruption: it goes on.
 
     Each range is read in a snapshot of its own, beside running writers and captures. A load is a new
-    generation: loading a range again never edits what is stored.
+    generation: loading a range again never edits what is stored. If ranges can only be read by scans
+    of the whole table, that is said before, with the index to create.
     """
     from replication_assets.cli.output import say, seconds, things
 
@@ -99,6 +100,7 @@ def _jobs(
     replication: Replication, names: list[str] | None, keys: tuple[str, ...], everything: bool
 ) -> Iterator[tuple[ReplicatedTable, IdRange]]:
     from replication_assets.cli.opening import opened
+    from replication_assets.cli.range_plans import tell_plan
     from replication_assets.flows.coverage import coverage
 
     chosen = chosen_tables(replication, names)
@@ -114,7 +116,10 @@ def _jobs(
             if unknown:
                 problem = f"{table.id} has no id range {', '.join(unknown)}. Fix: {known[0]} to {known[-1]}"
                 raise CatalogError([problem], where="command line")
-            for id_range in found.to_load(known if everything else keys or None):
+            wanted = found.to_load(known if everything else keys or None)
+            if wanted:
+                tell_plan(source, table)
+            for id_range in wanted:
                 yield table, id_range
 
 

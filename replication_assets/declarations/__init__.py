@@ -33,6 +33,7 @@ from replication_assets.declarations.operations import (
 )
 from replication_assets.declarations.projections import (
     DeltaProjection,
+    Document,
     DynamoDbProjection,
     Follow,
     Projection,
@@ -85,6 +86,7 @@ __all__ = [
     "DatabaseTarget",
     "Declaration",
     "DeltaProjection",
+    "Document",
     "DynamoDbProjection",
     "Email",
     "Environment",

@@ -6,11 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
+from replication_assets.core.documents.spec import Document
 from replication_assets.declarations.base import Declaration
 from replication_assets.declarations.dynamodb import Items, LoadCapacity
 from replication_assets.declarations.environments import DatabaseTarget
 from replication_assets.declarations.operations import Refusals, Validation
 from replication_assets.secret_references import SecretReference
+
+__all__ = [
+    "DeltaProjection",
+    "Document",
+    "DynamoDbProjection",
+    "Follow",
+    "Projection",
+    "SqlProjection",
+]
 
 Follow: TypeAlias = Literal["micro-batch", "inline"]
 
@@ -21,9 +31,9 @@ class DeltaProjection(Declaration):
 
     `tables` are names as in `Table`, or `shop.*` for all of a source. `follow` "inline" projects
     in the run that captured, "micro-batch" in a run of its own. `storage_options` are as in
-    `EventStoreConfig`. `refusals` says what happens to rows that cannot be written, `validation`
-    how it is held against its source. `freshness_seconds` is how far it may be behind the source,
-    instead of `Watch.lag_sla_seconds`.
+    `EventStoreConfig`. `documents` are columns of XML or JSON that arrive as JSON. `refusals` says what
+    happens to rows and values that cannot be written, `validation` how it is held against its source.
+    `freshness_seconds` is how far it may be behind the source, instead of `Watch.lag_sla_seconds`.
     """
 
     name: str
@@ -32,6 +42,7 @@ class DeltaProjection(Declaration):
     root: str
     follow: Follow = "micro-batch"
     storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)
+    documents: Sequence[Document] = ()
     refusals: Refusals = Refusals()
     validation: Validation = Validation()
     freshness_seconds: float | None = None
@@ -77,8 +88,8 @@ class SqlProjection(Declaration):
     """Current rows of some tables as tables of a SQL database, whichever engine they come from.
 
     `target` is the database: a source's schema becomes a schema of PostgreSQL, a database of MySQL, a
-    file of SQLite; with `into`, all tables go to the one that it names. `tables`, `follow`, `refusals`,
-    `validation` and `freshness_seconds` are as in `DeltaProjection`.
+    file of SQLite; with `into`, all tables go to the one that it names. `tables`, `follow`, `documents`,
+    `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`.
     """
 
     name: str
@@ -87,6 +98,7 @@ class SqlProjection(Declaration):
     target: DatabaseTarget
     into: str | None = None
     follow: Follow = "micro-batch"
+    documents: Sequence[Document] = ()
     refusals: Refusals = Refusals()
     validation: Validation = Validation()
     freshness_seconds: float | None = None

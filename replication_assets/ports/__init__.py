@@ -5,6 +5,7 @@ follows. Adapters import this module and `core`, never each other. Guarantees ar
 docstrings; one contract suite per port runs over every implementation.
 """
 
+from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.refusals import Refusal
 from replication_assets.ports.cutover import CutoverLog, HookCall, SwitchHook
 from replication_assets.ports.dead_letters import Closed, DeadLetter, DeadLetters, Suspension
@@ -72,6 +73,7 @@ __all__ = [
     "ProjectionTarget",
     "RangeCheckpoint",
     "RangeDigests",
+    "RangePlan",
     "Refusal",
     "Refuse",
     "SchemaDifference",

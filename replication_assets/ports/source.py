@@ -16,6 +16,7 @@ from replication_assets.core.digests import Digest
 from replication_assets.core.events import EventBatch
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
+from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.structure import TableStructure
 
@@ -256,9 +257,18 @@ class ChangeSource(Protocol):
         if nothing would. Changes nothing."""
         ...
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        """The statement that creates an index for reads of ranges of `column`; None if such
-        reads need no scan of the whole table, or could not be helped (views)."""
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
+        """How the statement that `load` runs for `id_range` of `column` would be read: its plan, asked of
+        the engine and not run. Rows are not read, nothing is created, no statistics are gathered.
+
+        What holds fewer than `core.range_plans.SMALL_ROWS` rows is not called scanned: reading it whole
+        is cheap, and planners choose to. Nor is what an index serves and the planner reads whole all the
+        same, because a range is most of it. A plan that cannot be made sense of is no reason to stop a
+        load: it says so in `reason`.
+
+        Raises:
+            SourceNotReady: there is no such table, or the column cannot cut ranges.
+        """
         ...
 
     def teardown(self, *, force: bool = False) -> None:

@@ -27,7 +27,7 @@ REASONS: Mapping[str, str] = {
 }
 
 
-def explained(reason: str, attribute: str, column: str) -> str:
-    """A sentence for a refusal: which attribute, from which column, why."""
-    words = REASONS.get(reason) or REASONS[reason.removeprefix("key-")]
+def explained(reason: str, attribute: str, column: str, detail: str = "") -> str:
+    """A sentence for a refusal: which attribute, from which column, why; `detail` in the parser's words."""
+    words = detail or REASONS.get(reason) or REASONS[reason.removeprefix("key-")]
     return f"attribute {attribute} from {column}: {words}"

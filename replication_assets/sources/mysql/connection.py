@@ -231,6 +231,7 @@ _FIXES = {
     1143: "GRANT SELECT on the whole table to the connecting account",
     1146: "check the spelling (case may count) and the database",
     1227: "grant the privilege to the connecting account",
+    1345: "GRANT SELECT, SHOW VIEW on the view's database, and on those that it reads, to the account",
     1356: "let the view's definer have access to what the view reads, or recreate the view",
     1820: "give the account a password that has not expired",
     1862: "give the account a password that has not expired",

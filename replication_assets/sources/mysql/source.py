@@ -21,6 +21,7 @@ from replication_assets.ports import (
     LoadStream,
     PartitionTree,
     RangeDigests,
+    RangePlan,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -31,6 +32,7 @@ from replication_assets.sources.mysql.connection import MySqlConnection, connect
 from replication_assets.sources.mysql.digests import read_digests
 from replication_assets.sources.mysql.load import open_load
 from replication_assets.sources.mysql.preflight import setup_problems
+from replication_assets.sources.mysql.range_plans import range_plan
 from replication_assets.sources.mysql.snapshot import DESCRIPTIONS, snapshot_method
 from replication_assets.sources.mysql.structure import read_structure
 from replication_assets.sources.mysql.writers import stop_writes, writers
@@ -124,9 +126,10 @@ class MySqlSource:
         with connected(self.connection) as session:
             return DESCRIPTIONS[snapshot_method(session, table)]
 
-    def range_index(self, table: TableId, column: str) -> str | None:
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         with connected(self.connection) as session:
-            return extent.range_index(session, table, extent.range_column(session, table, column))
+            found = extent.range_column(session, table, column)
+            return range_plan(session, table, schema, found, id_range)
 
     def teardown(self, *, force: bool = False) -> None:
         """With `force`, a running capture is ended first; without, `SlotBusy` if one runs."""

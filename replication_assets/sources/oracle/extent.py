@@ -8,9 +8,9 @@ from replication_assets.core.schema import Column, TableId
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import KeyBounds
 from replication_assets.sources.oracle.predicates import is_number, is_range_column
-from replication_assets.sources.oracle.reflection import existing_relation, names_of, table_columns
+from replication_assets.sources.oracle.reflection import existing_relation, table_columns
 from replication_assets.sources.oracle.sessions import Session, one_row
-from replication_assets.sources.oracle.statements import catalog, mending, rows
+from replication_assets.sources.oracle.statements import catalog, rows
 from replication_assets.sources.oracle.values import canonical_number
 
 SAMPLED_ABOVE = 200_000
@@ -81,26 +81,3 @@ def _key(column: Column, printed: object) -> Key | None:
     if printed is None:
         return None
     return int(canonical_number(str(printed).strip())) if is_number(column) else str(printed)
-
-
-def range_index(session: Session, table: TableId, column: Column) -> str | None:
-    """See `ports.ChangeSource.range_index`: an index leads with the column, or is to be made. What would
-    help a view is told by the plan (`range_plan`)."""
-    if existing_relation(session, table).kind == "view" or leads(session, table, column.name):
-        return None
-    return mending.create_index(table.schema, table.name, column.name)
-
-
-def leads(session: Session, table: TableId, column: str) -> bool:
-    """Whether a usable B-tree index of the table begins with the column."""
-    seen: set[tuple[str, str]] = set()
-    for owner, name, kind, _, status, visibility, first, _ in session.rows(catalog.INDEXES, names_of(table)):
-        index = (str(owner), str(name))
-        if index in seen:
-            continue
-        seen.add(index)
-        # N/A: the index is partitioned, each part with a status of its own.
-        usable = status in ("VALID", "N/A") and visibility == "VISIBLE"
-        if usable and kind in ("NORMAL", "IOT - TOP") and first == column:
-            return True
-    return False

@@ -106,10 +106,6 @@ class OracleSource:
         with self._both() as (session, log_session):
             return tuple(setup_problems(session, log_session, tables))
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        with connected(self.server) as session:
-            return extent.range_index(session, table, extent.range_column(session, table, column))
-
     def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         """How the server would read the range; see `core.range_plans`."""
         with connected(self.server) as session:

@@ -148,16 +148,6 @@ def test_bounds_and_quantiles_are_keys() -> None:
         source(answers | {catalog.CHARACTER_SET: [("WE8ISO8859P15",)]}).bounds(TABLE, "NOTE")
 
 
-def test_an_index_for_ranges_is_advised_where_none_leads() -> None:
-    index = ("SALES", "IX", "NORMAL", "NONUNIQUE", "VALID", "VISIBLE")
-    leading = dictionary() | {catalog.INDEXES: [(*index, "ID", "ASC"), (*index, "NOTE", "ASC")]}
-    assert source(leading).range_index(TABLE, "ID") is None
-    advice = source(leading).range_index(TABLE, "NOTE")
-    assert advice == 'CREATE INDEX "SALES"."IX_NOTE" ON "SALES"."ORDERS" ("NOTE")'
-    unusable = dictionary() | {catalog.INDEXES: [(*index[:4], "UNUSABLE", "VISIBLE", "ID", "ASC")]}
-    assert source(unusable).range_index(TABLE, "ID") is not None
-
-
 def plan(answers: dict[str, Answer], *lines: tuple[object, ...]) -> OracleSource:
     query = rows.select(['"ID"', '"AMOUNT"', '"NOTE"'], "SALES", "ORDERS", '"ID" >= :lo AND "ID" < :hi', None)
     return source(

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.structure import TableStructure
 from replication_assets.ports import (
@@ -128,8 +129,8 @@ class MySqlTriggerSource:
     def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
         return self._tables.quantiles(table, column, parts)
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        return self._tables.range_index(table, column)
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
+        return self._tables.range_plan(table, schema, column, id_range)
 
     def writers(self, tables: Sequence[TableId]) -> tuple[Writer, ...]:
         return self._tables.writers(tables)
