@@ -17,6 +17,7 @@ from replication_assets.ports.source import (
     LoadSlice,
     LoadStream,
     PartitionTree,
+    PassiveSource,
     RangeDigests,
     SchemaDifference,
     SourceIdentity,
@@ -24,6 +25,8 @@ from replication_assets.ports.source import (
     Writer,
 )
 from replication_assets.ports.store import (
+    CapturedTables,
+    CaptureLists,
     CaptureMark,
     CellCount,
     EventLog,
@@ -46,8 +49,10 @@ from replication_assets.ports.validation import FindingLists, KnownDigest, Known
 
 __all__ = [
     "DELETED",
+    "CaptureLists",
     "CaptureMark",
     "CaptureSetup",
+    "CapturedTables",
     "CellCount",
     "ChangeChunk",
     "ChangeSource",
@@ -69,6 +74,7 @@ __all__ = [
     "LogSnapshot",
     "LogWriter",
     "PartitionTree",
+    "PassiveSource",
     "ProjectionTarget",
     "RangeCheckpoint",
     "RangeDigests",

@@ -1,8 +1,7 @@
 """Which log a server writes, how far it reaches, and who reads it.
 
-A binlog has no place of ours in it: what was captured is known to the event store alone, and the server
-deletes old files when it likes. So `confirmed` and what follows from it are not told, and a place that
-is gone is found when the stream is opened after it.
+A binlog has no place of ours in it: what was captured is known to the event store alone. So `confirmed` and
+what follows from it are told only to who says how far that is (`retention`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from replication_assets.errors import SlotBusy, SourceUnavailable
-from replication_assets.ports import SourceIdentity, SourceStatus
+from replication_assets.ports import SourceStatus
 from replication_assets.sources.mysql.connection import Session, literal
 from replication_assets.sources.mysql.load import read_clock
 from replication_assets.sources.mysql.log_places import LogPlace
@@ -19,7 +18,7 @@ from replication_assets.sources.mysql.snapshot import log_head, no_binlog
 _END_ATTEMPTS = 100
 
 
-def identify(session: Session) -> SourceIdentity:
+def server_identity(session: Session) -> str:
     """MySQL's `server_uuid`; MariaDB's `server_uid` and `server_id`, of which the first depends on the
     machine. A server that was restored elsewhere, or another replica, is another one."""
     settings = {
@@ -30,11 +29,11 @@ def identify(session: Session) -> SourceIdentity:
         )
     }
     if "server_uuid" in settings:
-        return SourceIdentity(settings["server_uuid"], 0)
+        return settings["server_uuid"]
     machine = settings.get("server_uid") or settings.get("hostname")
     if not machine:
         raise SourceUnavailable("the server did not say which one it is", where=session.where)
-    return SourceIdentity(f"{machine}/{settings['server_id']}", 0)
+    return f"{machine}/{settings['server_id']}"
 
 
 def read_status(session: Session, lock: str) -> SourceStatus:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from pymysql.constants import COMMAND
 
-from replication_assets.errors import SlotLost, SourceError, SourceNotReady
+from replication_assets.errors import SlotLost, SourceError, SourceNotReady, SourceUnavailable
+from replication_assets.sources.mysql.binlog.events import FORMAT_DESCRIPTION
 from replication_assets.sources.mysql.binlog.packets import Packets
 from replication_assets.sources.mysql.connection import (
     MySqlConnection,
@@ -31,6 +32,10 @@ _HEADER = 4
 """Bytes before the first event of a file."""
 _RELEASE_SECONDS = 5.0
 """How long a replica that died may take to be noticed."""
+
+_NON_BLOCKING = 1
+"""Flag of a dump that ends where the log does."""
+_EVENTS_TO_BIRTH = 4
 
 _RECOVER = "recover the source (a new epoch), and load every id range again, which also finds deletes"
 
@@ -104,6 +109,32 @@ def open_replica(connection: MySqlConnection, server_id: int, place: LogPlace) -
     except BaseException:
         leave(session)
         raise
+
+
+def log_birth(connection: MySqlConnection, file: str) -> int:
+    """When a file of the log was begun, in seconds of the server's clock: the time of its first event,
+    which no restart changes. Only a dump tells it; this one takes no replica's number and ends by itself.
+
+    Raises:
+        SourceNotReady: the account may not read the log.
+        SlotLost: there is no such file.
+    """
+    session = connect(connection)
+    try:
+        _announce(session)
+        _send(
+            session, COMMAND.COM_BINLOG_DUMP, struct.pack("<IHI", _HEADER, _NON_BLOCKING, 0) + file.encode()
+        )
+        with source_errors(connection.where):
+            # What says which file it is comes first.
+            for _ in range(_EVENTS_TO_BIRTH):
+                packet = bytes(session._read_packet().get_all_data())
+                if packet[:1] == b"\0" and len(packet) > 5 and packet[5] == FORMAT_DESCRIPTION:
+                    found: int = struct.unpack_from("<I", packet, 1)[0]
+                    return found
+    finally:
+        leave(session)
+    raise SourceUnavailable(f"{file} does not begin as a binary log does", where=connection.where)
 
 
 def _announce(session: Session) -> bool:
