@@ -9,6 +9,8 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
+
 from benchmarks.mariadb_peers import binlog_as_dicts, binlog_copied, binlog_printed
 from benchmarks.mariadb_sample import EVENT_DATA, Sample, catalog, fill, sample_server
 from benchmarks.measure.machine import versions
@@ -185,5 +187,7 @@ def _capture(chosen: Catalog, upto: int, timed: Timed) -> int:
     replication = Replication(chosen)
     source, store = replication.source(SOURCE), replication.store()
     tables = opened(chosen)
+    # Arrow imports pandas for its first scalar where it is installed. No part of ours needs it.
+    pa.scalar(1)
     with timed:
         return capture(source, store, tables, upto=upto).rows

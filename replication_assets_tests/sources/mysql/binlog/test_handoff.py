@@ -74,16 +74,19 @@ def test_a_key_of_two_columns_moves_between_ranges(database: Database, tmp_path:
     made.finish()
 
 
-def test_columns_that_come_and_go_are_followed(system: MySqlSystem) -> None:
+def test_columns_that_come_and_go_are_followed(system: MySqlSystem, full: bool) -> None:
     system.load_all()
     system.execute(
         "UPDATE t SET v = 1 WHERE id < 50",
         "ALTER TABLE t ADD COLUMN n VARCHAR(9)",
         "UPDATE t SET n = 'x' WHERE id BETWEEN 40 AND 60",
     )
-    system.finish()
+    if full:
+        system.finish()
     system.execute("ALTER TABLE t DROP COLUMN v", "INSERT INTO t VALUES (900, 'y')")
     system.finish()
+    if not full:
+        return
     system.execute("ALTER TABLE t ADD COLUMN d INT NOT NULL DEFAULT 7", "INSERT INTO t VALUES (901, 'y', 8)")
     system.capture()
     system.load_all()
@@ -108,6 +111,7 @@ def test_a_capture_that_is_killed_anywhere_loses_nothing_and_stores_nothing_twic
     check_changes(system, system.id("t"))
 
 
+@pytest.mark.full
 def test_a_capture_that_is_killed_inside_of_a_long_transaction_reads_it_again(
     system: MySqlSystem, tmp_path: Path
 ) -> None:
