@@ -49,7 +49,7 @@ def status_after(connection: MySqlConnection, session: Session, lock: str, commi
     expires = None
     if (seconds := kept_seconds(settings)) and len(behind) > 1:
         # A file is as old as the last that was written to it, which is when the next one began.
-        written = dt.datetime.fromtimestamp(log_birth(connection, behind[1].file), dt.UTC)
+        written = dt.datetime.fromtimestamp(log_birth(connection, behind[1]), dt.UTC)
         expires = written + dt.timedelta(seconds=seconds)
     return _with(found, commit, lag, _headroom(settings, files, place), expires, found.state)
 
@@ -97,7 +97,7 @@ def timeline(connection: MySqlConnection, files: Sequence[LogPlace]) -> int:
     if not files:
         return 0
     head = files[-1]
-    return head.number << _BIRTH_BITS | log_birth(connection, head.file)
+    return head.number << _BIRTH_BITS | log_birth(connection, head)
 
 
 def begun_anew(connection: MySqlConnection, session: Session, known: SourceIdentity) -> str | None:
@@ -108,7 +108,9 @@ def begun_anew(connection: MySqlConnection, session: Session, known: SourceIdent
         return None
     if number > files[-1].number:
         return f"the binlog reached file {number} and now ends in {files[-1].file}"
-    file = LogPlace(files[-1].base, number, 0).file
+    file = next((each for each in files if each.number == number), None)
+    if file is None:
+        return f"binlog file {number} is missing between those that are there"
     try:
         found = log_birth(connection, file)
     except SlotLost:
@@ -117,6 +119,5 @@ def begun_anew(connection: MySqlConnection, session: Session, known: SourceIdent
     if found == birth:
         return None
     was, now = (dt.datetime.fromtimestamp(each, dt.UTC).isoformat() for each in (birth, found))
-    return (
-        f"{file} was begun at {now}, the one that was captured at {was} (RESET MASTER, or a restored server)"
-    )
+    which = f"{file.file} was begun at {now}, the one that was captured at {was}"
+    return f"{which} (RESET MASTER, or a restored server)"

@@ -22,6 +22,7 @@ from replication_assets.sources.mysql.connection import (
     MySqlConnection,
     Session,
     connect,
+    connected,
     leave,
     source_errors,
 )
@@ -48,13 +49,14 @@ class Replica:
     packets: Packets
     has_checksums: bool
 
-    def close(self, through: Session) -> None:
-        """End it, and at the server by way of another session: it would notice only as it sends."""
+    def close(self) -> None:
+        """End it, and at the server by way of a new session: it would notice only as it sends, and other
+        sessions of ours may be as silent as this one."""
         number = int(self.session.thread_id())
         leave(self.session)
         # It may be gone by itself, with the server or before it. The next capture waits for it.
-        with suppress(SourceError):
-            through.rows(f"KILL {number}")
+        with suppress(SourceError), connected(self.session.connection) as other:
+            other.rows(f"KILL {number}")
 
 
 def place_of(session: Session, position: int) -> LogPlace:
@@ -111,9 +113,10 @@ def open_replica(connection: MySqlConnection, server_id: int, place: LogPlace) -
         raise
 
 
-def log_birth(connection: MySqlConnection, file: str) -> int:
+def log_birth(connection: MySqlConnection, end: LogPlace) -> int:
     """When a file of the log was begun, in seconds of the server's clock: the time of its first event,
-    which no restart changes. Only a dump tells it; this one takes no replica's number and ends by itself.
+    which no restart changes. Only a dump tells it, before what follows the `end` of the file that it is asked
+    for; this one takes no replica's number and ends by itself.
 
     Raises:
         SourceNotReady: the account may not read the log.
@@ -122,9 +125,8 @@ def log_birth(connection: MySqlConnection, file: str) -> int:
     session = connect(connection)
     try:
         _announce(session)
-        _send(
-            session, COMMAND.COM_BINLOG_DUMP, struct.pack("<IHI", _HEADER, _NON_BLOCKING, 0) + file.encode()
-        )
+        asked = struct.pack("<IHI", max(end.offset, _HEADER), _NON_BLOCKING, 0) + end.file.encode()
+        _send(session, COMMAND.COM_BINLOG_DUMP, asked)
         with source_errors(connection.where):
             # What says which file it is comes first.
             for _ in range(_EVENTS_TO_BIRTH):
@@ -134,7 +136,7 @@ def log_birth(connection: MySqlConnection, file: str) -> int:
                     return found
     finally:
         leave(session)
-    raise SourceUnavailable(f"{file} does not begin as a binary log does", where=connection.where)
+    raise SourceUnavailable(f"{end.file} does not begin as a binary log does", where=connection.where)
 
 
 def _announce(session: Session) -> bool:
