@@ -51,7 +51,7 @@ def status_after(connection: MySqlConnection, session: Session, lock: str, commi
         # A file is as old as the last that was written to it, which is when the next one began.
         written = dt.datetime.fromtimestamp(log_birth(connection, behind[1]), dt.UTC)
         expires = written + dt.timedelta(seconds=seconds)
-    return _with(found, commit, lag, _headroom(settings, files, place), expires, found.state)
+    return _with(found, commit, lag, headroom(settings, files, place), expires, found.state)
 
 
 def _with(
@@ -79,7 +79,7 @@ def kept_seconds(settings: Mapping[str, str]) -> float:
     return seconds or 86400 * float(settings.get("expire_logs_days", "0") or 0)
 
 
-def _headroom(settings: Mapping[str, str], files: Sequence[LogPlace], place: LogPlace) -> int | None:
+def headroom(settings: Mapping[str, str], files: Sequence[LogPlace], place: LogPlace) -> int | None:
     """Bytes that may be written before the size of all files costs the one of our place. MariaDB 11.4 and
     Percona Server can limit it; the file that is written is never deleted."""
     limit = int(settings.get("max_binlog_total_size") or settings.get("binlog_space_limit") or 0)

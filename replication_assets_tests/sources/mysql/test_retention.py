@@ -9,7 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from replication_assets.sources.mysql.retention import kept_seconds
+from replication_assets.sources.mysql.log_places import LogPlace
+from replication_assets.sources.mysql.retention import headroom, kept_seconds
 from replication_assets_tests.mysql_servers import BINLOG_SETTINGS, running_mariadb
 from replication_assets_tests.sources.mysql.binlog.captured import global_setting
 from replication_assets_tests.sources.mysql.conftest import Database
@@ -71,6 +72,28 @@ def test_a_server_that_keeps_its_log_for_ever_has_no_end_of_it(own_server: Datab
 )
 def test_how_long_a_file_is_kept_is_read_from_either_server(settings: dict[str, str], seconds: float) -> None:
     assert kept_seconds(settings) == seconds
+
+
+FILES = tuple(LogPlace("binlog", number, 1_000) for number in (3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "number", "left"),
+    [
+        ({}, 3, None),
+        ({"max_binlog_total_size": "5000"}, 3, 2_000),
+        # What is before our file goes first.
+        ({"max_binlog_total_size": "5000"}, 4, 3_000),
+        ({"binlog_space_limit": "2500"}, 3, 0),
+        ({"binlog_space_limit": "0"}, 3, None),
+        # The file that is written is never deleted.
+        ({"max_binlog_total_size": "5000"}, 5, None),
+    ],
+)
+def test_a_limit_of_all_files_leaves_what_is_not_ours_yet(
+    settings: dict[str, str], number: int, left: int | None
+) -> None:
+    assert headroom(settings, FILES, LogPlace("binlog", number, 10)) == left
 
 
 def test_the_identity_of_a_log_survives_rotation_and_purge(own_server: Database) -> None:
