@@ -63,8 +63,8 @@ class MySqlSource:
 
     def identify(self) -> SourceIdentity:
         with connected(self.connection) as session:
-            server, files = status.server_identity(session), retention.log_files(session)
-        return SourceIdentity(server, retention.timeline(self.connection, files))
+            server, files = status.identify(session), retention.log_files(session)
+        return SourceIdentity(server.system_id, retention.timeline(self.connection, files))
 
     def log_begun_anew(self, known: SourceIdentity) -> str | None:
         with connected(self.connection) as session:

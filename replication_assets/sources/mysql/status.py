@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from replication_assets.errors import SlotBusy, SourceUnavailable
-from replication_assets.ports import SourceStatus
+from replication_assets.ports import SourceIdentity, SourceStatus
 from replication_assets.sources.mysql.connection import Session, literal
 from replication_assets.sources.mysql.load import read_clock
 from replication_assets.sources.mysql.log_places import LogPlace
@@ -18,9 +18,10 @@ from replication_assets.sources.mysql.snapshot import log_head, no_binlog
 _END_ATTEMPTS = 100
 
 
-def server_identity(session: Session) -> str:
+def identify(session: Session) -> SourceIdentity:
     """MySQL's `server_uuid`; MariaDB's `server_uid` and `server_id`, of which the first depends on the
-    machine. A server that was restored elsewhere, or another replica, is another one."""
+    machine. A server that was restored elsewhere, or another replica, is another one. Which log it writes
+    is told by its files (`retention.timeline`)."""
     settings = {
         str(name): str(value)
         for name, value in session.rows(
@@ -29,11 +30,11 @@ def server_identity(session: Session) -> str:
         )
     }
     if "server_uuid" in settings:
-        return settings["server_uuid"]
+        return SourceIdentity(settings["server_uuid"], 0)
     machine = settings.get("server_uid") or settings.get("hostname")
     if not machine:
         raise SourceUnavailable("the server did not say which one it is", where=session.where)
-    return f"{machine}/{settings['server_id']}"
+    return SourceIdentity(f"{machine}/{settings['server_id']}", 0)
 
 
 def read_status(session: Session, lock: str) -> SourceStatus:
