@@ -27,6 +27,7 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import CommitConflict, SlotLost, SourceError, SourceNotReady
 from replication_assets.failpoints import reach
+from replication_assets.flows.capture_gaps import record_list, tell_gaps
 from replication_assets.flows.partition_trees import note_partitions
 from replication_assets.flows.prepare import ReplicatedTable, last_mark, log_for, record_structure
 from replication_assets.flows.range_plans import VIEW, VIEW_FIX
@@ -115,6 +116,7 @@ def capture(
     mark = last_mark(source, ledger)
     epoch = mark.epoch
     captured = _captured(source, tables)
+    tell_gaps(store, source.name, mark, [table.id for table in captured])
     drain = _Drain(source, store, ledger, captured, epoch, mark, policy, on_flush)
     watched = [(table.id, table.schema) for table in captured]
     for table in captured:
@@ -279,8 +281,10 @@ class _Drain:
         self.ended, self.writers = [], {}
         reach("capture.tables_committed")
         now = dt.datetime.now(dt.UTC)
-        identity = self.identity = self.identity or self.source.identify()
-        self.ledger.record(CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now))
+        first, self.identity = self.identity is None, self.identity or self.source.identify()
+        self.ledger.record(CaptureMark(self.epoch, self.boundary, self.identity, self.committed_at, now))
+        if first:
+            record_list(self.store, self.source.name, self.epoch, self.by_id)
         reach("capture.recorded")
         stream.acknowledge(self.boundary)
         reach("capture.acknowledged")

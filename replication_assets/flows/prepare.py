@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from replication_assets.catalog import Table
-from replication_assets.core.assemble import schema_changed
 from replication_assets.core.controls import SchemaChanged, live_schema
 from replication_assets.core.dates import EventDates
 from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, plan_id_ranges
@@ -21,6 +20,8 @@ from replication_assets.core.plan import plan_granularity
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import LoadBlocked, SchemaConflict, SlotLost, SourceNotReady
+from replication_assets.flows.capture_gaps import tell_gaps
+from replication_assets.flows.control_events import tell
 from replication_assets.ports import (
     CaptureMark,
     CaptureSetup,
@@ -28,6 +29,7 @@ from replication_assets.ports import (
     EventLog,
     EventStore,
     Ledger,
+    PassiveSource,
     SchemaDifference,
 )
 from replication_assets.table_fit import TableFit, fit_table
@@ -76,6 +78,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
         if table.id in setup.added and store.log(table.id).exists():
             reason = "the table was not captured for a while"
             _demand_reload(store, table.id, schema, Position(mark.epoch, source.status().head), reason)
+    tell_gaps(store, source.name, mark, [table for table, _ in captured])
     if captured:
         source.confirm_setup()
     for table, _ in schemas:
@@ -112,17 +115,6 @@ def _demand_reload(
 ) -> None:
     """An `S` event: loads older than `position` no longer tell the truth."""
     tell(store.log(table), schema, SchemaChanged(position, True, reason))
-
-
-def tell(log: EventLog, schema: TableSchema, change: SchemaChanged) -> None:
-    """Commit an `S` event on its own."""
-    writer = log.writer()
-    try:
-        writer.write(schema_changed(change, schema, dt.datetime.now(dt.UTC)))
-        writer.commit()
-    except BaseException:
-        writer.abort()
-        raise
 
 
 def record_structure(source: ChangeSource, store: EventStore, table: TableId) -> bool:
@@ -170,7 +162,7 @@ def last_mark(source: ChangeSource, ledger: Ledger) -> CaptureMark:
 
     Raises:
         SourceNotReady: never prepared.
-        SlotLost: this is not the server that was captured before.
+        SlotLost: this is not the server that was captured before, or its log was begun anew.
     """
     mark = ledger.last()
     if mark is None:
@@ -179,6 +171,13 @@ def last_mark(source: ChangeSource, ledger: Ledger) -> CaptureMark:
     if identity.system_id != mark.identity.system_id:
         raise SlotLost(
             f"this is server {identity.system_id}; captured before was {mark.identity.system_id}",
+            where=source.name,
+            fix=f"run `recover` for {source.name} and load every id range again",
+        )
+    begun_anew = source.log_begun_anew(mark.identity) if isinstance(source, PassiveSource) else None
+    if begun_anew is not None:
+        raise SlotLost(
+            f"{begun_anew}: changes after the last capture are lost, and positions begin anew",
             where=source.name,
             fix=f"run `recover` for {source.name} and load every id range again",
         )

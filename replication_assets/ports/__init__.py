@@ -18,6 +18,7 @@ from replication_assets.ports.source import (
     LoadSlice,
     LoadStream,
     PartitionTree,
+    PassiveSource,
     RangeDigests,
     SchemaDifference,
     SourceIdentity,
@@ -25,6 +26,8 @@ from replication_assets.ports.source import (
     Writer,
 )
 from replication_assets.ports.store import (
+    CapturedTables,
+    CaptureLists,
     CaptureMark,
     CellCount,
     EventLog,
@@ -47,8 +50,10 @@ from replication_assets.ports.validation import FindingLists, KnownDigest, Known
 
 __all__ = [
     "DELETED",
+    "CaptureLists",
     "CaptureMark",
     "CaptureSetup",
+    "CapturedTables",
     "CellCount",
     "ChangeChunk",
     "ChangeSource",
@@ -70,6 +75,7 @@ __all__ = [
     "LogSnapshot",
     "LogWriter",
     "PartitionTree",
+    "PassiveSource",
     "ProjectionTarget",
     "RangeCheckpoint",
     "RangeDigests",

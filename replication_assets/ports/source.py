@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -36,7 +36,8 @@ class SourceStatus:
     `head` is the newest position of the log; `confirmed` what this capture acknowledged.
     `lag_bytes` is the distance between them, `retained_bytes` what the source keeps for us,
     `headroom_bytes` how much more it would keep before it gives our place up (None: no
-    limit). `state` is the engine's own word (`reserved`, `extended`, `lost`, `missing`).
+    limit), `expires_at` from when on it may for the age of our place (None: not for that).
+    `state` is the engine's own word (`reserved`, `extended`, `lost`, `missing`).
     """
 
     head: int
@@ -47,6 +48,7 @@ class SourceStatus:
     active: bool
     state: str
     read_at: dt.datetime
+    expires_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,4 +323,20 @@ class ChangeSource(Protocol):
         Raises SlotBusy if another capture reads it, SlotLost if the log no longer reaches
         back to `after`.
         """
+        ...
+
+
+@runtime_checkable
+class PassiveSource(Protocol):
+    """A source with a log that it keeps for nobody, such as a binlog: it knows no place of ours, so how far
+    we are is told to it."""
+
+    def status_after(self, commit: int) -> SourceStatus:
+        """`ChangeSource.status`, with everything that follows from a capture that is durable up to `commit`.
+        `state` is `lost` where the log no longer reaches back that far."""
+        ...
+
+    def log_begun_anew(self, known: SourceIdentity) -> str | None:
+        """Why the log is another one than `identify` told of then, in words, though the server is the same:
+        places in it mean something else. None if it goes on, or if what it began with is gone."""
         ...

@@ -155,6 +155,25 @@ class Ledger(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CapturedTables:
+    """What a capture of this epoch was given: every change of these tables, and of no other."""
+
+    epoch: int
+    tables: frozenset[TableId]
+
+
+class CaptureLists(Protocol):
+    """Which tables a source's captures kept, each time that changed."""
+
+    def last(self) -> CapturedTables | None: ...
+
+    def record(self, tables: CapturedTables, at: dt.datetime) -> None:
+        """Nothing is written where they are the last. Raises CommitConflict if another capture recorded
+        a list meanwhile."""
+        ...
+
+
 class EventStore(Protocol):
     """Logs by table. A log goes on in a new chapter when a column changes to a type that its
     stored column cannot hold: what was stored stays as it was, and what comes is stored as it
@@ -175,6 +194,8 @@ class EventStore(Protocol):
         ...
 
     def ledger(self, source: str) -> Ledger: ...
+
+    def capture_lists(self, source: str) -> CaptureLists: ...
 
     def try_writing(self) -> None:
         """Write something small where the store is, or will be, and delete it.

@@ -124,8 +124,8 @@ def _source(source: SourceHealth, watch: Watch) -> Iterator[Condition]:
         yield Condition("slot", source.name, what, fix, f"sources/{source.name}", grade=3)
     elif reason := slot_danger(source, watch):
         fix = (
-            "let the capture catch up; if it cannot in time, raise max_slot_wal_keep_size and give the "
-            "source's disk more room"
+            "let the capture catch up; if it cannot in time, raise max_slot_wal_keep_size (of a binlog, "
+            "binlog_expire_logs_seconds) and give the source's disk more room"
         )
         grade = 2 if source.status.state == "unreserved" else 1
         yield Condition("slot", source.name, reason, fix, f"sources/{source.name}", grade)
@@ -138,6 +138,11 @@ def slot_danger(source: SourceHealth, watch: Watch) -> str | None:
     retained, left = status.retained_bytes or 0, status.headroom_bytes
     if status.state == "unreserved":
         return f"the slot is about to be lost: it holds {_bytes(retained)} back, more than it may"
+    if status.expires_at is not None and (source.headroom_hours or 0.0) < watch.headroom_hours:
+        hours = source.headroom_hours or 0.0
+        return (
+            f"{_bytes(retained)} of log are not captured, and the first of it is deleted in {hours:.1f} hours"
+        )
     if left is None:
         if retained >= watch.retained_bytes:
             return (

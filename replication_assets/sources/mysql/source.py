@@ -27,7 +27,7 @@ from replication_assets.ports import (
     SourceStatus,
     Writer,
 )
-from replication_assets.sources.mysql import extent, reflection, schema_watch, status
+from replication_assets.sources.mysql import extent, reflection, retention, schema_watch, status
 from replication_assets.sources.mysql.connection import MySqlConnection, connected
 from replication_assets.sources.mysql.digests import read_digests
 from replication_assets.sources.mysql.load import open_load
@@ -65,7 +65,17 @@ class MySqlSource:
 
     def identify(self) -> SourceIdentity:
         with connected(self.connection) as session:
-            return status.identify(session)
+            server, files = status.identify(session), retention.log_files(session)
+        return SourceIdentity(server.system_id, retention.timeline(self.connection, files))
+
+    def log_begun_anew(self, known: SourceIdentity) -> str | None:
+        with connected(self.connection) as session:
+            return retention.begun_anew(self.connection, session, known)
+
+    def status_after(self, commit: int) -> SourceStatus:
+        lock = status.capture_lock(self.name)
+        with connected(self.connection) as session:
+            return retention.status_after(self.connection, session, lock, commit)
 
     def status(self) -> SourceStatus:
         with connected(self.connection) as session:
