@@ -194,7 +194,7 @@ def from_text(column: Column, values: pa.BinaryArray) -> tuple[pa.Array, pa.Stri
 
 def _booleans(texts: pa.StringArray) -> pa.Array:
     true = pc.equal(texts, "1")
-    if not pc.all(pc.or_(true, pc.equal(texts, "0")), skip_nulls=True).as_py():
+    if not pc.all(pc.or_(true, pc.equal(texts, "0")), min_count=0).as_py():
         raise pa.ArrowInvalid("neither 0 nor 1")
     return true
 

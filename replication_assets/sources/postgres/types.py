@@ -167,7 +167,7 @@ def _typed_or_odd(kind: pa.DataType, values: Text) -> tuple[pa.Array, pa.StringA
 
 def _booleans(values: Text) -> pa.Array:
     true = pc.equal(values, "t")
-    if not pc.all(pc.or_(true, pc.equal(values, "f"))).as_py():
+    if not pc.all(pc.or_(true, pc.equal(values, "f")), min_count=0).as_py():
         raise pa.ArrowInvalid("neither t nor f")
     return true
 

@@ -252,6 +252,15 @@ def test_text_that_does_not_fit_is_refused_without_quoting_it(kind: pa.DataType,
     assert "secret" in str(raised.value)
 
 
+@pytest.mark.parametrize("texts", [[], [None], [None, None]])
+def test_columns_without_any_value_are_read(texts: list[str | None]) -> None:
+    for kind in (pa.bool_(), pa.binary(), pa.date32(), pa.decimal128(5, 2), pa.string()):
+        assert from_text(Column("c", "kind", kind), pa.array(texts, pa.string())) == (
+            pa.array(texts, kind),
+            None,
+        )
+
+
 def test_slices_and_wide_strings_are_read_like_whole_arrays() -> None:
     column = Column("b", "bytea", pa.binary())
     values = pa.array(["\\xff", "\\x01", None, "\\x", "\\xabcd", "\\x99"])
