@@ -1,1 +1,1 @@
-"""One logical type system: each engine's types, with their odd values, through the store and into every target."""
+"""One logical type system: every type of each engine, through the store and into every target."""

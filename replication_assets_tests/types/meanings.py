@@ -1,4 +1,4 @@
-"""What a value means, by the text that its engine prints for it: written anew here, without the project's code.
+"""What a value means, by the text that its engine prints: written anew here, without the project's code.
 
 A meaning is the value as Python has it and the text of an odd one, of which at most one is not None.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from replication_assets.catalog import (
     ByCount,
     Catalog,
     DeltaProjection,
+    DynamoDbProjection,
     EventStoreConfig,
     MySqlTarget,
     PostgresTarget,
@@ -23,10 +25,12 @@ from replication_assets.catalog import (
 from replication_assets.declarations import Projection
 from replication_assets.flows.project import project_range
 from replication_assets.flows.read import ranges_of
+from replication_assets.flows.refusals import handling_of
+from replication_assets_tests.dynamodb_servers import DynamoDbServer
 from replication_assets_tests.e2e.system import System
 from replication_assets_tests.mysql_servers import MariaDbServer, fresh_prefix
 from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
-from replication_assets_tests.types import copies
+from replication_assets_tests.types import copies, items
 from replication_assets_tests.types.meanings import Meanings
 from replication_assets_tests.types.sources import MariaDbTypes, PostgresTypes, Source, SqliteTypes
 
@@ -38,18 +42,34 @@ INTO = "copied"
 @dataclass
 class Copied:
     source: Source
+    servers: Servers
     system: System
     readers: Mapping[str, Callable[[], Meanings]]
 
     def found(self, target: str) -> Meanings:
         return self.readers[target]()
 
+    @property
+    def items(self) -> tuple[DynamoDbServer, str]:
+        (served,) = (each for each in self.system.catalog.projections if isinstance(each, DynamoDbProjection))
+        return self.servers.dynamodb, served.items[0].into
+
+    def refused(self) -> set[tuple[int, str]]:
+        """Rows and columns that DynamoDB's dead letters tell of."""
+        letters = self.system.store.dead_letters("dynamodb", self.source.table)
+        return {
+            (int(json.loads(letter["key"])["id"]), letter["column"])
+            for id_range in self.system.store.log(self.source.table).snapshot().range_keys()
+            for letter in letters.open_rows(id_range).to_pylist()
+        }
+
     def project(self) -> None:
         snapshot = self.system.store.log(self.source.table).snapshot()
         for projection in self.system.catalog.projections:
             target = self.system.replication.target(projection, self.source.table)
+            handling = handling_of(self.system.store, projection, self.source.table)
             for id_range in ranges_of(snapshot):
-                project_range(snapshot, self.source.table, target, id_range)
+                project_range(snapshot, self.source.table, target, id_range, handling=handling)
 
 
 @dataclass
@@ -60,9 +80,22 @@ class Servers:
     postgres: FreshDatabase
     mariadb: MariaDbServer
     prefix: str
+    dynamodb: DynamoDbServer
     folder: Path
 
-    def projections(self) -> tuple[Projection, ...]:
+    @property
+    def in_postgres(self) -> str:
+        return f"{INTO}.types"
+
+    @property
+    def in_mariadb(self) -> str:
+        return f"`{self.prefix}{INTO}`.types"
+
+    @property
+    def in_sqlite(self) -> Path:
+        return self.folder / "copies" / f"{INTO}.db"
+
+    def projections(self, source: Source) -> tuple[Projection, ...]:
         server = self.postgres.server
         postgres = PostgresTarget(
             host="127.0.0.1",
@@ -82,6 +115,7 @@ class Servers:
             SqlProjection(
                 "sqlite", tables=tables, target=SqliteTarget(str(self.folder / "copies")), into=INTO
             ),
+            items.projection(self.dynamodb, source.table, source.columns),
         )
 
     def readers(self, source: Source) -> Mapping[str, Callable[[], Meanings]]:
@@ -89,9 +123,9 @@ class Servers:
         lake = self.folder / "lake" / "app" / f"{source.table.schema}.{source.table.name}"
         return {
             "delta": lambda: copies.in_delta(str(lake), columns),
-            "postgresql": lambda: copies.in_postgres(self.postgres.dsn, f"{INTO}.types", columns),
-            "mariadb": lambda: copies.in_mariadb(self.mariadb, f"`{self.prefix}{INTO}`.types", columns),
-            "sqlite": lambda: copies.in_sqlite(self.folder / "copies" / f"{INTO}.db", columns),
+            "postgresql": lambda: copies.in_postgres(self.postgres.dsn, self.in_postgres, columns),
+            "mariadb": lambda: copies.in_mariadb(self.mariadb, self.in_mariadb, columns),
+            "sqlite": lambda: copies.in_sqlite(self.in_sqlite, columns),
         }
 
 
@@ -101,13 +135,17 @@ def copied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     name: str = request.param
     folder = tmp_path_factory.mktemp("types")
     mariadb: MariaDbServer = request.getfixturevalue("mariadb_with_binlog")
+    dynamodb: DynamoDbServer = request.getfixturevalue("dynamodb_local")
     # The distribution's server has XML.
     xml = name == "postgresql-triggers"
     server = request.getfixturevalue("postgres_15" if xml else "postgres_18")
     with ExitStack() as opened:
+        environment = opened.enter_context(pytest.MonkeyPatch.context())
+        environment.setenv("TEST_AWS_KEY", dynamodb.access_key)
+        environment.setenv("TEST_AWS_SECRET", dynamodb.secret_key)
         database = opened.enter_context(fresh_database(server))
         prefix = opened.enter_context(fresh_prefix(mariadb)).prefix
-        servers = Servers(database, mariadb, prefix, folder)
+        servers = Servers(database, mariadb, prefix, dynamodb, folder)
         source = _source(name, servers, xml=xml)
         made = _copied(source, servers, folder)
         yield made
@@ -133,10 +171,10 @@ def _copied(source: Source, servers: Servers, folder: Path) -> Copied:
         tables=(Table(str(source.table), id_ranges=ByCount(2)),),
         # Not validated: a projection into the database of the source itself is refused, and is what lets
         # the engine compare here.
-        projections=servers.projections(),
+        projections=servers.projections(source),
     )
     system = System(catalog, "")
-    made = Copied(source, system, servers.readers(source))
+    made = Copied(source, servers, system, servers.readers(source))
     system.prepare()
     system.load_all()
     made.project()

@@ -9,9 +9,18 @@ from __future__ import annotations
 
 import pytest
 
+from replication_assets_tests.types.back import unequal_in_mariadb, unequal_in_postgres, unequal_in_sqlite
+from replication_assets_tests.types.items import expected, found_items
 from replication_assets_tests.types.meanings import Meanings
-from replication_assets_tests.types.sources import INSERTED, UPDATED, Source
-from replication_assets_tests.types.system import Copied, TARGETS, copied
+from replication_assets_tests.types.sources import (
+    INSERTED,
+    UPDATED,
+    MariaDbTypes,
+    PostgresTypes,
+    Source,
+    SqliteTypes,
+)
+from replication_assets_tests.types.system import TARGETS, Copied, copied
 
 __all__ = ["copied"]
 
@@ -45,3 +54,27 @@ def test_the_store_holds_each_type_as_documented(copied: Copied) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_value_is_the_same_in_every_target(copied: Copied, target: str) -> None:
     assert not wrong(copied.found(target), copied.source.meanings(), copied.source)
+
+
+def test_a_value_that_comes_back_is_equal_by_the_engines_own_comparison(copied: Copied) -> None:
+    source, servers = copied.source, copied.servers
+    if isinstance(source, PostgresTypes):
+        assert unequal_in_postgres(source, servers.in_postgres) == []
+    elif isinstance(source, MariaDbTypes):
+        assert unequal_in_mariadb(source, servers.mariadb, servers.in_mariadb) == []
+    else:
+        assert isinstance(source, SqliteTypes)
+        assert unequal_in_sqlite(source, servers.in_sqlite) == []
+
+
+def test_a_value_is_an_attribute_of_dynamodb_or_a_dead_letter_by_name(copied: Copied) -> None:
+    source, said, refused = copied.source, copied.source.meanings(), copied.refused()
+    found = found_items(*copied.items, source.columns)
+    assert set(found) == set(said)
+    other = [
+        (each.declared, number, found[number][name], wanted)
+        for number, row in said.items()
+        for name, each in source.columns.items()
+        if found[number][name] != (wanted := expected(each, row[name], (number, name) in refused))
+    ]
+    assert not other[:8]
