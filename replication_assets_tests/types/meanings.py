@@ -110,6 +110,7 @@ def sqlite_literal(storage: str, raw: Any) -> str:
     if storage == "blob":
         return f"X'{raw.hex()}'"
     try:
-        return "'" + raw.decode().replace("'", "''") + "'"
+        quoted = str(raw, "utf-8").replace("'", "''")
+        return f"'{quoted}'"
     except UnicodeDecodeError:
         return f"CAST(X'{raw.hex()}' AS TEXT)"
