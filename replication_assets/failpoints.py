@@ -49,6 +49,10 @@ PLACES: dict[str, str] = {
     "dynamodb.batch_put": "some items are written over older ones, parts of those still stand",
     "dynamodb.items_written": "all items of a range are written, its checkpoint is not",
     "dynamodb.checkpointed": "the checkpoint of a range stands, its reply was not seen",
+    "sql.replaced": "the rows of a range are written, in a transaction that is open",
+    "sql.merged": "changes of a range are written, its checkpoint is not, in a transaction that is open",
+    "sql.checkpointed": "rows and checkpoint are written, in a transaction that is open",
+    "sql.committed": "rows and checkpoint of a range stand, its reply was not seen",
     "repair.compared": "differences are known, nothing was repaired",
     "repair.written": "differences are repaired in the target, nothing was recorded",
 }

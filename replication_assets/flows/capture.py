@@ -111,8 +111,7 @@ def capture(
         SlotLost: changes are gone; see `flows.prepare.recover`.
         CommitConflict: another capture overtook this one; nothing was written twice.
     """
-    started = time.monotonic()
-    ledger = store.ledger(source.name)
+    started, ledger = time.monotonic(), store.ledger(source.name)
     mark = last_mark(source, ledger)
     epoch = mark.epoch
     captured = _captured(source, tables)

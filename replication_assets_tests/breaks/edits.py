@@ -95,6 +95,29 @@ EDITS = (
         "targets/test_delta.py",
     ),
     Edit(
+        "the checkpoint of a table is committed before its rows",
+        "targets/sql/projection/target.py",
+        "            with session.writing():\n                book = self._books.locked(session, id_range)\n"
+        "                reached = self._require_filled(session, id_range, book, baseline)\n"
+        "                if position <= reached.position:",
+        "            with session.writing():\n                book = self._books.locked(session, id_range)\n"
+        "                reached = self._require_filled(session, id_range, book, baseline)\n"
+        "                moved = RangeCheckpoint(baseline, position, reached.rows)\n"
+        "                self._books.move(session, id_range, moved)\n"
+        "            with session.writing():\n"
+        "                if position <= reached.position:",
+        "targets/sql/projection/test_faults.py",
+        "killed and apply",
+    ),
+    Edit(
+        "changes that a table has already had are applied again",
+        "targets/sql/projection/target.py",
+        "after(rows, reached.position) for rows in",
+        "rows for rows in",
+        "targets/sql/projection/test_faults.py",
+        "late_and_repeated",
+    ),
+    Edit(
         "keys at a bound belong to the range below",
         "core/id_ranges.py",
         'found = np.searchsorted(bounds, keys, side="right")',

@@ -60,6 +60,7 @@ def value_of(
         return _boolean_value(rows, template, attribute)
     if kind == "binary":
         values = rows.values(template.columns[0])
+        _refuse_odd(rows, template, attribute, "not-binary")
         return fragment('{"B":"', base64_text(values), '"}', byte_lengths(values))
     convert = selecting(kind, select) if select else DOCUMENTS[kind]
     return _document_value(rows, template, attribute, convert, depth)
@@ -117,9 +118,21 @@ def _not_finite(text: str) -> str:
 _TRUE, _FALSE = r"^(?i:true|t|1)$", r"^(?i:false|f|0)$"
 
 
+def _refuse_odd(rows: Rows, template: Template, attribute: str, reason: str) -> None:
+    """Values of another class in a typed column, as SQLite has them: the attribute has no place for them."""
+    odd = rows.odd(template.columns[0])
+    if odd is not None:
+        found = np.flatnonzero(odd.is_valid().to_numpy(zero_copy_only=False)).tolist()
+        rows.refuse(template, attribute, dict.fromkeys(found, reason))
+
+
 def _boolean_value(rows: Rows, template: Template, attribute: str) -> Fragment:
-    texts = rows.text(template)
-    if not pa.types.is_boolean(rows.values(template.columns[0]).type):
+    values = rows.values(template.columns[0])
+    if pa.types.is_boolean(values.type):
+        _refuse_odd(rows, template, attribute, "not-a-boolean")
+        texts = values.cast(Text)
+    else:
+        texts = rows.text(template)
         true = pc.match_substring_regex(texts, _TRUE)
         false = pc.match_substring_regex(texts, _FALSE)
         neither = pc.fill_null(pc.invert(pc.or_(true, false)), False)
