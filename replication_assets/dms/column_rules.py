@@ -38,7 +38,7 @@ def column_outcomes(
             removed.append(found)
         else:
             kept.append(found)
-    kept += _added(of_columns, table, kept, findings, overridden)
+    kept += list(_added(of_columns, table, tuple(kept), findings, overridden))
     _tell_collisions(kept, table, of_columns, findings)
     _tell_keys(removed, table, rules, findings)
     return tuple(kept), tuple(removed), tuple(overridden)
@@ -123,7 +123,7 @@ def _tell_double(rule: Transformation, name: str, findings: Findings) -> None:
 def _added(
     rules: list[Transformation],
     table: SourceTable,
-    kept: list[ColumnOutcome],
+    kept: tuple[ColumnOutcome, ...],
     findings: Findings,
     overridden: list[Overridden],
 ) -> Iterator[ColumnOutcome]:

@@ -39,12 +39,13 @@ def _tell_lobs(settings: TaskSettings, tables: Sequence[TableOutcome], findings:
         findings.error("lob-modes", what, "switch one of them off", place)
     elif limited and not full:
         size = settings.value(section, "LobMaxSize")
-        lobs = [
+        found = [
             f"{t.source}.{c.source}"
             for t in tables
             for c in t.columns
             if c.type and c.type.type.endswith("lob")
         ]
+        lobs = list(dict.fromkeys(found))
         about = f" ({', '.join(lobs[:5])})" if lobs else ""
         what = (
             f"limited mode: DMS cuts large objects{about} at {size} KB in a full load; here they are whole, "
