@@ -20,6 +20,8 @@ from replication_assets.declarations import (
     Attribute,
     CloudWatch,
     ColumnPolicy,
+    Compare,
+    Computed,
     Cutover,
     Declaration,
     DeltaProjection,
@@ -46,6 +48,7 @@ from replication_assets.declarations import (
     S3Pointer,
     Schedule,
     SeedRows,
+    Shape,
     Sns,
     SourceConfig,
     Split,
@@ -61,6 +64,7 @@ from replication_assets.declarations import (
     Watch,
     Webhook,
     WebhookHook,
+    Where,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.errors import CatalogError
@@ -75,6 +79,8 @@ __all__ = [
     "Catalog",
     "CloudWatch",
     "ColumnPolicy",
+    "Compare",
+    "Computed",
     "Cutover",
     "DeltaProjection",
     "DynamoDbProjection",
@@ -103,6 +109,7 @@ __all__ = [
     "Schedule",
     "SecretsManager",
     "SeedRows",
+    "Shape",
     "Sns",
     "Split",
     "SqlHook",
@@ -118,6 +125,7 @@ __all__ = [
     "Watch",
     "Webhook",
     "WebhookHook",
+    "Where",
 ]
 
 

@@ -4,6 +4,8 @@ Declarations are frozen dataclasses without behaviour; `catalog.py` puts them to
 `catalog_rules` says what is wrong with them.
 """
 
+from replication_assets.core.row_filters import Compare, Where
+from replication_assets.core.shapes import Computed, Shape
 from replication_assets.declarations.base import Declaration, LiteralSecret
 from replication_assets.declarations.dynamodb import (
     Attribute,
@@ -79,6 +81,8 @@ __all__ = [
     "Channel",
     "CloudWatch",
     "ColumnPolicy",
+    "Compare",
+    "Computed",
     "Cutover",
     "DatabaseTarget",
     "Declaration",
@@ -112,6 +116,7 @@ __all__ = [
     "S3Pointer",
     "Schedule",
     "SeedRows",
+    "Shape",
     "Sns",
     "SourceConfig",
     "Split",
@@ -129,4 +134,5 @@ __all__ = [
     "WatchEvent",
     "Webhook",
     "WebhookHook",
+    "Where",
 ]

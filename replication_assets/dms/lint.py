@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from replication_assets.core.expressions.functions import OF_SQLITE
+from replication_assets.core.row_filters import typed_value
 from replication_assets.dms.coverage import coverage_of, tell
-from replication_assets.dms.expressions.functions import OF_SQLITE
-from replication_assets.dms.filters import typed_value
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.json_source import Scalar
 from replication_assets.dms.mapping import TableMapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replication_assets.dms.expressions.syntax import Expression
+from replication_assets.core.expressions.syntax import Expression
 from replication_assets.dms.filters import read_filters
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.json_source import Array, Node, Object, parse_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from replication_assets.dms.expressions.syntax import Expression
+from replication_assets.core.expressions.syntax import Expression
 from replication_assets.dms.findings import Finding
 from replication_assets.dms.rules import (
     DataType,

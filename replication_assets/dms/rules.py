@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from replication_assets.dms.expressions.syntax import Expression
+from replication_assets.core.expressions.syntax import Expression
 from replication_assets.dms.findings import Place
 from replication_assets.dms.json_source import Node
 from replication_assets.dms.patterns import Pattern

@@ -10,12 +10,13 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from replication_assets.core.expressions.evaluation import arrow_type, evaluate, fitted
 from replication_assets.core.fold import row_schema
 from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.items.spec import Items
+from replication_assets.core.row_filters import mask
 from replication_assets.core.schema import Column, TableSchema
-from replication_assets.dms.expressions.evaluation import arrow_type, evaluate, fitted
-from replication_assets.dms.filters import mask
+from replication_assets.dms.filters import declared
 from replication_assets.dms.outcome import TableOutcome
 from replication_assets.dms.source_tables import SourceColumn, SourceTable
 
@@ -73,7 +74,7 @@ def _typed(value: object, kind: pa.DataType) -> object:
 
 def passing(outcome: TableOutcome, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Rows that pass the filters."""
-    return rows.filter(mask(outcome.filters, rows)) if outcome.filters else rows
+    return rows.filter(mask(declared(outcome.filters), rows)) if outcome.filters else rows
 
 
 def sample_items(items: Items, outcome: TableOutcome, rows: pa.RecordBatch) -> list[dict[str, Any]]:

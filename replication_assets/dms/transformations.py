@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from replication_assets.dms.expressions.parser import ExpressionError, parse_expression
-from replication_assets.dms.expressions.syntax import Expression
+from replication_assets.core.expressions.parser import ExpressionError, parse_expression
+from replication_assets.core.expressions.syntax import Expression
 from replication_assets.dms.members import Members
 from replication_assets.dms.rules import BeforeImage, DataType, PrimaryKey
 

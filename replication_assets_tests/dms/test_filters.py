@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from replication_assets.dms.filters import as_sql, mask, typed_value
+from replication_assets.core.row_filters import mask, typed_value
+from replication_assets.dms.filters import as_sql, declared
 from replication_assets.dms.rules import Filter
 from replication_assets_tests.dms.rules_text import include, mapping_of
 
@@ -49,13 +50,13 @@ ROWS = pa.record_batch({"empid": pa.array([5, 10, 60, 100, None]), "dept": ["tec
 def test_an_operator_takes_the_rows_that_it_says(
     conditions: list[dict[str, Any]], passed: list[int | None]
 ) -> None:
-    found = ROWS.filter(mask(filters_of(("empid", conditions)), ROWS))
+    found = ROWS.filter(mask(declared(filters_of(("empid", conditions))), ROWS))
     assert found.column("empid").to_pylist() == passed
 
 
 def test_filters_are_combined_with_and() -> None:
     both = filters_of(("empid", [condition("lte", "100")]), ("dept", [condition("eq", "tech")]))
-    assert ROWS.filter(mask(both, ROWS)).column("empid").to_pylist() == [5, 100]
+    assert ROWS.filter(mask(declared(both), ROWS)).column("empid").to_pylist() == [5, 100]
     assert as_sql(both) == """("empid" <= '100') AND ("dept" = 'tech')"""
 
 
@@ -74,7 +75,7 @@ def test_a_value_is_compared_as_what_the_column_is() -> None:
     )
 
     def passed(name: str, each: dict[str, Any]) -> list[bool]:
-        return list(mask(filters_of((name, [each])), rows).to_pylist())
+        return list(mask(declared(filters_of((name, [each]))), rows).to_pylist())
 
     assert passed("day", condition("gte", "2002-01-01")) == [False, True]
     assert passed("at", condition("lte", "2002-01-01 00:30:00")) == [True, False]

@@ -92,7 +92,8 @@ def test_every_action_and_target_of_the_documentation_is_read() -> None:
     affixes = [
         transform(action, target, value="x_", **{"old-value": "y_"} if "replace" in action else {},
                   **({"column-name": "%"} if target == "column" else {}))
-        for affix in ("prefix", "suffix") for action in (f"add-{affix}", f"remove-{affix}", f"replace-{affix}")
+        for affix in ("prefix", "suffix")
+        for action in (f"add-{affix}", f"remove-{affix}", f"replace-{affix}")
         for target in ("schema", "table", "column")
     ]  # fmt: skip
     cased = [

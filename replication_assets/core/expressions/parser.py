@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from replication_assets.dms.expressions.functions import DOCUMENTED, FUNCTIONS, MANY
-from replication_assets.dms.expressions.syntax import (
+from replication_assets.core.expressions.functions import DOCUMENTED, FUNCTIONS, MANY
+from replication_assets.core.expressions.syntax import (
     BEFORE,
     HEADERS,
     METADATA,
@@ -62,7 +62,7 @@ _MOST_DEPTH = 100
 
 
 class ExpressionError(Exception):
-    """What is wrong with an expression, and at which character from 0. Never leaves the rooms of DMS."""
+    """What is wrong with an expression, and at which character from 0. Never leaves the project."""
 
     def __init__(self, what: str, at: int, fix: str) -> None:
         self.what, self.at, self.fix = what, at, fix

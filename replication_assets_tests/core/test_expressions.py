@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replication_assets.dms.expressions.evaluation import evaluate, fitted
-from replication_assets.dms.expressions.parser import ExpressionError, parse_expression
+from replication_assets.core.expressions.evaluation import evaluate, fitted
+from replication_assets.core.expressions.parser import ExpressionError, parse_expression
 
 ROW = pa.record_batch(
     {

@@ -19,15 +19,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from replication_assets.core.sql import quoted
-from replication_assets.dms.expressions.functions import hash_sha256, operation_indicator, replace_chars
-from replication_assets.dms.expressions.syntax import (
+from replication_assets.core.expressions.functions import hash_sha256, operation_indicator, replace_chars
+from replication_assets.core.expressions.syntax import (
     ColumnValue,
     Expression,
     column_name,
     to_sql,
     variable_name,
 )
+from replication_assets.core.sql import quoted
 
 _ROWS = 8_192
 _EXACT_DIGITS = 15

@@ -1,1 +1,0 @@
-"""The expression language of transformation rules: SQLite's, with `$column` and header variables."""
