@@ -130,10 +130,13 @@ def printable(value: Any) -> Any:
 
 def group() -> typer.Typer:
     """The commands under `dms`, each with its example."""
+    from replication_assets.cli.dms_import import import_
+
     commands = typer.Typer(no_args_is_help=True, help="Task files of AWS DMS: what they say and do.")
-    for command, example in (
-        (lint, "lint mappings/*.json task_settings.json"),
-        (explain, "explain mappings/*.json --tables tables.json --json"),
+    for name, command, example in (
+        ("lint", lint, "lint mappings/*.json task_settings.json"),
+        ("explain", explain, "explain mappings/*.json --tables tables.json --json"),
+        ("import", import_, "import mappings/*.json task_settings.json --source orders"),
     ):
-        commands.command(epilog=f"Example: replication-assets dms {example}")(command)
+        commands.command(name, epilog=f"Example: replication-assets dms {example}")(command)
     return commands

@@ -28,7 +28,10 @@ class _Table:
     def __init__(self, outcome: TableOutcome, rule: ObjectMapping, findings: Findings) -> None:
         self.outcome, self.rule, self.findings = outcome, rule, findings
         source = outcome.source
-        self.names = None if source.columns is None else tuple(column.name for column in source.columns)
+        added = [each.target for each in outcome.columns if each.source is None]
+        self.names = None
+        if source.columns is not None:
+            self.names = (*(column.name for column in source.columns), *added)
 
     def error(self, code: str, what: str, fix: str, place: Place | None = None) -> None:
         self.findings.error(code, what, fix, place or self.rule.place, self.rule.id)

@@ -15,7 +15,7 @@ _QUEUES = "there are no queues between threads: rows stream in batches"
 TARGET_METADATA: Section = {
     "TargetSchema": honoured("", "the schema of SQL projections (`into`); no other target has schemas"),
     "SupportLobs": safer(
-        True, "large objects are replicated; false leaves them out in DMS, and is refused here"
+        True, "large objects are replicated, also where it is false: remove the columns by a rule"
     ),
     "FullLobMode": honoured(False, "every value is replicated whole, which is what full mode promises"),
     "LobChunkSize": moot(64, _LOBS),

@@ -87,13 +87,11 @@ def _unknown_section(member: Member, findings: Findings) -> None:
     homes = sections_of(member.name)
     if homes:
         what = f"{member.name} stands outside of its section, where DMS does not look"
-        findings.error("wrong-section", what, f"move it into {' or '.join(homes)}", member.place)
+        findings.warn("wrong-section", what, f"move it into {' or '.join(homes)}", member.place)
         return
     close = get_close_matches(member.name, [*SECTIONS, *FREE], n=1, cutoff=0.6)
     fix = f"did you mean {MOVED.get(member.name) or close[0]!r}?" if close else "delete it"
-    findings.error(
-        "unknown-section", f"task settings have no section {member.name[:60]!r}", fix, member.place
-    )
+    findings.warn("unknown-section", f"task settings have no section {member.name[:60]!r}", fix, member.place)
 
 
 def _free(name: str, member: Member, findings: Findings) -> list[Given]:
@@ -103,9 +101,7 @@ def _free(name: str, member: Member, findings: Findings) -> list[Given]:
             if each.name not in known.members:
                 close = get_close_matches(each.name, known.members, n=1, cutoff=0.6)
                 fix = f"did you mean {close[0]!r}?" if close else "delete it"
-                findings.error(
-                    "unknown-setting", f"{name} has no setting {each.name[:60]!r}", fix, each.place
-                )
+                findings.warn("unknown-setting", f"{name} has no setting {each.name[:60]!r}", fix, each.place)
             elif each.name.startswith("CloudWatchLog") and not _is_null(each):
                 what = f"{each.name} is read-only: DMS refuses it when a task is made"
                 findings.warn("read-only", what, "delete it", each.place)
@@ -138,12 +134,12 @@ def _unknown_setting(section: str, member: Member, findings: Findings) -> None:
     homes = sections_of(member.name)
     if homes:
         what = f"{member.name} stands in {section}, where DMS does not look: it has no effect"
-        findings.error("wrong-section", what, f"move it to {' or '.join(homes)}", member.place)
+        findings.warn("wrong-section", what, f"move it to {' or '.join(homes)}", member.place)
         return
     close = get_close_matches(member.name, list(SECTIONS[section]), n=1, cutoff=0.7)
     meant = MOVED.get(member.name) or (close[0] if close else None)
     fix = f"did you mean {meant!r}?" if meant else "delete it: nothing reads it"
-    findings.error("unknown-setting", f"{section} has no setting {member.name[:60]!r}", fix, member.place)
+    findings.warn("unknown-setting", f"{section} has no setting {member.name[:60]!r}", fix, member.place)
 
 
 def _value(name: str, known: Setting, member: Member, findings: Findings) -> Value:
