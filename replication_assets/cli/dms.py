@@ -131,11 +131,13 @@ def printable(value: Any) -> Any:
 def group() -> typer.Typer:
     """The commands under `dms`, each with its example."""
     from replication_assets.cli.dms_import import import_
+    from replication_assets.cli.dms_plan import plan
 
     commands = typer.Typer(no_args_is_help=True, help="Task files of AWS DMS: what they say and do.")
     for name, command, example in (
         ("lint", lint, "lint mappings/*.json task_settings.json"),
         ("explain", explain, "explain mappings/*.json --tables tables.json --json"),
+        ("plan", plan, "plan mappings/*.json --source orders --samples 3"),
         ("import", import_, "import mappings/*.json task_settings.json --source orders"),
     ):
         commands.command(name, epilog=f"Example: replication-assets dms {example}")(command)

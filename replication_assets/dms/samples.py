@@ -30,6 +30,8 @@ def table_schema(table: SourceTable) -> TableSchema:
 
 
 def stored_type(column: SourceColumn) -> pa.DataType:
+    if column.arrow is not None:
+        return column.arrow
     if column.type is None:
         return pa.string()
     return arrow_type(column.type.type, column.type.precision, column.type.scale)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.json_source import Node, Object, Scalar, parse_json, plain
 from replication_assets.dms.members import Members
@@ -42,12 +44,14 @@ _TYPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SourceColumn:
-    """`native` is the type as it was given; `type` is None where DMS's is not known for it."""
+    """`native` is the type as it was given; `type` is None where DMS's is not known for it. `arrow` is what
+    the event store keeps, where a source was asked."""
 
     name: str
     native: str
     type: DataType | None
     nullable: bool = True
+    arrow: pa.DataType | None = None
 
     @property
     def is_lob(self) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from replication_assets.catalog import Catalog, DynamoDbProjection, EnvVar
+from replication_assets.catalog import Catalog, DynamoDbProjection, EnvVar, Table
+from replication_assets.cli import dms_plan
 from replication_assets.cli.app import make_app
 from replication_assets.core.schema import TableId
 from replication_assets.flows.validation.validate import validate_projection
@@ -30,7 +31,8 @@ CREATE TABLE dbo."vw_Dynamodbmigration" (
 CREATE TABLE dbo.events AS SELECT g AS id, timestamp '2024-01-01' + g * interval '1 hour' AS at
     FROM generate_series(1, 3) g;
 INSERT INTO dbo."vw_Dynamodbmigration"
-    SELECT r * 100000000 + id, 'a-' || r, 'evt#' || id, 'event', id, NULL, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS'),
+    SELECT r * 100000000 + id, 'a-' || r, 'evt#' || id, 'event', id, NULL,
+        to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS'),
         '{"big": "' || repeat('x', 50000) || '"}', extract(epoch FROM at + interval '7 years'), 1
     FROM dbo.events, generate_series(0, 4) r;
 CREATE SCHEMA "AUTH";
@@ -52,13 +54,13 @@ def imported(*files: str) -> Catalog:
 @pytest.fixture
 def place(
     database: FreshDatabase, tmp_path: Path, dynamodb: DynamoDbServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[System]:
+) -> System:
     """A system without tables, whose source has those of the files."""
     monkeypatch.setenv("TEST_AWS_KEY", dynamodb.access_key)
     monkeypatch.setenv("TEST_AWS_SECRET", dynamodb.secret_key)
-    system = system_of(database, tmp_path, ())
+    system = system_of(database, tmp_path, (Table(str(EVENTS)),))
     system.execute(*SCHEMA.split(";\n"))
-    yield system
+    return system
 
 
 def run(place: System, catalog: Catalog, dynamodb: DynamoDbServer) -> tuple[System, str]:
@@ -138,3 +140,26 @@ def test_passwords_have_a_partition_key_only_and_follow_changes(
         ]
     finally:
         system.source.teardown()
+
+
+@pytest.mark.parametrize("dynamodb", ["moto_dynamodb"], indirect=True)
+def test_a_plan_shows_columns_rows_bounds_and_items_before_anything_moves(
+    place: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = System(dataclasses.replace(place.catalog, tables=(), projections=()), place.dsn)
+    monkeypatch.setattr(dms_plan, "open_replication", lambda _: system.replication)
+    arguments = ["dms", "plan", str(SEEDS / "customer-password-migration.json"), "--source", SOURCE]
+    result = CliRunner().invoke(
+        make_app(plain=True), [*arguments, "--samples", "2", "--catalog", "x", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    (asked,) = document["source"]
+    assert (asked["key"], asked["low"], asked["high"]) == (["PK"], "c#1", "c#2")
+    (table,) = document["tables"]
+    assert [each["target"] for each in table["columns"]] == ["PK", "HASH", "SALT"]
+    assert sorted(table["sample_items"], key=str) == [
+        {"PK": {"S": "c#1"}, "HASH": {"S": "h1"}, "SALT": {"S": "s1"}},
+        {"PK": {"S": "c#2"}, "HASH": {"S": "h2"}},
+    ]
+    assert not system.store.log(PASSWORDS).exists()
