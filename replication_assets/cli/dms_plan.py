@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from replication_assets.cli.options import CatalogOption, JsonOption, chosen_sou
 
 if TYPE_CHECKING:
     from replication_assets.core.schema import TableId, TableSchema
+    from replication_assets.dms.rules import TableKind
     from replication_assets.dms.source_tables import SourceTable
     from replication_assets.ports import ChangeSource
     from replication_assets.replication import Replication
@@ -64,18 +66,29 @@ def plan(
 def _tables(
     replication: Replication, adapter: ChangeSource, texts: dict[str, str], samples: int
 ) -> list[SourceTable]:
-    """Raises SourceError for one that is not there, or cannot be read."""
+    """What a file names as a view is planned as one, also where a table stands in its place.
+
+    Raises:
+        SourceError: one is not there, or cannot be read.
+    """
     from replication_assets.core.schema import TableId
     from replication_assets.dms.mapping import read_mapping
     from replication_assets.dms.selecting import named_tables
     from replication_assets.dms.task import is_settings
 
     wanted = {table.id: table.key for table in replication.catalog.tables_of(adapter.name)}
+    kinds: dict[TableId, TableKind] = {}
     for file, text in texts.items():
         if not is_settings(text, file):
             for named in named_tables(read_mapping(text, file)):
-                wanted.setdefault(TableId(adapter.name, named.schema, named.name), ())
-    return [_table(adapter, table, tuple(key), samples) for table, key in wanted.items()]
+                where = TableId(adapter.name, named.schema, named.name)
+                wanted.setdefault(where, ())
+                kinds[where] = named.kind
+    return [
+        replace(found, kind=kinds.get(table, found.kind))
+        for table, key in wanted.items()
+        for found in [_table(adapter, table, tuple(key), samples)]
+    ]
 
 
 def _table(adapter: ChangeSource, table: TableId, key: tuple[str, ...], samples: int) -> SourceTable:

@@ -18,12 +18,14 @@ ACTOR = {
 }
 
 
-def include(table: str = "%", schema: str = "test", action: str = "include", **more: Any) -> dict[str, Any]:
+def include(
+    table: str = "%", schema: str = "test", /, action: str = "include", **more: Any
+) -> dict[str, Any]:
     locator = {"schema-name": schema, "table-name": table} | more.pop("locator", {})
     return {"rule-type": "selection", "rule-action": action, "object-locator": locator, **more}
 
 
-def transform(action: str, target: str = "column", **more: Any) -> dict[str, Any]:
+def transform(action: str, target: str = "column", /, **more: Any) -> dict[str, Any]:
     locator = {"schema-name": "%", **({} if target == "schema" else {"table-name": "%"})}
     locator |= {
         key: more.pop(key)

@@ -42,7 +42,7 @@ def test_schemas_of_the_database_itself_are_never_taken_by_a_wildcard() -> None:
 def test_tables_of_a_higher_load_order_come_first() -> None:
     other = ACTOR | {"name": "film"}
     outcome = outcome_of(
-        include("actor", **{"load-order": 1}), include("film", **{"load-order": 2}), tables=(ACTOR, other)
+        include("actor", **{"load-order": "1"}), include("film", **{"load-order": "2"}), tables=(ACTOR, other)
     )
     assert [t.source.name for t in outcome.tables] == ["film", "actor"]
 

@@ -37,7 +37,7 @@ def mapped(
     keys: tuple[str, ...] = ("CustomerName",),
     excluded: list[str] = EXCLUDED,
     table: dict[str, Any] = CUSTOMER,
-    **more: Any,
+    more: dict[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], list[Finding]]:
     names = dict(zip(("partition-key-name", "sort-key-name"), keys, strict=False))
     rule = {
@@ -49,7 +49,7 @@ def mapped(
             **names,
             "exclude-columns": excluded,
             "attribute-mappings": list(attributes),
-            **more,
+            **(more or {}),
         },
     }
     (outcome,) = outcome_of(include(), rule, tables=(table,)).tables
@@ -176,7 +176,7 @@ def test_what_cannot_be_mapped_is_refused_by_name(attribute: dict[str, Any], cod
 
 
 def test_a_condition_expression_is_refused_by_name() -> None:
-    items, findings = mapped(NAME, **{"condition-expression": {"expression": "attribute_not_exists(a)"}})
+    items, findings = mapped(NAME, more={"condition-expression": {"expression": "attribute_not_exists(a)"}})
     assert items == []
     assert [each.code for each in findings] == ["condition-expression"]
 

@@ -66,7 +66,7 @@ def system(database: FreshDatabase, tmp_path: Path) -> Iterator[System]:
 
 
 def held(system: System) -> set[tuple[Any, ...]]:
-    rows = set()
+    rows: set[tuple[Any, ...]] = set()
     for batch in system.target(STAFF).read():
         names = [name for name in batch.schema.names if not name.startswith("_")]
         assert names == ["id", "surname", "dept", "full_name"]
