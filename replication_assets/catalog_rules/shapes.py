@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from replication_assets.core.shapes import Shape, shape_problems
+from replication_assets.core.shape_specs import Shape, shape_problems
 from replication_assets.declarations import Projection, SqlProjection, Table
 from replication_assets.declared_types import type_problems
 

@@ -10,98 +10,20 @@ their variables are those of the event that made the row what it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import orjson
 import pyarrow as pa
 
-from replication_assets.core.declared import Declared
 from replication_assets.core.events import COMMIT_POSITION, COMMITTED_AT, EPOCH, OVERFLOW, SEQUENCE
 from replication_assets.core.expressions.evaluation import arrow_type, evaluate, fitted
-from replication_assets.core.expressions.parser import ExpressionError, parse_expression
+from replication_assets.core.expressions.parser import parse_expression
 from replication_assets.core.expressions.syntax import Expression
 from replication_assets.core.fold import row_schema
-from replication_assets.core.row_filters import Where, filter_problems, mask, typed_value
+from replication_assets.core.row_filters import Where, mask, typed_value
 from replication_assets.core.schema import Column, TableSchema
+from replication_assets.core.shape_specs import Shape, shape_problems, type_of
 from replication_assets.errors import CatalogError, TargetError
-
-_TYPE = re.compile(r"([a-z]+\d*)(?:\((\d+)(?:,\s*(-?\d+))?\))?")
-_VARIABLES = {"AR_H_STREAM_POSITION", "AR_H_TIMESTAMP", "AR_H_COMMIT_TIMESTAMP", "AR_H_CHANGE_SEQ"}
-"""Headers that a folded row has; others speak of the change alone, which a projection has not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Computed(Declared):
-    """`Computed("full_name", "$first||' '||$last", type="string(100)")`. Types are those of AWS DMS:
-    string, int8, numeric(20, 5), datetime ..."""
-
-    name: str
-    expression: str
-    type: str = "string"
-
-
-@dataclass(frozen=True, slots=True)
-class Shape(Declared):
-    """Rows and columns that a projection has of one source table.
-
-    `where`: filters, all of which must hold. `exclude` leaves columns out, `rename` gives them other
-    names, `computed` adds some. Columns of the table's key can be renamed, not left out.
-    """
-
-    table: str
-    where: Sequence[Where] = ()
-    exclude: Sequence[str] = ()
-    rename: Mapping[str, str] = field(default_factory=dict, hash=False)
-    computed: Sequence[Computed] = ()
-
-
-def shape_problems(shape: Shape) -> Iterator[str]:
-    """What is wrong whatever the columns are, each with its fix."""
-    if not (shape.where or shape.exclude or shape.rename or shape.computed):
-        yield "says nothing. Fix: give where, exclude, rename or computed, or delete it"
-    for where in shape.where:
-        yield from filter_problems(where)
-    for name in sorted(set(shape.exclude) & set(shape.rename)):
-        yield f"column {name!r} is both left out and renamed. Fix: one of them"
-    names = [each.name for each in shape.computed]
-    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield f"column {name!r} is computed twice. Fix: a name each"
-    for each in shape.computed:
-        yield from _computed_problems(each)
-
-
-def _computed_problems(computed: Computed) -> Iterator[str]:
-    label = f"computed {computed.name!r}"
-    try:
-        expression = parse_expression(computed.expression)
-    except ExpressionError as error:
-        yield f"{label}: {error.what}, at character {error.at + 1}. Fix: {error.fix}"
-        return
-    if expression.unstable is not None:
-        yield f"{label}: {expression.unstable} gives another value each time. Fix: $AR_H_TIMESTAMP"
-    if expression.reads_before or "operation_indicator" in expression.functions:
-        yield f"{label}: a projection has rows, not changes. Fix: query the event store for former values"
-    for name in sorted(set(expression.variables) - _VARIABLES):
-        yield f"{label}: ${name} is not of a row. Fix: one of {', '.join(sorted(_VARIABLES))}"
-    try:
-        _type_of(computed.type)
-    except ValueError:
-        yield f"{label}: type {computed.type[:40]!r} is not known. Fix: string(50), int8, numeric(20, 5) ..."
-
-
-def _type_of(text: str) -> tuple[str, int | None, int | None, int | None]:
-    """Kind, length, precision and scale. Raises ValueError."""
-    found = _TYPE.fullmatch(text.strip().lower())
-    if found is None:
-        raise ValueError(text)
-    kind, first, second = found.groups()
-    figure = int(first) if first else None
-    arrow_type(kind)
-    if kind == "numeric":
-        return kind, None, figure, int(second) if second else (0 if first else None)
-    return kind, figure, None, None
 
 
 class Shaping:
@@ -117,7 +39,7 @@ class Shaping:
         self._rename = dict(shape.rename)
         self._kept = [name for name in schema.names if name not in set(shape.exclude)]
         self._computed = [
-            (each, parse_expression(each.expression), _type_of(each.type)) for each in shape.computed
+            (each, parse_expression(each.expression), type_of(each.type)) for each in shape.computed
         ]
         columns = [_renamed(schema.column(name), self._rename) for name in self._kept]
         columns += [_computed_column(each.name, kind) for each, _, kind in self._computed]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
-from replication_assets.core.shapes import Shape
+from replication_assets.core.shape_specs import Shape
 from replication_assets.declarations.base import Declaration
 from replication_assets.declarations.dynamodb import Items, LoadCapacity
 from replication_assets.declarations.environments import DatabaseTarget

@@ -12,7 +12,7 @@ from typing import Literal
 
 from replication_assets.core.items.spec import Attribute, ItemKey, Items
 from replication_assets.core.range_specs import WHOLE_TABLE, ByBounds, ByCount, RangeSpec
-from replication_assets.core.shapes import Computed, Shape
+from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
@@ -65,7 +65,7 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         shape = shape_of(first, str(table.id), filtered=coverage is None)
         mapped = mapped_items(first, source, findings)
         if mapped is not None:
-            items.append(_in_shape(mapped, shape))
+            items.append(in_shape(mapped, shape))
         else:
             delta.append(str(table.id))
         shapes += [shape] if shape is not None else []
@@ -106,7 +106,7 @@ def _computed(column: ColumnOutcome) -> Computed:
     return Computed(column.target, expression, f"{kind.type}{figure}")
 
 
-def _in_shape(items: Items, shape: Shape | None) -> Items:
+def in_shape(items: Items, shape: Shape | None) -> Items:
     """Items whose templates name columns as the shape calls them."""
     if shape is None or not shape.rename:
         return items

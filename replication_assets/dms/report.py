@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from replication_assets.core.items.spec import Attribute, Items
+from replication_assets.dms.compiling import in_shape, shape_of
 from replication_assets.dms.coverage import Coverage, coverage_of, segments_sql
 from replication_assets.dms.filters import as_sql
 from replication_assets.dms.findings import Finding, Findings
@@ -15,7 +16,7 @@ from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
 from replication_assets.dms.rules import LobSettings, ParallelLoad
 from replication_assets.dms.samples import passing, sample_items, sample_rows, target_rows
 from replication_assets.dms.task import Task
-from replication_assets.errors import CatalogError
+from replication_assets.errors import ReplicationError
 
 
 def report(task: Task) -> dict[str, Any]:
@@ -187,7 +188,8 @@ def _samples(table: TableOutcome, items: Items | None) -> dict[str, Any]:
             "sample_rows": target_rows(table, rows),
         }
         if items is not None:
-            found["sample_items"] = sample_items(items, table, rows)
-    except (ValueError, CatalogError) as error:
+            shape = shape_of(table, "source", filtered=False)
+            found["sample_items"] = sample_items(in_shape(items, shape), table, rows, shape)
+    except (ValueError, ReplicationError) as error:
         return {"samples_refused": str(error)}
     return found

@@ -16,6 +16,8 @@ from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.items.spec import Items
 from replication_assets.core.row_filters import mask
 from replication_assets.core.schema import Column, TableSchema
+from replication_assets.core.shape_specs import Shape
+from replication_assets.core.shapes import Shaping
 from replication_assets.dms.filters import declared
 from replication_assets.dms.outcome import TableOutcome
 from replication_assets.dms.source_tables import SourceColumn, SourceTable
@@ -79,13 +81,19 @@ def passing(outcome: TableOutcome, rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.filter(mask(declared(outcome.filters), rows)) if outcome.filters else rows
 
 
-def sample_items(items: Items, outcome: TableOutcome, rows: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Items of rows in DynamoDB's JSON.
+def sample_items(
+    items: Items, outcome: TableOutcome, rows: pa.RecordBatch, shape: Shape | None = None
+) -> list[dict[str, Any]]:
+    """Items of rows in DynamoDB's JSON; `items` name columns as the shape calls them.
 
     Raises:
-        CatalogError: the mapping does not fit the columns.
+        CatalogError: the mapping or the shape does not fit the columns.
     """
-    converted = ItemMapping(items, table_schema(outcome.source)).convert(rows)
+    schema = table_schema(outcome.source)
+    if shape is not None:
+        shaping = Shaping(shape, schema)
+        rows, schema = shaping.shaped(rows), shaping.schema
+    converted = ItemMapping(items, schema).convert(rows)
     return [orjson.loads(text) for text in converted.items.column("item").to_pylist()]
 
 

@@ -19,7 +19,8 @@ from replication_assets.core.events import BEFORE, UNCHANGED
 from replication_assets.core.fold import row_schema
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
-from replication_assets.core.shapes import Shape, Shaping
+from replication_assets.core.shape_specs import Shape
+from replication_assets.core.shapes import Shaping
 from replication_assets.ports.target import (
     ProjectionTarget,
     RangeCheckpoint,

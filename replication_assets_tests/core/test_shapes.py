@@ -11,7 +11,8 @@ import pytest
 from replication_assets.core.fold import row_schema
 from replication_assets.core.row_filters import Compare, Where
 from replication_assets.core.schema import Column, TableSchema
-from replication_assets.core.shapes import Computed, Shape, Shaping, shape_problems
+from replication_assets.core.shape_specs import Computed, Shape, shape_problems
+from replication_assets.core.shapes import Shaping
 from replication_assets.errors import CatalogError, TargetError
 
 SCHEMA = TableSchema(

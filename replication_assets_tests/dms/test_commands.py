@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from replication_assets.cli.app import make_app
+from replication_assets_tests.dms.rules_text import ACTOR, include, transform
 
 SEEDS = Path(__file__).parent / "seeds"
 RANGES = [str(SEEDS / f"table_mappings{number}.json") for number in (1, 2, 3, 4)]
@@ -119,3 +120,28 @@ def test_no_json_ends_with_findings_and_a_missing_file_with_usage(tmp_path: Path
 def test_the_report_for_people_names_file_line_and_column(command: str) -> None:
     _, output = ran(command, RANGES[3])
     assert f"{RANGES[3]}:3:5" in output
+
+
+def test_items_are_made_of_renamed_and_added_columns_too(tmp_path: Path) -> None:
+    rules: list[dict[str, Any]] = [
+        include("actor"),
+        transform("rename", value="given", **{"column-name": "first_name"}),
+        transform("add-column", value="both", expression="$id||'-'||$first_name",
+                  **{"data-type": {"type": "string", "length": 60}}),
+        {"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "actors",
+         "object-locator": {"schema-name": "test", "table-name": "actor"},
+         "mapping-parameters": {
+             "partition-key-name": "pk", "exclude-columns": ["note", "paid"],
+             "attribute-mappings": [
+                 {"target-attribute-name": "pk", "attribute-type": "scalar", "attribute-sub-type": "string",
+                  "value": "a#${first_name}"}]}},
+    ]  # fmt: skip
+    numbered = [{"rule-id": str(at), "rule-name": f"r{at}", **rule} for at, rule in enumerate(rules, 1)]
+    (tmp_path / "m.json").write_text(json.dumps({"rules": numbered}))
+    table = ACTOR | {"rows": [{"id": 1, "first_name": "Ann", "note": "n", "paid": 1}]}
+    (tmp_path / "t.json").write_text(json.dumps({"tables": [table]}))
+    code, document = explained(str(tmp_path / "m.json"), "--tables", str(tmp_path / "t.json"))
+    assert code == 0
+    assert document["tables"][0]["sample_items"] == [
+        {"pk": {"S": "a#Ann"}, "id": {"N": "1"}, "given": {"S": "Ann"}, "both": {"S": "1-Ann"}}
+    ]

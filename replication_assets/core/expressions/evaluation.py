@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from replication_assets.core.expressions.functions import hash_sha256, operation_indicator, replace_chars
+from replication_assets.core.expressions.quoting import quoted
 from replication_assets.core.expressions.syntax import (
     ColumnValue,
     Expression,
@@ -27,7 +28,6 @@ from replication_assets.core.expressions.syntax import (
     to_sql,
     variable_name,
 )
-from replication_assets.core.sql import quoted
 
 _ROWS = 8_192
 _EXACT_DIGITS = 15

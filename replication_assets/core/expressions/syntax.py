@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from replication_assets.core.sql import literal, quoted
+from replication_assets.core.expressions.quoting import literal, quoted
 
 HEADERS = {
     "AR_H_STREAM_POSITION": "position of the change in the source's log",
