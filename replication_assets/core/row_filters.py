@@ -25,7 +25,11 @@ VALUES = {
 
 @dataclass(frozen=True, slots=True)
 class Compare(Declared):
-    """`Compare("between", ["1", "100"])`, `Compare("null")`."""
+    """`Compare("between", ["1", "100"])`, `Compare("null")`.
+
+    `operator` is one of lte, gte, eq, noteq, between, notbetween, null and notnull. `values` are texts,
+    as many as it takes, and are compared as what the column is.
+    """
 
     operator: str
     values: Sequence[str] = ()
@@ -33,7 +37,7 @@ class Compare(Declared):
 
 @dataclass(frozen=True, slots=True)
 class Where(Declared):
-    """Rows for which one of the comparisons holds on the column."""
+    """Rows for which one of the comparisons `one_of` holds on `column`."""
 
     column: str
     one_of: Sequence[Compare]

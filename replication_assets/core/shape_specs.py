@@ -21,8 +21,11 @@ _VARIABLES = {"AR_H_STREAM_POSITION", "AR_H_TIMESTAMP", "AR_H_COMMIT_TIMESTAMP",
 
 @dataclass(frozen=True, slots=True)
 class Computed(Declared):
-    """`Computed("full_name", "$first||' '||$last", type="string(100)")`. Types are those of AWS DMS:
-    string, int8, numeric(20, 5), datetime ..."""
+    """`Computed("full_name", "$first||' '||$last", type="string(100)")`.
+
+    `expression` is in SQLite's language, with `$column`. `type` is one of AWS DMS: string(50), int8,
+    numeric(20, 5), datetime ... A result that it does not hold fails the run.
+    """
 
     name: str
     expression: str
