@@ -188,12 +188,7 @@ def _transformation(members: Members, common: _Common, escape: str) -> Transform
 
 
 def _check_expression(members: Members, action: str, expression: Expression | None) -> None:
-    if members.has("expression") and action not in (
-        "add-column",
-        "change-data-type",
-        "rename",
-        "include-column",
-    ):
+    if members.has("expression") and action not in ("add-column", "change-data-type"):
         what = f"{action} takes no expression"
         members.error("wrong-member", what, "delete it, or add a column", members.place_of("expression"))
     if expression is not None and expression.unstable:

@@ -77,7 +77,10 @@ def _typed(value: object, kind: pa.DataType) -> object:
 
 
 def passing(outcome: TableOutcome, rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows that pass the filters."""
+    """Rows that pass the filters. Raises ValueError where a filter's column is not there."""
+    for each in outcome.filters:
+        if each.column not in rows.schema.names:
+            raise ValueError(f"filter on {each.column!r}, which is no column of {outcome.source}")
     return rows.filter(mask(declared(outcome.filters), rows)) if outcome.filters else rows
 
 

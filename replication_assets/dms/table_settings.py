@@ -24,6 +24,9 @@ def read_parallel_load(rule: Members) -> ParallelLoad | None:
     members.finish()
     if kind is None:
         return None
+    if kind == "ranges" and any(len(each) != len(columns) for each in boundaries):
+        _complete(members, kind, columns, boundaries, partitions + subpartitions)
+        return None
     _complete(members, kind, columns, boundaries, partitions + subpartitions)
     return ParallelLoad(kind, columns, boundaries, partitions, subpartitions, number, members.place)
 
