@@ -20,6 +20,8 @@ from replication_assets.declarations import (
     Attribute,
     CloudWatch,
     ColumnPolicy,
+    Compare,
+    Computed,
     Cutover,
     Declaration,
     DeltaProjection,
@@ -48,6 +50,7 @@ from replication_assets.declarations import (
     S3Pointer,
     Schedule,
     SeedRows,
+    Shape,
     Sns,
     SourceConfig,
     Split,
@@ -64,6 +67,7 @@ from replication_assets.declarations import (
     Watch,
     Webhook,
     WebhookHook,
+    Where,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.errors import CatalogError
@@ -78,6 +82,8 @@ __all__ = [
     "Catalog",
     "CloudWatch",
     "ColumnPolicy",
+    "Compare",
+    "Computed",
     "Cutover",
     "DeltaProjection",
     "Document",
@@ -108,6 +114,7 @@ __all__ = [
     "Schedule",
     "SecretsManager",
     "SeedRows",
+    "Shape",
     "Sns",
     "Split",
     "SqlHook",
@@ -124,6 +131,7 @@ __all__ = [
     "Watch",
     "Webhook",
     "WebhookHook",
+    "Where",
 ]
 
 

@@ -37,6 +37,7 @@ from replication_assets.ports.environment import EnvironmentTarget
 from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.targets.delta import DeltaTarget
+from replication_assets.targets.shaped import ShapedTarget
 
 if TYPE_CHECKING:
     from replication_assets.targets.dynamodb import DynamoDbSettings
@@ -62,6 +63,11 @@ class Replication:
 
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget:
         """Raises SecretError for a credential that cannot be read."""
+        target = self._plain_target(projection, table)
+        shape = next((each for each in projection.shapes if each.table == str(table)), None)
+        return target if shape is None else ShapedTarget(target, shape)
+
+    def _plain_target(self, projection: Projection, table: TableId) -> ProjectionTarget:
         if isinstance(projection, DynamoDbProjection):
             return self._dynamodb_target(projection, table)
         target = self._row_target(projection, table)

@@ -11,6 +11,7 @@ from replication_assets.cli.capture import capture
 from replication_assets.cli.check import check
 from replication_assets.cli.cutover import group as cutover_group
 from replication_assets.cli.dead_letters import group as dead_letters_group
+from replication_assets.cli.dms import group as dms_group
 from replication_assets.cli.lifecycle import compact, recover, setup, teardown
 from replication_assets.cli.load import load
 from replication_assets.cli.mask import group as mask_group
@@ -51,3 +52,4 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(cutover_group(), name="cutover")
     app.add_typer(mask_group(), name="mask")
     app.add_typer(refresh_group(), name="refresh")
+    app.add_typer(dms_group(), name="dms")

@@ -4,6 +4,8 @@ Declarations are frozen dataclasses without behaviour; `catalog.py` puts them to
 `catalog_rules` says what is wrong with them.
 """
 
+from replication_assets.core.row_filters import Compare, Where
+from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations.base import Declaration, LiteralSecret
 from replication_assets.declarations.dynamodb import (
     Attribute,
@@ -82,6 +84,8 @@ __all__ = [
     "Channel",
     "CloudWatch",
     "ColumnPolicy",
+    "Compare",
+    "Computed",
     "Cutover",
     "DatabaseTarget",
     "Declaration",
@@ -117,6 +121,7 @@ __all__ = [
     "S3Pointer",
     "Schedule",
     "SeedRows",
+    "Shape",
     "Sns",
     "SourceConfig",
     "Split",
@@ -135,4 +140,5 @@ __all__ = [
     "WatchEvent",
     "Webhook",
     "WebhookHook",
+    "Where",
 ]
