@@ -30,6 +30,7 @@ PUBLIC = [
     "EventStoreConfig",
     "ItemKey",
     "Items",
+    "KafkaSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",
     "MySqlSourceConfig",

@@ -38,6 +38,7 @@ _TAGS = {
     "PostgresSourceConfig": "postgres",
     "SqliteSourceConfig": "sqlite",
     "MySqlSourceConfig": "mysql",
+    "KafkaSourceConfig": "kafka",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.

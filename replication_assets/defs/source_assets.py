@@ -4,7 +4,13 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-from replication_assets.catalog import MySqlSourceConfig, PostgresSourceConfig, SqliteSourceConfig, Table
+from replication_assets.catalog import (
+    KafkaSourceConfig,
+    MySqlSourceConfig,
+    PostgresSourceConfig,
+    SqliteSourceConfig,
+    Table,
+)
 from replication_assets.declarations import SourceConfig
 from replication_assets.defs import naming
 
@@ -12,6 +18,7 @@ _ENGINES: Mapping[type, str] = {
     PostgresSourceConfig: "postgres",
     MySqlSourceConfig: "mysql",
     SqliteSourceConfig: "sqlite",
+    KafkaSourceConfig: "kafka",
 }
 """Dagster's words for them, which have icons."""
 

@@ -16,6 +16,7 @@ from replication_assets.event_store.cutover_log import DeltaCutoverLog
 from replication_assets.event_store.dead_letters import DeltaDeadLetters
 from replication_assets.event_store.ledger import DeltaLedger
 from replication_assets.event_store.log import Beginning, DeltaEventLog
+from replication_assets.event_store.offset_journal import DeltaOffsetJournal
 from replication_assets.event_store.staging import StagedBatches
 from replication_assets.event_store.storage import (
     Place,
@@ -88,6 +89,13 @@ class DeltaEventStore:
 
     def ledger(self, source: str) -> DeltaLedger:
         return DeltaLedger(self._storage.place(ledger_folder(source), f"ledger of {source}"))
+
+    def offsets(self, source: str) -> DeltaOffsetJournal:
+        ends, refused = (
+            self._storage.place(f"_offsets/{folder_name(source)}/{what}", f"offset journal of {source}")
+            for what in ("ends", "refused")
+        )
+        return DeltaOffsetJournal(ends, refused)
 
     def cutover_log(self, name: str) -> DeltaCutoverLog:
         # No source is called `_cutovers`: their names begin with a letter.
