@@ -38,6 +38,7 @@ PORT_ATTEMPTS = 5
 class Broker:
     port: int
     process: subprocess.Popen[bytes] = field(repr=False)
+    _producer: Producer | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
@@ -66,7 +67,9 @@ class Broker:
         """Pairs of key and value, as JSON unless they are bytes; by the key's hash unless a partition is
         given. All are acknowledged when it returns."""
         failed: list[str] = []
-        producer = Producer(self.settings | {"enable.idempotence": True, "linger.ms": 10})
+        if self._producer is None:
+            self._producer = Producer(self.settings | {"enable.idempotence": True, "linger.ms": 10})
+        producer = self._producer
         for key, value in messages:
             while True:
                 try:

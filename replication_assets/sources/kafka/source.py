@@ -36,7 +36,7 @@ from replication_assets.ports import (
 )
 from replication_assets.ports.offsets import BlockEnd, OffsetJournal
 from replication_assets.sources.kafka import topics as known_topics
-from replication_assets.sources.kafka.connection import KafkaCluster, LastError, consuming, kafka_errors
+from replication_assets.sources.kafka.connection import KafkaCluster
 from replication_assets.sources.kafka.decoding import Decoder
 from replication_assets.sources.kafka.stream import Reading, open_changes
 from replication_assets.sources.kafka.topics import Extent, total
@@ -67,8 +67,7 @@ class KafkaSource:
     journal: OffsetJournal
 
     def identify(self) -> SourceIdentity:
-        with kafka_errors(self.cluster.bootstrap_servers):
-            return known_topics.identity(self.cluster, self.topics)
+        return known_topics.identity(self.cluster, self.topics)
 
     def status(self) -> SourceStatus:
         end, found = self.journal.last(), self._extent()
@@ -159,12 +158,11 @@ class KafkaSource:
         if self.format.partial_history or self.journal.last() is not None:
             return ()
         low = self._extent().low
-        with kafka_errors(self.cluster.bootstrap_servers):
-            cut = [
-                topic
-                for topic, offsets in low.items()
-                if any(offsets) and not known_topics.is_compacted(self.cluster, topic)
-            ]
+        cut = [
+            topic
+            for topic, offsets in low.items()
+            if any(offsets) and not known_topics.is_compacted(self.cluster, topic)
+        ]
         return tuple(
             f"the first messages of {topic} passed retention: rows would be missing. Fix: have the"
             " producer write every row to a new topic, or declare partial_history=True"
@@ -228,12 +226,7 @@ class KafkaSource:
         return self.format.columns.get(f"{table.schema}.{table.name}", ())
 
     def _extent(self) -> Extent:
-        told = LastError()
-        with (
-            consuming(self.cluster, self.name, told) as consumer,
-            kafka_errors(self.cluster.bootstrap_servers, told.taken),
-        ):
-            return known_topics.extent(consumer, known_topics.partition_counts(consumer, self.topics))
+        return known_topics.extent(self.cluster, self.topics)
 
 
 def _require_same_types(table: TableId, known: TableSchema, current: TableSchema) -> None:

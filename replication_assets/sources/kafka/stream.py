@@ -23,7 +23,7 @@ from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.ports.offsets import BlockEnd, OffsetJournal, RefusedMessage
 from replication_assets.sources.kafka import topics as known_topics
 from replication_assets.sources.kafka.blocks import Block, BlockReader
-from replication_assets.sources.kafka.connection import KafkaCluster, LastError, consuming, kafka_errors
+from replication_assets.sources.kafka.connection import KafkaCluster, LastError, consuming
 from replication_assets.sources.kafka.decoding import Decoder
 from replication_assets.sources.kafka.topics import Extent, Offsets, total
 
@@ -98,6 +98,8 @@ class KafkaChanges:
         self._end, self._known = ends[0], ends[1:]
         self._upto, self._stop = upto, stop
         self._looked = 0.0
+        self._grown: Extent | None = None
+        """What the topics were when added partitions were seen, until those are taken in."""
 
     def __iter__(self) -> Iterator[ChangeChunk]:
         known_topics.require_kept(self._end.offsets, self._extent(), self._where)
@@ -111,7 +113,7 @@ class KafkaChanges:
         while not self._stop():
             if self._upto is not None and self._end.commit >= self._upto:
                 return
-            yield from self._take_in_partitions(reader)
+            self._look()
             block = reader.read()
             if block.offsets != self._end.offsets:
                 yield self._tell(block)
@@ -119,7 +121,9 @@ class KafkaChanges:
             elif time.monotonic() - spoke >= 1.0:
                 spoke = time.monotonic()
                 yield self._nothing()
-            if goal is not None and reader.has_reached(goal):
+            if self._grown is not None:
+                self._take_in_partitions(reader, self._grown)
+            elif goal is not None and reader.has_reached(goal):
                 return
 
     def acknowledge(self, commit: int) -> None:
@@ -166,29 +170,27 @@ class KafkaChanges:
             fix="declare the topic's envelope and types, or malformed='keep' to go on without them",
         )
 
-    def _take_in_partitions(self, reader: BlockReader) -> Iterator[ChangeChunk]:
-        """Partitions that were added, after what the old ones held when that was seen."""
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+    def _look(self) -> None:
+        """Whether there are more partitions than we read."""
+        if self._grown is not None or time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
         found = self._extent()
-        if _partitions(found.high) == _partitions(self._end.offsets):
+        if _partitions(found.high) != _partitions(self._end.offsets):
+            self._grown = found
+
+    def _take_in_partitions(self, reader: BlockReader, found: Extent) -> None:
+        """Added partitions, as soon as what the old ones held when that was seen has been delivered."""
+        if not reader.has_reached(known_topics.seen(self._end.offsets, found)):
             return
-        drained = reader.read_until(known_topics.seen(self._end.offsets, found), self._stop)
-        if drained is None:
-            return
-        if drained.offsets != self._end.offsets:
-            yield self._tell(drained)
         offsets = known_topics.grown(self._end.offsets, found)
         end = replace(self._end, commit=total(offsets), offsets=offsets)
         self._journal.append(end)
-        self._end = end
+        self._end, self._grown = end, None
         reader.assign(offsets)
 
     def _extent(self) -> Extent:
-        with kafka_errors(self._where, self._told.taken):
-            counts = known_topics.partition_counts(self._consumer, self._reading.topics)
-            return known_topics.extent(self._consumer, counts)
+        return known_topics.extent(self._reading.cluster, self._reading.topics)
 
 
 def _partitions(offsets: Offsets) -> dict[str, int]:

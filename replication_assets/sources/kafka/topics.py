@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from confluent_kafka import Consumer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
 
 from replication_assets.errors import SlotLost, SourceNotReady
 from replication_assets.ports import SourceIdentity
@@ -37,7 +37,7 @@ def identity(cluster: KafkaCluster, topics: Sequence[str]) -> SourceIdentity:
     return SourceIdentity(f"{cluster_id}-{digest}", 1)
 
 
-def partition_counts(client: AdminClient | Consumer, topics: Sequence[str]) -> dict[str, int]:
+def partition_counts(client: AdminClient, topics: Sequence[str]) -> dict[str, int]:
     """Raises SourceNotReady for a topic that is not there."""
     found = client.list_topics(timeout=REQUEST_SECONDS).topics
     missing = [name for name in topics if name not in found or not found[name].partitions]
@@ -48,16 +48,22 @@ def partition_counts(client: AdminClient | Consumer, topics: Sequence[str]) -> d
     return {name: len(found[name].partitions) for name in topics}
 
 
-def extent(consumer: Consumer, counts: Mapping[str, int]) -> Extent:
-    low: dict[str, tuple[int, ...]] = {}
-    high: dict[str, tuple[int, ...]] = {}
-    for topic, count in counts.items():
-        marks = [
-            consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=REQUEST_SECONDS)
-            for number in range(count)
-        ]
-        low[topic], high[topic] = tuple(mark[0] for mark in marks), tuple(mark[1] for mark in marks)
+def extent(cluster: KafkaCluster, topics: Sequence[str]) -> Extent:
+    """As a reader of committed messages sees it: an open transaction is not there yet."""
+    with administering(cluster) as client:
+        counts = partition_counts(client, topics)
+        low = _offsets(client, counts, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        high = _offsets(client, counts, OffsetSpec.latest())  # type: ignore[no-untyped-call]
     return Extent(low, high)
+
+
+def _offsets(client: AdminClient, counts: Mapping[str, int], which: OffsetSpec) -> Offsets:
+    """Asked of all partitions at once."""
+    asked = {TopicPartition(topic, n): which for topic, count in counts.items() for n in range(count)}
+    level = IsolationLevel.READ_COMMITTED
+    answers = client.list_offsets(asked, isolation_level=level, request_timeout=REQUEST_SECONDS)
+    found = {(each.topic, each.partition): answer.result().offset for each, answer in answers.items()}
+    return {topic: tuple(found[topic, n] for n in range(count)) for topic, count in counts.items()}
 
 
 def is_compacted(cluster: KafkaCluster, topic: str) -> bool:
