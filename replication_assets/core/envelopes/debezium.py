@@ -7,6 +7,7 @@ create, as Debezium writes it. Records that a transform flattened are not in thi
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from replication_assets.core.envelopes.messages import (
@@ -22,6 +23,14 @@ from replication_assets.errors import DecodeError
 
 UNAVAILABLE = "__debezium_unavailable_value"
 """Debezium's default for a large value of PostgreSQL that did not change and was not in its log."""
+
+_UNSENT = (
+    UNAVAILABLE,
+    base64.b64encode(UNAVAILABLE.encode()).decode(),
+    UNAVAILABLE.encode().hex(),
+    [UNAVAILABLE],
+)
+"""How it is spelled in columns of text, of binary values (base64, hexadecimal) and of arrays."""
 
 _OPERATIONS = {"c": "I", "r": "I", "u": "U", "d": "D"}
 
@@ -50,7 +59,8 @@ def decode_debezium(value: Any) -> Message:
         raise DecodeError("the message has no row as its op asks for")
     transaction = int64(source.get("txId"))
     old = _known(before) if letter == "U" else None
-    return RowChange(letter, schema, table, row, old, at, transaction, UNAVAILABLE)  # type: ignore[arg-type]
+    unsent = tuple(name for name, each in row.items() if each in _UNSENT)
+    return RowChange(letter, schema, table, row, old, at, transaction, unsent)  # type: ignore[arg-type]
 
 
 def _committed(source: Row) -> int | None:
@@ -62,4 +72,4 @@ def _known(before: Row | None) -> Row | None:
     """Old values that the message really has: the placeholder is none."""
     if before is None:
         return None
-    return {name: each for name, each in before.items() if each != UNAVAILABLE}
+    return {name: each for name, each in before.items() if each not in _UNSENT}

@@ -22,7 +22,8 @@ _INT64 = 2**63
 class RowChange:
     """One changed row. `op` is `I`, `U` or `D`; `row` is the new row, of a delete the old one as far as
     it was sent. `before` holds old values where the message has them. `committed_at` is in
-    microseconds since 1970; `placeholder` stands for a value that did not change and was not sent."""
+    microseconds since 1970. `unsent` names columns of `row` whose value did not change and was not sent:
+    what stands there is no value."""
 
     op: Literal["I", "U", "D"]
     schema: str
@@ -31,7 +32,7 @@ class RowChange:
     before: Row | None
     committed_at: int | None
     transaction: int | None
-    placeholder: str | None = None
+    unsent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

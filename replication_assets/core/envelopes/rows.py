@@ -47,6 +47,7 @@ class _Event:
     change: RowChange
     sent_at: int
     before: str | None
+    unsent: tuple[str, ...]
 
 
 def row_events(
@@ -55,20 +56,20 @@ def row_events(
     """Events with `event_schema(schema)`, and the numbers of messages that have none, because their
     key is missing or not of the key's type."""
     events = [event for each in placed for event in _events(each, schema)]
-    placeholder = next((each.change.placeholder for each in events if each.change.placeholder), None)
-    unchanged = _unchanged(events, schema, placeholder)
+    unsent = any(event.unsent for event in events)
     columns, odd, keyless = [], [], np.zeros(len(events), dtype=bool)
     for column in schema.columns:
         values = [event.row.get(column.name) for event in events]
-        if unchanged is not None:
-            values = [None if value == placeholder else value for value in values]
+        if unsent:
+            pairs = zip(values, events, strict=True)
+            values = [None if column.name in event.unsent else value for value, event in pairs]
         typed, texts = stored(column, values, form)
         if column.name in schema.key:
             keyless |= typed.is_null().to_numpy(zero_copy_only=False)
         columns.append(typed)
         odd.append(texts)
     overflow = overflow_json(schema.names, odd) if any(each is not None for each in odd) else None
-    rows = _batch(events, columns, overflow, unchanged, schema, epoch, commit)
+    rows = _batch(events, columns, overflow, schema, epoch, commit)
     if not keyless.any():
         return rows, frozenset()
     refused = frozenset(events[at].number for at in np.flatnonzero(keyless))
@@ -92,10 +93,10 @@ def _events(placed: PlacedChange, schema: TableSchema) -> Iterable[_Event]:
     if op == "U" and before is not None:
         told = all(name in before for name in schema.key)
         if told and any(before[name] != change.row.get(name) for name in schema.key):
-            yield _Event(number, Operation.DELETE.value, placed.sequence, before, change, at, None)
+            yield _Event(number, Operation.DELETE.value, placed.sequence, before, change, at, None, ())
         else:
             text = _before(before, change.row)
-    yield _Event(number, op, placed.sequence, change.row, change, at, text)
+    yield _Event(number, op, placed.sequence, change.row, change, at, text, change.unsent)
 
 
 def _before(before: Row, row: Row) -> str | None:
@@ -105,20 +106,10 @@ def _before(before: Row, row: Row) -> str | None:
     return json_text({n: v if isinstance(v, str | None) else json_text(v) for n, v in differing.items()})
 
 
-def _unchanged(
-    events: Sequence[_Event], schema: TableSchema, placeholder: str | None
-) -> list[list[str] | None] | None:
-    """Names of columns that were not sent, for each event; None if every value was, the usual case."""
-    if placeholder is None or not any(placeholder in event.row.values() for event in events):
-        return None
-    return [[name for name in schema.names if event.row.get(name) == placeholder] or None for event in events]
-
-
 def _batch(
     events: Sequence[_Event],
     columns: Sequence[pa.Array],
     overflow: pa.StringArray | None,
-    unchanged: list[list[str] | None] | None,
     schema: TableSchema,
     epoch: int,
     commit: int,
@@ -135,7 +126,7 @@ def _batch(
         pa.array(times, pa.int64()).cast(ENVELOPE.field("_committed_at").type),
         pa.array([event.change.transaction for event in events], pa.int64()),
         pa.nulls(count, pa.string()),
-        pa.array(unchanged, pa.list_(pa.string())) if unchanged else pa.nulls(count, pa.list_(pa.string())),
+        pa.array([list(event.unsent) or None for event in events], pa.list_(pa.string())),
         pa.array([event.before for event in events], pa.string()),
         overflow if overflow is not None else pa.nulls(count, pa.string()),
         pa.nulls(count, pa.string()),
