@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from replication_assets import Catalog, EnvVar, EventStoreConfig, KafkaSourceConfig, Replication, Table
+from replication_assets import (
+    Catalog,
+    DeltaProjection,
+    EnvVar,
+    EventStoreConfig,
+    KafkaSourceConfig,
+    Replication,
+    Table,
+    Validation,
+    build_definitions,
+)
 from replication_assets.components.declared_values import read
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import SourceConfig
@@ -104,3 +115,14 @@ def test_a_dagster_asset_stands_for_the_table() -> None:
     (asset,) = source_assets(declared.tables, declared.sources)
     assert asset.key.path == ["feed", "public", "orders"]
     assert "kafka" in asset.kinds
+
+
+def test_no_check_holds_the_events_of_a_topic_against_rows_that_it_does_not_have() -> None:
+    projected = [
+        DeltaProjection("lake", tables=["feed.*"], root="/lake", validation=Validation(cron="0 3 * * *"))
+    ]
+    declared = replace(catalog(feed()), projections=projected)
+    repository = build_definitions(declared).get_repository_def()
+    names = {key.name for key in repository.asset_graph.asset_check_keys}
+    assert "matches_event_store" in names
+    assert "matches_source" not in names

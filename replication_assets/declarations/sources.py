@@ -149,6 +149,11 @@ SourceConfig: TypeAlias = PostgresSourceConfig | MySqlSourceConfig | SqliteSourc
 """A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
 
 
+def holds_rows(source: SourceConfig) -> bool:
+    """Whether rows can be read from the source, to hold the event store against: a topic has none."""
+    return not isinstance(source, KafkaSourceConfig)
+
+
 @dataclass(frozen=True, slots=True)
 class EventStoreConfig(Declaration):
     """Where the event store is: `root` is a folder or `s3://...`.
