@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from replication_assets.core.envelopes.types import ValueFormat, spelled_column
 from replication_assets.declarations import (
+    KafkaSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
     PostgresSourceConfig,
@@ -19,7 +21,7 @@ from replication_assets.declarations import (
     SqlServerSourceConfig,
 )
 from replication_assets.errors import SourceNotReady
-from replication_assets.ports import ChangeSource
+from replication_assets.ports import ChangeSource, EventStore
 from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 
@@ -27,8 +29,14 @@ if TYPE_CHECKING:
     from replication_assets.sources.mysql import MySqlConnection
 
 
-def change_source(config: SourceConfig) -> ChangeSource:
-    """Raises SourceNotReady if the engine's driver is not installed."""
+def change_source(config: SourceConfig, store: Callable[[], EventStore]) -> ChangeSource:
+    """A source of topics keeps its offset journal in the `store`.
+
+    Raises:
+        SourceNotReady: the engine's driver is not installed.
+    """
+    if isinstance(config, KafkaSourceConfig):
+        return _kafka(config, store())
     return _MAKERS[type(config)](config)
 
 
@@ -135,6 +143,37 @@ def _oracle(config: OracleSourceConfig) -> ChangeSource:
         log_service=config.log_service,
     )
     return OracleSource(config.name, connection)
+
+
+def _kafka(config: KafkaSourceConfig, store: EventStore) -> ChangeSource:
+    with driver("confluent_kafka", "kafka", config.name):
+        from replication_assets.sources.kafka.connection import KafkaCluster
+        from replication_assets.sources.kafka.source import KafkaSource, TopicFormat
+
+    cluster = KafkaCluster(
+        config.bootstrap_servers,
+        tls=config.tls,
+        ca_file=config.ca_file,
+        certificate_file=config.certificate_file,
+        key_file=config.key_file,
+        sasl=config.sasl,
+        user=config.user,
+        password=config.password,
+        region=config.region,
+    )
+    binary = config.binary or ("hex" if config.envelope == "dms" else "base64")
+    values = ValueFormat(binary, config.decimals, epochs=config.envelope == "debezium")
+    columns = {
+        table: tuple(spelled_column(each) for each in spelled) for table, spelled in config.columns.items()
+    }
+    form = TopicFormat(
+        config.envelope,
+        values,
+        columns,
+        keep_refused=config.malformed == "keep",
+        partial_history=config.partial_history,
+    )
+    return KafkaSource(config.name, cluster, tuple(config.topics), form, store.offsets(config.name))
 
 
 _MAKERS: Mapping[type, Callable[[Any], ChangeSource]] = {

@@ -54,7 +54,7 @@ class Replication:
 
     def source(self, name: str) -> ChangeSource:
         """Raises KeyError for a source that is not declared, SecretError for its password."""
-        return change_source(self.catalog.source(name))
+        return change_source(self.catalog.source(name), self.store)
 
     def store(self) -> EventStore:
         """Raises SecretError for a storage option that cannot be read."""

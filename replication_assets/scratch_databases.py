@@ -17,7 +17,7 @@ from replication_assets.declarations import (
     SqliteSourceConfig,
 )
 from replication_assets.errors import SourceNotReady
-from replication_assets.ports import ChangeSource
+from replication_assets.ports import ChangeSource, EventStore
 from replication_assets.ports.scratch import ScratchDatabase
 
 OVERHEAD = "overhead"
@@ -49,7 +49,7 @@ def scratch_captures(config: SourceConfig) -> dict[str, ChangeSource]:
         from replication_assets.sources.sqlite.scratch import SqliteScratch
 
         path = str(SqliteScratch(str(Path(config.path).resolve().parent)).path)
-        return _by_triggers(change_source(replace(config, name=OVERHEAD, path=path)))
+        return _by_triggers(change_source(replace(config, name=OVERHEAD, path=path), _no_store))
     if isinstance(config, PostgresSourceConfig):
         return _both(replace(config, name=OVERHEAD, slot=None, publication=None))
     if isinstance(config, MySqlSourceConfig):
@@ -58,8 +58,8 @@ def scratch_captures(config: SourceConfig) -> dict[str, ChangeSource]:
 
 
 def _both(config: PostgresSourceConfig | MySqlSourceConfig) -> dict[str, ChangeSource]:
-    by_triggers = change_source(replace(config, capture="triggers"))
-    return {BY_LOG: change_source(replace(config, capture="log")), **_by_triggers(by_triggers)}
+    by_triggers = change_source(replace(config, capture="triggers"), _no_store)
+    return {BY_LOG: change_source(replace(config, capture="log"), _no_store), **_by_triggers(by_triggers)}
 
 
 def _by_triggers(capture: ChangeSource) -> dict[str, ChangeSource]:
@@ -72,3 +72,7 @@ def _unmeasured(config: SourceConfig) -> SourceNotReady:
         where=config.name,
         fix="measure PostgreSQL, MySQL, MariaDB or SQLite",
     )
+
+
+def _no_store() -> EventStore:
+    raise AssertionError("a scratch database is captured into no store")

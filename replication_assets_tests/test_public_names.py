@@ -33,6 +33,7 @@ PUBLIC = [
     "EventStoreConfig",
     "ItemKey",
     "Items",
+    "KafkaSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",
     "MySqlSourceConfig",

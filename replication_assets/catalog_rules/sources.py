@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from replication_assets.core.envelopes.types import spelled_column
 from replication_assets.declarations.sources import (
+    KafkaSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
     PostgresSourceConfig,
@@ -36,6 +38,8 @@ def source_rules(source: SourceConfig) -> Iterator[str]:
         yield from _sqlserver_rules(source)
     elif isinstance(source, OracleSourceConfig):
         yield from _oracle_rules(source)
+    elif isinstance(source, KafkaSourceConfig):
+        yield from _kafka_rules(source)
     else:
         yield from _sqlite_rules(source)
     if not 1 <= source.max_parallel_loads <= 64:
@@ -99,6 +103,41 @@ def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
             yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
     if source.wallet_password is not None and source.wallet is None:
         yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
+
+
+def _kafka_rules(source: KafkaSourceConfig) -> Iterator[str]:
+    if not all(":" in server for server in source.bootstrap_servers.split(",")):
+        yield "bootstrap_servers is not a list of host:port. Fix: 'b-1.example:9096,b-2.example:9096'"
+    if not source.topics or not all(source.topics) or len(set(source.topics)) < len(source.topics):
+        yield "topics is empty, or names one twice. Fix: the topics to read, each once"
+    for table, spelled in source.columns.items():
+        if len([name for name in table.split(".") if name]) < 2:
+            yield f"columns names {table[:63]!r}, which is no schema.table. Fix: as its messages name it"
+        yield from _column_rules(table, spelled)
+    yield from _sasl_rules(source)
+
+
+def _column_rules(table: str, spelled: Sequence[str]) -> Iterator[str]:
+    names = []
+    for each in spelled:
+        try:
+            names.append(spelled_column(each).name)
+        except ValueError as error:
+            yield f"columns of {table}: {error}. Fix: a name and a type, as in 'id bigint'"
+    if len(set(names)) < len(names):
+        yield f"columns of {table} names a column twice. Fix: each once"
+
+
+def _sasl_rules(source: KafkaSourceConfig) -> Iterator[str]:
+    named = source.user is not None and source.password is not None
+    if source.sasl in ("plain", "scram-sha-256", "scram-sha-512") and not named:
+        yield f"sasl={source.sasl!r} has no user or password. Fix: both, the password by reference"
+    if source.sasl in (None, "aws-msk-iam") and (source.user is not None or source.password is not None):
+        yield "user and password have no meaning without SASL's plain or scram. Fix: sasl, or leave them out"
+    if source.sasl in ("plain", "aws-msk-iam") and not source.tls:
+        yield f"sasl={source.sasl!r} without TLS shows the secret to the network. Fix: tls=True"
+    if isinstance(source.password, EnvVar) and not _VARIABLE.fullmatch(source.password.name):
+        yield "password names no environment variable. Fix: EnvVar takes the variable's name, not its value"
 
 
 def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:

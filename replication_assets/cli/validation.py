@@ -146,10 +146,13 @@ def _parts(
     replication: Replication, projection: str | None, tables: list[str] | None, source: bool, wait: float
 ) -> Iterator[_Part]:
     pairs = chosen_projections(replication, projection, tables) if replication.catalog.projections else []
+    from replication_assets.declarations.sources import holds_rows
+
     if source:
         chosen = {table.id for _, table in pairs} if projection is not None else None
         for table in chosen_tables(replication, tables):
-            if chosen is None or table.id in chosen:
+            held = holds_rows(replication.catalog.source(table.id.source))
+            if held and (chosen is None or table.id in chosen):
                 yield _against_source(replication, table, wait)
     for each, table in pairs:
         yield _against_store(replication, each, table)

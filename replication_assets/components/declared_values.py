@@ -40,6 +40,7 @@ _TAGS = {
     "MySqlSourceConfig": "mysql",
     "SqlServerSourceConfig": "sqlserver",
     "OracleSourceConfig": "oracle",
+    "KafkaSourceConfig": "kafka",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -11,6 +11,11 @@ from replication_assets.secret_references import SecretReference
 
 CaptureBy: TypeAlias = Literal["log", "triggers"]
 CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
+TopicEnvelope: TypeAlias = Literal["dms", "debezium"]
+BinarySpelling: TypeAlias = Literal["hex", "base64"]
+DecimalSpelling: TypeAlias = Literal["string", "precise"]
+MalformedMessages: TypeAlias = Literal["stop", "keep"]
+SaslMechanism: TypeAlias = Literal["plain", "scram-sha-256", "scram-sha-512", "aws-msk-iam"]
 SqlServerCapture: TypeAlias = Literal["cdc", "change_tracking"]
 EncryptMode: TypeAlias = Literal["yes", "strict", "no"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -163,10 +168,61 @@ class OracleSourceConfig(Declaration):
     capture_interval_seconds: float = 5
 
 
+@dataclass(frozen=True, slots=True)
+class KafkaSourceConfig(Declaration):
+    """Topics that AWS DMS or Debezium writes changes to (docs/kafka.md).
+
+    `bootstrap_servers` are some brokers, as `host:port` with commas between; all of `topics` are read.
+    `envelope` is what their messages are in. A table is named by the schema and table in them, and needs a
+    `key`; messages of other tables are passed over. `columns` are those of each `schema.table` with their
+    types, as in `["id bigint", "name text"]`; a column that is not declared is stored as JSON text.
+    `binary` ("hex" for DMS, "base64" for Debezium unless given) and `decimals` ("precise" is Debezium's
+    bytes) are how the producer spells values. A message that cannot be understood stops the capture; with
+    `malformed` "keep" it is kept in the event store and passed over. `partial_history` takes topics whose
+    first messages passed retention.
+
+    `tls` asks for TLS, with `ca_file`, `certificate_file` and `key_file`. `sasl` logs `user` in with
+    `password`, a reference; "aws-msk-iam" uses the AWS credentials of the process in `region`. `mode`,
+    `capture_interval_seconds` and `max_parallel_loads` are as in `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    bootstrap_servers: str
+    topics: Sequence[str]
+    envelope: TopicEnvelope
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    binary: BinarySpelling | None = None
+    decimals: DecimalSpelling = "string"
+    malformed: MalformedMessages = "stop"
+    partial_history: bool = False
+    tls: bool = True
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    sasl: SaslMechanism | None = None
+    user: str | None = None
+    password: SecretReference | None = None
+    region: str | None = None
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+
+
 SourceConfig: TypeAlias = (
-    PostgresSourceConfig | MySqlSourceConfig | SqliteSourceConfig | SqlServerSourceConfig | OracleSourceConfig
+    PostgresSourceConfig
+    | MySqlSourceConfig
+    | SqliteSourceConfig
+    | SqlServerSourceConfig
+    | OracleSourceConfig
+    | KafkaSourceConfig
 )
 """A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
+
+
+def holds_rows(source: SourceConfig) -> bool:
+    """Whether rows can be read from the source, to hold the event store against: a topic has none."""
+    return not isinstance(source, KafkaSourceConfig)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import dagster as dg
 
 from replication_assets.catalog import (
+    KafkaSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
     PostgresSourceConfig,
@@ -21,6 +22,7 @@ _ENGINES: Mapping[type, str] = {
     SqliteSourceConfig: "sqlite",
     SqlServerSourceConfig: "sqlserver",
     OracleSourceConfig: "oracle",
+    KafkaSourceConfig: "kafka",
 }
 """Dagster's words for them, which have icons."""
 

@@ -16,6 +16,7 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.ports.cutover import CutoverLog
 from replication_assets.ports.dead_letters import DeadLetters
+from replication_assets.ports.offsets import OffsetJournal
 from replication_assets.ports.refresh import Audit, Staging, Structures
 from replication_assets.ports.source import SourceIdentity
 from replication_assets.ports.validation import FindingLists, KnownDigests
@@ -196,6 +197,10 @@ class EventStore(Protocol):
     def ledger(self, source: str) -> Ledger: ...
 
     def capture_lists(self, source: str) -> CaptureLists: ...
+
+    def offsets(self, source: str) -> OffsetJournal:
+        """Which offsets belong to which commit position, of a source that reads topics."""
+        ...
 
     def try_writing(self) -> None:
         """Write something small where the store is, or will be, and delete it.
