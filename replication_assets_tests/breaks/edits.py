@@ -197,8 +197,8 @@ EDITS = (
     Edit(
         "a table that captures left out comes back without a word",
         "flows/capture_gaps.py",
-        "    return not told and any(",
-        "    return told and any(",
+        "    return not told and any(position <= through for position in loads)",
+        "    return told and any(position <= through for position in loads)",
         "sources/mysql/binlog/test_lost_log.py",
         "left_out",
     ),

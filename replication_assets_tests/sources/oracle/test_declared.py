@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from replication_assets import Catalog, EnvVar, EventStoreConfig, OracleSourceConfig, Table
-from replication_assets.change_sources import change_source
 from replication_assets.components.declared_values import read
 from replication_assets.declarations import SourceConfig
 from replication_assets.defs.source_assets import source_assets
+from replication_assets.replication import Replication
 from replication_assets.sources.oracle import OracleConnection, OracleSource
 
 ROOT = Path(__file__).parents[3]
@@ -50,7 +50,8 @@ def test_a_mistake_is_told_with_its_fix(changed: dict[str, Any], complaint: str)
 
 
 def test_a_declared_source_becomes_an_adapter_that_can_be_pickled() -> None:
-    source = change_source(erp(wallet="/w", log_service="root"))
+    declared = erp(wallet="/w", log_service="root")
+    source = Replication(Catalog(EventStoreConfig("/data"), sources=[declared])).source("erp")
     assert isinstance(source, OracleSource)
     assert isinstance(source.server, OracleConnection)
     assert (source.server.tls, source.server.wallet, source.server.log_service) == (True, "/w", "root")
