@@ -10,12 +10,11 @@ columns are columns like any other.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.table_problems import key_problems, name_problems, not_ready
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.mysql.connection import Session, literal, quoted
 from replication_assets.sources.mysql.grants import current_account
@@ -23,6 +22,8 @@ from replication_assets.sources.mysql.types import column_of
 
 _TRANSACTIONAL = frozenset({"InnoDB", "ROCKSDB"})
 _KINDS = {"BASE TABLE": "table", "VIEW": "view", "SYSTEM VIEW": "view"}
+
+_NO_KEY = "is generated: its value is not in the change stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,8 @@ def reflect_table(
     problems = [
         *_access_problems(session, table),
         *_kind_problems(found, table),
-        *_name_problems(names),
-        *_key_problems(chosen, names, generated),
+        *name_problems(names),
+        *key_problems(chosen, names, generated, _NO_KEY),
     ]
     columns: list[Column] = []
     for column in catalog:
@@ -140,14 +141,6 @@ def reflect_table(
     if problems:
         raise not_ready(problems, str(table))
     return TableSchema(tuple(columns), chosen, append_only, generated)
-
-
-def not_ready(problems: Sequence[str], where: str) -> SourceNotReady:
-    """One error for all problems; each says what mends it."""
-    if len(problems) == 1:
-        return SourceNotReady(problems[0], where=where)
-    listed = "\n".join(f"  - {problem}" for problem in problems)
-    return SourceNotReady(f"{len(problems)} problems:\n{listed}", where=where)
 
 
 def _is(table: TableId) -> str:
@@ -171,30 +164,3 @@ def _kind_problems(found: Relation, table: TableId) -> list[str]:
     if found.kind == "table" and found.engine not in _TRANSACTIONAL:
         return [f"its engine {found.engine} has no snapshots. Run: ALTER TABLE {rows} ENGINE = InnoDB"]
     return []
-
-
-def _name_problems(names: Sequence[str]) -> list[str]:
-    problems = []
-    if not names:
-        problems.append("it has no columns that could be replicated")
-    reserved = sorted({name for name in names if name.lower() in RESERVED_COLUMNS})
-    if reserved:
-        problems.append(f"columns {reserved} have names that the event store uses: read a view instead")
-    counts = Counter(name.lower() for name in names)
-    colliding = sorted(name for name in names if counts[name.lower()] > 1)
-    if colliding:
-        # Delta tells columns apart by their letters alone.
-        problems.append(f"columns {colliding} differ in upper and lower case only: rename one of them")
-    return problems
-
-
-def _key_problems(key: Sequence[str], names: Sequence[str], generated: Sequence[str]) -> list[str]:
-    problems = []
-    if len(set(key)) < len(key):
-        problems.append(f"key {list(key)} names a column twice")
-    for name in key:
-        if name in generated:
-            problems.append(f"key column {name!r} is generated: its value is not in the change stream")
-        elif name not in names:
-            problems.append(f"key column {name!r} does not exist; the table has {', '.join(names)}")
-    return problems

@@ -10,25 +10,14 @@ the partitions with what they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Sequence, Set
 
+from replication_assets.core.column_changes import Difference, compare_columns
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.ports import PartitionTree
 from replication_assets.sources.mysql.connection import Session, literal
 from replication_assets.sources.mysql.reflection import CatalogColumn
 from replication_assets.sources.mysql.types import NativeType
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The new shape of a table, and what is to be told of it (`core.controls.SchemaChanged`)."""
-
-    schema: TableSchema
-    reload: bool
-    reason: str
-    added: tuple[str, ...]
-    dropped: tuple[str, ...]
 
 
 def filled_columns(catalog: Sequence[CatalogColumn]) -> frozenset[str]:
@@ -38,52 +27,8 @@ def filled_columns(catalog: Sequence[CatalogColumn]) -> frozenset[str]:
 
 
 def compare(known: TableSchema, now: Sequence[Column], filled: Set[str]) -> Difference | None:
-    """What turned the columns of `known` into `now`; None if nothing did.
-
-    The order of columns, and whether they may be null, make no difference. A dropped column alone needs
-    no reload (it is null from here on), nor does an added one that is null in all rows, nor a type that
-    only became wider.
-    """
-    before = {column.name: column for column in known.columns}
-    after = {column.name: column for column in now}
-    added = tuple(name for name in after if name not in before)
-    dropped = tuple(name for name in before if name not in after)
-    widened, retyped = _retyped(before, after)
-    reasons = [*_renamed(added, dropped), *retyped, *_filled(known, added, filled)]
-    reasons += [f"key column {name} was dropped" for name in dropped if name in known.key]
-    if not (added or dropped or widened or reasons):
-        return None
-    key = known.key if set(known.key) <= after.keys() else ()
-    schema = replace(known, columns=tuple(now), key=key)
-    told = [*_summary(added, dropped), *widened]
-    return Difference(schema, bool(reasons), "; ".join(reasons or told), added, dropped)
-
-
-def _summary(added: Sequence[str], dropped: Sequence[str]) -> list[str]:
-    parts = [f"column {name} was added, null in all rows" for name in added]
-    return parts + [f"column {name} was dropped" for name in dropped]
-
-
-def _renamed(added: Sequence[str], dropped: Sequence[str]) -> list[str]:
-    if not (added and dropped):
-        return []
-    return [f"columns {', '.join(dropped)} were dropped or renamed, to {', '.join(added)} if so"]
-
-
-def _retyped(before: Mapping[str, Column], after: Mapping[str, Column]) -> tuple[list[str], list[str]]:
-    """What became wider, and what became something else."""
-    widened, retyped = [], []
-    for name in sorted(before.keys() & after.keys()):
-        old, new = before[name], after[name]
-        if old.source_type == new.source_type and old.arrow == new.arrow:
-            continue
-        change = f"column {name} changed from {old.source_type} to {new.source_type}"
-        if old.arrow == new.arrow and _holds_all(old.source_type, new.source_type):
-            widened.append(f"{change}, which changes no value")
-        else:
-            stored = "" if old.arrow == new.arrow else f" (stored as {new.arrow} instead of {old.arrow})"
-            retyped.append(change + stored)
-    return widened, retyped
+    """See `core.column_changes`."""
+    return compare_columns(known, now, filled, _holds_all)
 
 
 _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
@@ -108,16 +53,6 @@ def _holds_all(old: str, new: str) -> bool:
     if before.base in _INTEGERS and after.base in _INTEGERS and signs:
         return _INTEGERS.index(after.base) > _INTEGERS.index(before.base)
     return False
-
-
-def _filled(known: TableSchema, added: Sequence[str], filled: Set[str]) -> list[str]:
-    reasons = []
-    for name in added:
-        if name in filled:
-            reasons.append(f"column {name} was added with a value for the rows that were there")
-        elif name in known.not_replicated:
-            reasons.append(f"column {name} existed before and is replicated from here on")
-    return reasons
 
 
 # --- partitions --------------------------------------------------------------------------

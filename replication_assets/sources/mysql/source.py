@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.structure import TableStructure
+from replication_assets.core.table_problems import not_ready
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
@@ -120,7 +121,7 @@ class MySqlSource:
         with connected(self.connection) as session:
             problems = setup_problems(session, tables, cascades=self.cascades)
             if problems:
-                raise reflection.not_ready(problems, self.name)
+                raise not_ready(problems, self.name)
             # The next transaction begins where the log ends, and is to be captured.
             return CaptureSetup(status.require_binlog(session).commit - 1, ())
 

@@ -9,12 +9,11 @@ columns like any other; columns that the server made for itself are none.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.table_problems import key_problems, name_problems, not_ready
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.oracle.sessions import Session, one_row
 from replication_assets.sources.oracle.statements import catalog, mending, rows
@@ -23,6 +22,8 @@ from replication_assets.sources.oracle.types import column_of, type_name
 
 _KINDS = {"TABLE": "table", "VIEW": "view", "MATERIALIZED VIEW": "materialized view"}
 _CHARACTERS = frozenset({"CHAR", "NCHAR", "VARCHAR2", "NVARCHAR2"})
+
+_NO_KEY = "is virtual: its value is not in the redo log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,8 @@ def reflect_table(
     chosen = tuple(key) or primary
     problems = [
         *_access_problems(session, table),
-        *_name_problems(names),
-        *_key_problems(chosen, names, virtual),
+        *name_problems(names),
+        *key_problems(chosen, names, virtual, _NO_KEY),
     ]
     columns: list[Column] = []
     for column in found:
@@ -185,14 +186,6 @@ def reflect_table(
     return TableSchema(tuple(columns), chosen, append_only, virtual)
 
 
-def not_ready(problems: Sequence[str], where: str) -> SourceNotReady:
-    """One error for all problems; each says what mends it."""
-    if len(problems) == 1:
-        return SourceNotReady(problems[0], where=where)
-    listed = "\n".join(f"  - {problem}" for problem in problems)
-    return SourceNotReady(f"{len(problems)} problems:\n{listed}", where=where)
-
-
 def _access_problems(session: Session, table: TableId) -> list[str]:
     try:
         session.rows(rows.probe(table.schema, table.name))
@@ -200,30 +193,3 @@ def _access_problems(session: Session, table: TableId) -> list[str]:
         grant = mending.grant_object("READ, FLASHBACK", table.schema, table.name, current_user(session))
         return [f"{error.what}. Run: {grant}"]
     return []
-
-
-def _name_problems(names: Sequence[str]) -> list[str]:
-    problems = []
-    if not names:
-        problems.append("it has no columns that could be replicated")
-    reserved = sorted({name for name in names if name.lower() in RESERVED_COLUMNS})
-    if reserved:
-        problems.append(f"columns {reserved} have names that the event store uses: read a view instead")
-    counts = Counter(name.lower() for name in names)
-    colliding = sorted(name for name in names if counts[name.lower()] > 1)
-    if colliding:
-        # Delta tells columns apart by their letters alone.
-        problems.append(f"columns {colliding} differ in upper and lower case only: rename one of them")
-    return problems
-
-
-def _key_problems(key: Sequence[str], names: Sequence[str], virtual: Sequence[str]) -> list[str]:
-    problems = []
-    if len(set(key)) < len(key):
-        problems.append(f"key {list(key)} names a column twice")
-    for name in key:
-        if name in virtual:
-            problems.append(f"key column {name!r} is virtual: its value is not in the redo log")
-        elif name not in names:
-            problems.append(f"key column {name!r} does not exist; the table has {', '.join(names)}")
-    return problems

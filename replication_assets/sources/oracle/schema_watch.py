@@ -9,9 +9,10 @@ Rows that come or go with a partition are in no row of the redo log; `partition_
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Sequence, Set
+from dataclasses import replace
 
+from replication_assets.core.column_changes import Difference, compare_columns
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.ports import PartitionTree
 from replication_assets.sources.oracle.reflection import CatalogColumn, names_of
@@ -20,62 +21,19 @@ from replication_assets.sources.oracle.statements import catalog
 from replication_assets.sources.oracle.types import NativeType
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The new shape of a table, and what is to be told of it (`core.controls.SchemaChanged`)."""
-
-    schema: TableSchema
-    reload: bool
-    reason: str
-    added: tuple[str, ...]
-    dropped: tuple[str, ...]
-
-
 def filled_columns(found: Sequence[CatalogColumn]) -> frozenset[str]:
     """Columns that rows older than the column hold a value in: with a default, or NOT NULL."""
     return frozenset(column.name for column in found if column.has_default or not column.nullable)
 
 
 def compare(known: TableSchema, now: Sequence[Column], filled: Set[str]) -> Difference | None:
-    """What turned the columns of `known` into `now`; None if nothing did. The order of columns, and whether
-    they may be null, make no difference."""
-    before = {column.name: column for column in known.columns}
-    after = {column.name: column for column in now}
-    added = tuple(name for name in after if name not in before)
-    dropped = tuple(name for name in before if name not in after)
-    widened, retyped = _retyped(before, after)
-    reasons = [*_renamed(added, dropped), *retyped, *_filled(known, added, filled)]
-    reasons += [f"key column {name} was dropped" for name in dropped if name in known.key]
-    if not (added or dropped or widened or reasons):
+    """See `core.column_changes`. A column that is replicated from here on is no more left out."""
+    found = compare_columns(known, now, filled, _holds_all)
+    if found is None:
         return None
-    key = known.key if set(known.key) <= after.keys() else ()
-    left_out = tuple(name for name in known.not_replicated if name not in after)
-    schema = replace(known, columns=tuple(now), key=key, not_replicated=left_out)
-    told = [f"column {name} was added, null in all rows" for name in added]
-    told += [f"column {name} was dropped" for name in dropped]
-    return Difference(schema, bool(reasons), "; ".join(reasons or [*told, *widened]), added, dropped)
-
-
-def _renamed(added: Sequence[str], dropped: Sequence[str]) -> list[str]:
-    if not (added and dropped):
-        return []
-    return [f"columns {', '.join(dropped)} were dropped or renamed, to {', '.join(added)} if so"]
-
-
-def _retyped(before: Mapping[str, Column], after: Mapping[str, Column]) -> tuple[list[str], list[str]]:
-    """What became wider, and what became something else."""
-    widened, retyped = [], []
-    for name in sorted(before.keys() & after.keys()):
-        old, new = before[name], after[name]
-        if old.source_type == new.source_type and old.arrow == new.arrow:
-            continue
-        change = f"column {name} changed from {old.source_type} to {new.source_type}"
-        if old.arrow == new.arrow and _holds_all(old.source_type, new.source_type):
-            widened.append(f"{change}, which changes no value")
-        else:
-            stored = "" if old.arrow == new.arrow else f" (stored as {new.arrow} instead of {old.arrow})"
-            retyped.append(change + stored)
-    return widened, retyped
+    names = {column.name for column in now}
+    left_out = tuple(name for name in known.not_replicated if name not in names)
+    return replace(found, schema=replace(found.schema, not_replicated=left_out))
 
 
 def _holds_all(old: str, new: str) -> bool:
@@ -86,16 +44,6 @@ def _holds_all(old: str, new: str) -> bool:
         return False
     wider = (after.precision or 0) >= (before.precision or 0)
     return wider and before.scale == after.scale
-
-
-def _filled(known: TableSchema, added: Sequence[str], filled: Set[str]) -> list[str]:
-    reasons = []
-    for name in added:
-        if name in filled:
-            reasons.append(f"column {name} was added with a value for the rows that were there")
-        elif name in known.not_replicated:
-            reasons.append(f"column {name} existed before and is replicated from here on")
-    return reasons
 
 
 def partition_changes(

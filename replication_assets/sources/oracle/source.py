@@ -14,6 +14,7 @@ from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.structure import TableStructure
+from replication_assets.core.table_problems import not_ready
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
@@ -96,7 +97,7 @@ class OracleSource:
         with self._both() as (session, log_session):
             problems = setup_problems(session, log_session, tables)
             if problems:
-                raise reflection.not_ready(problems, self.name)
+                raise not_ready(problems, self.name)
             return CaptureSetup(current_scn(session), ())
 
     def confirm_setup(self) -> None:

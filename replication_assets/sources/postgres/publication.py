@@ -21,6 +21,7 @@ from typing import Any
 import psycopg
 
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.errors import SlotBusy, SlotLost
 from replication_assets.ports import CaptureSetup
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
@@ -33,7 +34,10 @@ from replication_assets.sources.postgres.membership import (
 )
 from replication_assets.sources.postgres.preflight import setup_problems
 from replication_assets.sources.postgres.quoting import identifier, literal
-from replication_assets.sources.postgres.reflection import Relation, find_relation, not_ready
+from replication_assets.sources.postgres.reflection import (
+    Relation,
+    find_relation,
+)
 from replication_assets.sources.postgres.slot import Slot, find_slot
 from replication_assets.sources.postgres.snapshot import create_slot
 

@@ -10,15 +10,14 @@ listed as `not_replicated`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
-from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.table_problems import key_problems, name_problems, not_ready
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.postgres.quoting import identifier, relation
 from replication_assets.sources.postgres.types import Attribute, resolve_columns
@@ -31,6 +30,8 @@ _KINDS = {
     "m": "materialized view",
     "f": "foreign table",
 }
+
+_NO_KEY = "is generated: its value is not in the change stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ def reflect_table(
     chosen = tuple(key) or natural
     problems = [
         *_access_problems(session, table),
-        *_name_problems(names),
-        *_key_problems(chosen, names, attributes.generated),
+        *name_problems(names),
+        *key_problems(chosen, names, attributes.generated, _NO_KEY),
         *_encoding_problems(session),
     ]
     if by_log and found.can_be_captured and not append_only:
@@ -119,14 +120,6 @@ def reflect_table(
     return TableSchema(
         resolve_columns(session, attributes.replicated), chosen, append_only, attributes.generated
     )
-
-
-def not_ready(problems: Sequence[str], where: str) -> SourceNotReady:
-    """One error for all problems; each says what mends it."""
-    if len(problems) == 1:
-        return SourceNotReady(problems[0], where=where)
-    listed = "\n".join(f"  - {problem}" for problem in problems)
-    return SourceNotReady(f"{len(problems)} problems:\n{listed}", where=where)
 
 
 def replicated_columns(session: psycopg.Connection[Any], table: TableId) -> tuple[Column, ...]:
@@ -214,33 +207,6 @@ def _encoding_problems(session: psycopg.Connection[Any]) -> list[str]:
     if row is not None and row[0] == "SQL_ASCII":
         return ["the database's encoding is SQL_ASCII: what its bytes mean is not known. Move it to UTF8"]
     return []
-
-
-def _name_problems(names: Sequence[str]) -> list[str]:
-    problems = []
-    if not names:
-        problems.append("it has no columns that could be replicated")
-    reserved = sorted({name for name in names if name.lower() in RESERVED_COLUMNS})
-    if reserved:
-        problems.append(f"columns {reserved} have names that the event store uses: read a view instead")
-    counts = Counter(name.lower() for name in names)
-    colliding = sorted(name for name in names if counts[name.lower()] > 1)
-    if colliding:
-        # Delta tells columns apart by their letters alone.
-        problems.append(f"columns {colliding} differ in upper and lower case only: rename one of them")
-    return problems
-
-
-def _key_problems(key: Sequence[str], names: Sequence[str], generated: Sequence[str]) -> list[str]:
-    problems = []
-    if len(set(key)) < len(key):
-        problems.append(f"key {list(key)} names a column twice")
-    for name in key:
-        if name in generated:
-            problems.append(f"key column {name!r} is generated: its value is not in the change stream")
-        elif name not in names:
-            problems.append(f"key column {name!r} does not exist; the table has {', '.join(names)}")
-    return problems
 
 
 def _carriers(session: psycopg.Connection[Any], found: Relation) -> list[_Carrier]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 
+from replication_assets.core.column_changes import Difference
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.sources.postgres.pgoutput import Relation
 from replication_assets.sources.postgres.types import Attribute, resolve_columns
@@ -32,17 +33,6 @@ class CatalogColumn:
     nullable: bool
     filled: bool
     changed_by: int
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The new shape of a table, and what is to be told of it (`core.controls.SchemaChanged`)."""
-
-    schema: TableSchema
-    reload: bool
-    reason: str
-    added: tuple[str, ...]
-    dropped: tuple[str, ...]
 
 
 def compare(known: TableSchema, now: Sequence[Column], filled: Set[str]) -> Difference | None:

@@ -17,6 +17,7 @@ import uuid
 from dataclasses import dataclass, replace
 
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.core.trigger_log import Shape, ShapeChange, shape_change, shape_of
 from replication_assets.errors import SlotBusy
 from replication_assets.ports import CaptureSetup
@@ -30,7 +31,11 @@ from replication_assets.sources.sqlite.preflight import (
     wanted_triggers,
 )
 from replication_assets.sources.sqlite.quoting import identifier, relation
-from replication_assets.sources.sqlite.reflection import Relation, columns_of, find_relation, not_ready
+from replication_assets.sources.sqlite.reflection import (
+    Relation,
+    columns_of,
+    find_relation,
+)
 from replication_assets.sources.sqlite.triggers import LogNames
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.table_problems import key_problems, name_problems, not_ready
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.sqlite.quoting import SCHEMA, identifier, relation
 from replication_assets.sources.sqlite.types import stored_type
+
+_NO_KEY = "is generated, and generated columns are not replicated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,46 +114,12 @@ def reflect_table(
     names = [column.name for column in columns]
     generated = tuple(column.name for column in found.columns if column.generated)
     chosen = tuple(key) or found.primary_key
-    problems = [*_name_problems(names), *_key_problems(chosen, names, generated)]
+    problems = [*name_problems(names), *key_problems(chosen, names, generated, _NO_KEY)]
     if not problems:
         problems += _null_keys(session, found, table, chosen)
     if problems:
         raise not_ready(problems, str(table))
     return TableSchema(columns, chosen, append_only, generated)
-
-
-def not_ready(problems: Sequence[str], where: str) -> SourceNotReady:
-    """One error for all problems; each says what mends it."""
-    if len(problems) == 1:
-        return SourceNotReady(problems[0], where=where)
-    listed = "\n".join(f"  - {problem}" for problem in problems)
-    return SourceNotReady(f"{len(problems)} problems:\n{listed}", where=where)
-
-
-def _name_problems(names: Sequence[str]) -> list[str]:
-    problems = []
-    if not names:
-        problems.append("it has no columns that could be replicated")
-    reserved = sorted({name for name in names if name.lower() in RESERVED_COLUMNS})
-    if reserved:
-        problems.append(f"columns {reserved} have names that the event store uses: read a view instead")
-    counts = Counter(name.lower() for name in names)
-    colliding = sorted(name for name in names if counts[name.lower()] > 1)
-    if colliding:
-        problems.append(f"columns {colliding} differ in upper and lower case only: rename one of them")
-    return problems
-
-
-def _key_problems(key: Sequence[str], names: Sequence[str], generated: Sequence[str]) -> list[str]:
-    problems = []
-    if len(set(key)) < len(key):
-        problems.append(f"key {list(key)} names a column twice")
-    for name in key:
-        if name in generated:
-            problems.append(f"key column {name!r} is generated, and generated columns are not replicated")
-        elif name not in names:
-            problems.append(f"key column {name!r} does not exist; the table has {', '.join(names)}")
-    return problems
 
 
 def _null_keys(session: sqlite3.Connection, found: Relation, table: TableId, key: Sequence[str]) -> list[str]:

@@ -6,12 +6,11 @@ that mend it. What would hide values or rows without a word (data masking, row-l
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.table_problems import key_problems, name_problems, not_ready
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.sqlserver.sessions import Session
 from replication_assets.sources.sqlserver.statements import catalog
@@ -19,6 +18,8 @@ from replication_assets.sources.sqlserver.statements.names import quoted, relati
 from replication_assets.sources.sqlserver.types import SYSTEM_TYPES, NativeType, column_of
 
 _KINDS = {"U": "table", "V": "view"}
+
+_NO_KEY = "is computed: its value is not in the change stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +143,8 @@ def reflect_table(
     problems = [
         *kind_problems(found),
         *_access_problems(session, table, columns),
-        *_name_problems(names),
-        *_key_problems(chosen, names, left_out),
+        *name_problems(names),
+        *key_problems(chosen, names, left_out, _NO_KEY),
     ]
     replicated: list[Column] = []
     for each in columns:
@@ -154,14 +155,6 @@ def reflect_table(
     if problems:
         raise not_ready(problems, str(table))
     return TableSchema(tuple(replicated), chosen, append_only, left_out)
-
-
-def not_ready(problems: Sequence[str], where: str) -> SourceNotReady:
-    """One error for all problems; each says what mends it."""
-    if len(problems) == 1:
-        return SourceNotReady(problems[0], where=where)
-    listed = "\n".join(f"  - {problem}" for problem in problems)
-    return SourceNotReady(f"{len(problems)} problems:\n{listed}", where=where)
 
 
 def kind_problems(found: Relation) -> list[str]:
@@ -192,31 +185,4 @@ def _access_problems(session: Session, table: TableId, columns: Sequence[Catalog
             f"security policy {policy} may leave rows out without a word. Run: ALTER SECURITY POLICY"
             f" {quoted(str(policy))} WITH (STATE = OFF), or replicate a copy that has all rows"
         )
-    return problems
-
-
-def _name_problems(names: Sequence[str]) -> list[str]:
-    problems = []
-    if not names:
-        problems.append("it has no columns that could be replicated")
-    reserved = sorted({name for name in names if name.lower() in RESERVED_COLUMNS})
-    if reserved:
-        problems.append(f"columns {reserved} have names that the event store uses: read a view instead")
-    counts = Counter(name.lower() for name in names)
-    colliding = sorted(name for name in names if counts[name.lower()] > 1)
-    if colliding:
-        # Delta tells columns apart by their letters alone.
-        problems.append(f"columns {colliding} differ in upper and lower case only: rename one of them")
-    return problems
-
-
-def _key_problems(key: Sequence[str], names: Sequence[str], left_out: Sequence[str]) -> list[str]:
-    problems = []
-    if len(set(key)) < len(key):
-        problems.append(f"key {list(key)} names a column twice")
-    for name in key:
-        if name in left_out:
-            problems.append(f"key column {name!r} is computed: its value is not in the change stream")
-        elif name not in names:
-            problems.append(f"key column {name!r} does not exist; the table has {', '.join(names)}")
     return problems

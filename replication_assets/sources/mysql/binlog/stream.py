@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.errors import SlotBusy, SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.mysql.binlog.charsets import Charsets
@@ -27,7 +28,6 @@ from replication_assets.sources.mysql.binlog.replica import open_replica, place_
 from replication_assets.sources.mysql.binlog.shapes import Shapes
 from replication_assets.sources.mysql.connection import MySqlConnection, Session, connect, leave, literal
 from replication_assets.sources.mysql.preflight import stream_problems
-from replication_assets.sources.mysql.reflection import not_ready
 from replication_assets.sources.mysql.status import capture_lock, capture_reader, require_binlog
 
 CHUNK_BYTES = 4 * 2**20

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.core.trigger_log import ANCHOR, SHAPED, ShapeChange, shape_of
 from replication_assets.errors import SourceUnavailable
 from replication_assets.ports import CaptureSetup
@@ -31,7 +32,6 @@ from replication_assets.sources.mysql.connection import (
 from replication_assets.sources.mysql.reflection import (
     catalog_columns,
     find_relation,
-    not_ready,
     table_columns,
 )
 from replication_assets.sources.mysql.status import capture_lock, capture_reader, end_capture

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.errors import SlotBusy, SlotLost, SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.oracle.logminer.decoding import CHUNK_BYTES, Decoder, Look
@@ -29,7 +30,6 @@ from replication_assets.sources.oracle.preflight import stream_problems
 from replication_assets.sources.oracle.reflection import (
     catalog_columns,
     names_of,
-    not_ready,
     table_columns,
 )
 from replication_assets.sources.oracle.schema_watch import filled_columns

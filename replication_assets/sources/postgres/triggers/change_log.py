@@ -19,13 +19,17 @@ from typing import Any
 import psycopg
 
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.core.trigger_log import ShapeChange
 from replication_assets.errors import SlotBusy
 from replication_assets.ports import CaptureSetup
 from replication_assets.sources.postgres import schema_watch
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.quoting import relation
-from replication_assets.sources.postgres.reflection import find_relation, not_ready, replicated_columns
+from replication_assets.sources.postgres.reflection import (
+    find_relation,
+    replicated_columns,
+)
 from replication_assets.sources.postgres.triggers import sql
 from replication_assets.sources.postgres.triggers.positions import lease_holder
 from replication_assets.sources.postgres.triggers.preflight import setup_problems, unlike

@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import CaptureSetup
 from replication_assets.sources.sqlserver import books as ledger
 from replication_assets.sources.sqlserver.books import Captured
 from replication_assets.sources.sqlserver.cdc.positions import commit_of
 from replication_assets.sources.sqlserver.preflight import cdc_problems, read_settings
-from replication_assets.sources.sqlserver.reflection import catalog_columns, find_relation, not_ready
+from replication_assets.sources.sqlserver.reflection import (
+    catalog_columns,
+    find_relation,
+)
 from replication_assets.sources.sqlserver.sessions import Session
 from replication_assets.sources.sqlserver.statements import cdc
 from replication_assets.sources.sqlserver.statements.books import Books

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_problems import not_ready
 from replication_assets.errors import SourceNotReady
 from replication_assets.ports import CaptureSetup
 from replication_assets.sources.sqlserver import books as ledger
 from replication_assets.sources.sqlserver.books import Captured
 from replication_assets.sources.sqlserver.preflight import read_settings, tracking_problems
-from replication_assets.sources.sqlserver.reflection import find_relation, not_ready
+from replication_assets.sources.sqlserver.reflection import (
+    find_relation,
+)
 from replication_assets.sources.sqlserver.sessions import Session
 from replication_assets.sources.sqlserver.statements import tracking
 from replication_assets.sources.sqlserver.statements.books import Books
