@@ -145,6 +145,13 @@ def resolve_for(reference: SecretReference, whom: str) -> Secret:
         raise SecretError(error.what, where=f"{whom}: {error.where}", fix=error.fix) from error.__cause__
 
 
+def login_secret(given: SecretReference | Secret | str | None, whom: str) -> str | None:
+    """What a driver logs in with, read now; None where nothing is given. Pass it on, never keep it."""
+    if given is None or isinstance(given, str):
+        return given
+    return (given if isinstance(given, Secret) else resolve_for(given, whom)).reveal()
+
+
 def _from_secrets_manager(reference: SecretsManager, client_factory: ClientFactory) -> Secret:
     def read(client: Any) -> str | None:
         text: str | None = client.get_secret_value(SecretId=reference.secret_id).get("SecretString")

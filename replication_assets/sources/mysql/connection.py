@@ -21,7 +21,7 @@ from pymysql.connections import Connection
 from pymysql.constants import CLIENT, CR, ER
 
 from replication_assets.errors import LoadBlocked, SlotLost, SourceError, SourceNotReady, SourceUnavailable
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 """libpq's words. `allow` is `prefer`: the driver does not come back to try the other way."""
@@ -76,12 +76,7 @@ class MySqlConnection:
 
     def secret(self) -> str:
         """The password. Pass it on, never keep it."""
-        if self.password is None or isinstance(self.password, str):
-            return self.password or ""
-        secret = (
-            self.password if isinstance(self.password, Secret) else resolve_for(self.password, self.where)
-        )
-        return secret.reveal()
+        return login_secret(self.password, self.where) or ""
 
     def tls(self) -> ssl.SSLContext | None:
         """None for a connection in the clear."""

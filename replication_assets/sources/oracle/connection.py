@@ -25,7 +25,7 @@ from replication_assets.errors import (
     SourceNotReady,
     SourceUnavailable,
 )
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.sources.oracle.sessions import NO_BINDS, STATEMENT_SECONDS, Binds, Row, Session
 from replication_assets.sources.oracle.statements.rows import SESSION_SETTINGS
 
@@ -75,7 +75,7 @@ class OracleConnection:
 
     def secret(self) -> str | None:
         """The password. Pass it on, never keep it."""
-        return _revealed(self.password, self.where)
+        return login_secret(self.password, self.where)
 
     def parameters(self, service: str) -> dict[str, Any]:
         """The driver's parameters, secrets among them: pass them on, never keep them."""
@@ -95,15 +95,8 @@ class OracleConnection:
             parameters |= {"ssl_server_dn_match": True, "ssl_server_cert_dn": self.server_name}
         if self.wallet is not None:
             parameters["wallet_location"] = self.wallet
-            parameters["wallet_password"] = _revealed(self.wallet_password, self.where)
+            parameters["wallet_password"] = login_secret(self.wallet_password, self.where)
         return parameters
-
-
-def _revealed(secret: SecretReference | Secret | str | None, where: str) -> str | None:
-    if secret is None or isinstance(secret, str):
-        return secret
-    found = secret if isinstance(secret, Secret) else resolve_for(secret, where)
-    return found.reveal()
 
 
 class DriverSession:

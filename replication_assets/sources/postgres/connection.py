@@ -33,7 +33,7 @@ from replication_assets.errors import (
     SourceNotReady,
     SourceUnavailable,
 )
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.sources.postgres.diagnosis import diagnose
 from replication_assets.sources.postgres.silence import Silence, WatchedSession
 
@@ -126,12 +126,7 @@ class PostgresConnection:
         )
 
     def _password(self) -> str | None:
-        if self.password is None or isinstance(self.password, str):
-            return self.password
-        secret = (
-            self.password if isinstance(self.password, Secret) else resolve_for(self.password, self.where)
-        )
-        return secret.reveal()
+        return login_secret(self.password, self.where)
 
     @property
     def where(self) -> str:

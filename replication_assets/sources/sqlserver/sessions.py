@@ -19,7 +19,7 @@ import mssql_python
 import pyarrow as pa
 
 from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 
 Row: TypeAlias = tuple[Any, ...]
 Encrypt: TypeAlias = Literal["yes", "strict", "no"]
@@ -112,12 +112,7 @@ class SqlServerConnection:
 
     def secret(self) -> str:
         """The password. Pass it on, never keep it."""
-        if self.password is None or isinstance(self.password, str):
-            return self.password or ""
-        secret = (
-            self.password if isinstance(self.password, Secret) else resolve_for(self.password, self.where)
-        )
-        return secret.reveal()
+        return login_secret(self.password, self.where) or ""
 
     def connection_string(self) -> str:
         """Holds the password."""

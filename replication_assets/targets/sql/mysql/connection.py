@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from replication_assets.errors import GuardError, RefreshError, TargetUnavailable, VerificationFailed
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 
 if TYPE_CHECKING:
     from replication_assets.targets.sql.mysql.local_data import LoadingConnection
@@ -114,10 +114,7 @@ class MySqlServer:
         return opened
 
     def _secret(self) -> str:
-        if self.password is None:
-            return ""
-        found = self.password if isinstance(self.password, Secret) else resolve_for(self.password, self.where)
-        return found.reveal()
+        return login_secret(self.password, self.where) or ""
 
     def _tls(self) -> dict[str, Any]:
         if self.sslrootcert is not None:

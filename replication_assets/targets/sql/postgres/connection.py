@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.pool import NullPool
 
 from replication_assets.errors import RefreshError, ReplicationError, TargetUnavailable, VerificationFailed
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.targets.sql.postgres.copied_out import copied_out
 
 _SETTINGS = (
@@ -60,15 +60,12 @@ class TargetConnection:
         return f"postgresql {self.host}:{self.port}/{self.database}"
 
     def open(self) -> psycopg.Connection[tuple[Any, ...]]:
-        secret = self.password
-        if secret is not None and not isinstance(secret, Secret):
-            secret = resolve_for(secret, self.where)
         conninfo = make_conninfo(
             host=self.host,
             port=self.port,
             dbname=self.database,
             user=self.user,
-            password=secret.reveal() if secret is not None else None,
+            password=login_secret(self.password, self.where),
             sslmode=self.sslmode,
             sslrootcert=self.sslrootcert,
             connect_timeout=self.connect_timeout,
