@@ -88,8 +88,7 @@ def _reprocess(
     """Do as the configuration says; returns what was done and what is open then."""
     store, target = replication.store(), replication.target(projection, table.id)
     handling = handling_of(store, projection, table.id)
-    if handling is None:
-        raise NotImplementedError("a projection that refuses nothing has no dead letters")
+    assert handling is not None, "the asset is made for projections that refuse rows, and for no other"
     receipt = retry(store, target, handling, table.id) if config.retry else RetryReceipt()
     context.log.info(_told(table.id, receipt))
     discarded = discard(handling) if config.discard else 0

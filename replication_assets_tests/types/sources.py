@@ -8,6 +8,7 @@ loaded, and then updated to be copies.
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ INSERTED, UPDATED = 100, 200
 
 
 @dataclass
-class Source:
+class Source(ABC):
     """A table that is written to, and asked by a client that is not ours."""
 
     cases: tuple[Case, ...]
@@ -84,12 +85,12 @@ class Source:
         assigned = ", ".join(f"{name} = s.{name}" for name in self.columns)
         return f"UPDATE types AS t SET {assigned} FROM types AS s WHERE t.id = s.id + {UPDATED}"
 
-    def execute(self, *statements: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def execute(self, *statements: str) -> None: ...
 
+    @abstractmethod
     def meanings(self) -> Meanings:
         """Of every row, by what the engine prints."""
-        raise NotImplementedError
 
 
 @dataclass

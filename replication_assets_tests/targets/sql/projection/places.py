@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from replication_assets_tests.postgres_servers import FreshDatabase
 ORDERS = TableId("shop", "public", "orders")
 
 
-class SqlPlace:
+class SqlPlace(ABC):
     """A target, and statements of somebody who knows nothing of us."""
 
     database: Database
@@ -45,12 +46,12 @@ class SqlPlace:
     def name(self) -> str:
         return f'"{self.table.schema}"."{self.table.name}"'
 
+    @abstractmethod
     def opened(self) -> Database:
         """The database anew, for a process of its own."""
-        raise NotImplementedError
 
-    def run(self, statement: str) -> list[tuple[Any, ...]]:
-        raise NotImplementedError
+    @abstractmethod
+    def run(self, statement: str) -> list[tuple[Any, ...]]: ...
 
 
 @dataclass
