@@ -136,7 +136,7 @@ class Publisher:
             beginnings = int(step.stream.rpartition("/")[2])
             self._stream, self._number, self._step = f"{self.projection}/{beginnings + 1}", 1, None
         else:
-            self._require_same_topic(step, self.topic.place())
+            self._require_same_topic(step, self.topic.place(make=True))
             self._stream = step.stream
             snapshot = self.store.log(self.table, step.chapter).snapshot()
             stands = self.topic.reached(step.stream, str(self.table), step.place)
@@ -236,7 +236,7 @@ class Publisher:
         """Where the topic stands, or stood a while ago: a publisher that comes after us reads on from
         there."""
         if self._place is None or time.monotonic() - self._asked > PLACE_SECONDS:
-            self._place, self._asked = self.topic.place(), time.monotonic()
+            self._place, self._asked = self.topic.place(make=True), time.monotonic()
             if self._step is not None:
                 self._require_same_topic(self._step, self._place)
         return self._place

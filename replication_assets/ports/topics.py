@@ -100,8 +100,9 @@ class Topic(Protocol):
         """Whether it is no larger than the brokers are said to take."""
         ...
 
-    def place(self) -> Place:
-        """Where it stands now.
+    def place(self, *, make: bool = False) -> Place:
+        """Where it stands now; nowhere, without partitions, if it is not there and is to be made when it is
+        written to. With `make` it is made then.
 
         Raises:
             TargetError: there is no such topic.

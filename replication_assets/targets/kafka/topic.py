@@ -59,10 +59,12 @@ class KafkaTopic:
     def where(self) -> str:
         return f"topic {self.name} at {self.servers}"
 
-    def place(self) -> Place:
+    def place(self, *, make: bool = False) -> Place:
         with told_by(self.where):
             client = AdminClient(dict(self.settings()))
-            count = self._count(client)
+            count = self._count(client, make=make)
+            if not count:
+                return Place("", ())
             asked = {TopicPartition(self.name, n): OffsetSpec.latest() for n in range(count)}  # type: ignore[no-untyped-call]
             answers = client.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_SECONDS
@@ -72,7 +74,7 @@ class KafkaTopic:
             topic_id = str(found[self.name].result().topic_id)
         return Place(topic_id, tuple(ends[n] for n in range(count)))
 
-    def _count(self, client: AdminClient) -> int:
+    def _count(self, client: AdminClient, *, make: bool) -> int:
         found = client.list_topics(timeout=REQUEST_SECONDS).topics
         if self.name not in found or not found[self.name].partitions:
             if self.partitions is None:
@@ -81,6 +83,8 @@ class KafkaTopic:
                     where=self.where,
                     fix=f"kafka-topics --create --topic {self.name}, or declare partitions=",
                 )
+            if not make:
+                return 0
             made = client.create_topics(
                 [NewTopic(self.name, self.partitions)], request_timeout=REQUEST_SECONDS
             )
