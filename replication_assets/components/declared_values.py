@@ -41,7 +41,6 @@ _TAGS = {
     "SqlServerSourceConfig": "sqlserver",
     "OracleSourceConfig": "oracle",
     "KafkaSourceConfig": "kafka",
-    "KafkaProjection": "kafka",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.

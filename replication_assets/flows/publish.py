@@ -32,6 +32,8 @@ from replication_assets.ports.topics import Place, Published, Topic, TopicJourna
 
 STEP_EVENTS = 20_000
 """Events of a step of changes; they are in memory at once."""
+NOT_SET_UP = "(not set up)"
+"""Stands for the id ranges of a table that has no log yet."""
 PLACE_SECONDS = 10.0
 """How old what is known of the topic's partitions and ends may be."""
 
@@ -99,6 +101,8 @@ class Publisher:
         # The mark before the snapshot: everything up to it is in the snapshot then.
         mark = self.store.ledger(self.table.source).last()
         log = self.store.log(self.table)
+        if not log.exists():
+            return (NOT_SET_UP,)
         snapshot = log.snapshot()
         self._require_key(snapshot)
         if self._journal is None:

@@ -194,16 +194,12 @@ def load(snapshot: LogSnapshot, table: TableId, step: TopicStep, spill: Spill) -
     keys = replace(schema, columns=tuple(each for each in schema.columns if each.name in schema.key))
     with engine(spill) as connection:
         for name, loads, at in (("was", step.former, step.reached), ("now", given, step.end)):
-            found = list(_fold(snapshot, table, id_range, loads, at, spill, keys))
-            connection.register("given", pa.Table.from_batches(found) if found else _no_rows(keys))
+            found = _fold(snapshot, table, id_range, loads, at, spill, keys)
+            connection.register("given", pa.RecordBatchReader.from_batches(row_schema(keys), found))
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM given")
         gone = f"SELECT w.* FROM was w ANTI JOIN now n ON {same_key(schema.key, 'w', 'n')}"
-        batches = list(stream(connection, gone, _no_rows(keys).schema))
+        batches = list(stream(connection, gone, row_schema(keys)))
     yield from _sorted(iter(batches), schema, step.id_range, "D", spill)
-
-
-def _no_rows(keys: TableSchema) -> pa.Table:
-    return row_schema(keys).empty_table()
 
 
 def _fold(
