@@ -105,10 +105,8 @@ class Publisher:
             return (NOT_SET_UP,)
         snapshot = log.snapshot()
         self._require_key(snapshot)
-        if self._journal is None:
+        if self._journal is None or rebuild:
             self._resume(rebuild)
-        if rebuild:
-            self._step = None
         if self._step is not None and self._step.chapter != log.chapter:
             raise TargetError(
                 "a column changed to a type that its log could not hold, and a new chapter of it began",
@@ -281,6 +279,9 @@ class Publisher:
 
     def _take(self, snapshot: LogSnapshot, step: TopicStep) -> None:
         assert self._journal is not None
+        if self.sender.refused:
+            # What was refused a moment ago may have suspended the table.
+            self.sender.handling.require_running()
         self._journal.append(step)
         reach("topic.told")
         self._number = self.sender.send(snapshot, step, {})

@@ -6,11 +6,12 @@ The oracle is PostgreSQL's own rows, and what a plain consumer finds in the topi
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread, Timer
 from typing import Any
 
 import orjson
@@ -32,6 +33,7 @@ from replication_assets.catalog import (
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, OP, SEQUENCE
 from replication_assets.core.schema import TableId
 from replication_assets.errors import TargetError
+from replication_assets.flows.capture import FlushPolicy, capture
 from replication_assets.flows.publish import PublishReceipt, publisher
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.e2e.workers import run, run_and_die
@@ -426,3 +428,54 @@ def test_messages_say_what_dms_says(broker: Broker, tmp_path: Path, database: Fr
 def _publication(made: TopicWriter) -> str:
     (source,) = made.catalog.sources
     return str(source.publication_name)  # type: ignore[union-attr]
+
+
+@pytest.mark.full
+def test_a_backlog_and_a_trickle_arrive_whole_and_their_speed_is_told(
+    broker: Broker, tmp_path: Path, database: FreshDatabase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No assertion on time: the figures are printed."""
+    made = writer(database, broker, tmp_path, partitions=4)
+    made.execute(
+        "CREATE TABLE orders (id bigint PRIMARY KEY, v bigint, s text, n numeric(12,2), at timestamptz)"
+    )
+    made.execute("INSERT INTO orders SELECT i, i, 'row ' || i, i / 3.0, now() FROM generate_series(1, 99) i")
+    made.prepare()
+    made.load_all()
+    made.publish()
+    for turn in range(500):
+        made.execute(f"UPDATE orders SET v = {turn}")
+    made.capture()
+    backlog = made.publish()
+    (projection,) = made.catalog.topics
+    steady = publisher(made.replication, projection, ORDERS)
+    ended = Event()
+
+    def trickle() -> None:
+        for turn in range(100):
+            made.execute(f"UPDATE orders SET v = {turn} WHERE id = {turn % 99 + 1}")
+            ended.wait(0.05)
+        ended.wait(2)
+        ended.set()
+
+    thread = Thread(target=trickle)
+    thread.start()
+    capture(
+        made.source,
+        made.store,
+        made.tables(),
+        stop=ended.is_set,
+        policy=FlushPolicy(seconds=0.5),
+        on_flush=lambda _: steady.publish(),
+    )
+    thread.join()
+    steady.publish()
+    found = [each for each in messages(broker, made.topic) if each.value["metadata"]["operation"] == "update"]
+    assert len(found) == 500 * 99 + 100
+    lags = sorted(
+        each.sent_at - dt.datetime.fromisoformat(each.value["metadata"]["commit-timestamp"]).timestamp()
+        for each in sorted(found, key=lambda each: int(each.headers["replication-number"]))[-100:]
+    )
+    with capsys.disabled():
+        rate = backlog.messages / backlog.seconds
+        print(f"{rate:,.0f} messages/s; lag {lags[50]:.2f} s median, {lags[95]:.2f} s p95")
