@@ -24,13 +24,14 @@ class KafkaProjection(Declaration):
 
     `bootstrap_servers`, `tls`, `ca_file`, `certificate_file`, `key_file`, `sasl`, `user`, `password` and
     `region` are as in `KafkaSourceConfig`. `topic` names the topic of each table, with `${source}`,
-    `${schema}` and `${table}`; several tables may share one. One that is not there is made with `partitions`,
-    if that is given. `envelope` is DMS's or Debezium's. `format` "json" prints DMS's over several lines. Keys
-    are the primary key's values, or with `partition_key` "schema-table" the table's name, which keeps all of
-    a table in one partition. `before_images` tells old values where the source does; `tombstones` follow
-    Debezium's deletes, and `schema` "connect" puts Kafka Connect's schema beside each of its payloads. A
-    message larger than `message_max_bytes` becomes a dead letter, by `refusals`. With `transactions` messages
-    stand in Kafka's transactions. `tables`, `follow` and `freshness_seconds` are as in `DeltaProjection`.
+    `${schema}` and `${table}`; several tables may share one. A topic that is not there is made with so
+    many `partitions`, if they are given. `envelope` is DMS's or Debezium's. `format` "json" prints DMS's
+    over several lines. Keys are the primary key's values, or with `partition_key` "schema-table" the
+    table's name, which keeps all of a table in one partition. `before_images` tells old values where the
+    source does; `tombstones` follow Debezium's deletes, and `schema` "connect" puts Kafka Connect's
+    schema beside each of its payloads. A message larger than `message_max_bytes` becomes a dead letter,
+    by `refusals`. With `transactions` messages stand in Kafka's transactions. `tables`, `follow` and
+    `freshness_seconds` are as in `DeltaProjection`.
     """
 
     name: str
