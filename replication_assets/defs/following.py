@@ -141,7 +141,8 @@ class InlineFollower:
                 self.publishers[asset] = publisher(self.replication, projection, table)
                 handling = self.publishers[asset].sender.handling
                 self.letters[asset] = (projection, table, handling)
-            self.published[asset] = self.publishers[asset].publish()
+            receipt = self.publishers[asset].publish()
+            self.published[asset] = receipt.after(self.published.get(asset))
         except TableSuspended:
             return
         except ReplicationError as error:

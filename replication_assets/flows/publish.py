@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import pyarrow as pa
@@ -49,6 +49,17 @@ class PublishReceipt:
     waiting: tuple[str, ...]
     refused: int
     seconds: float
+
+    def after(self, earlier: PublishReceipt | None) -> PublishReceipt:
+        """Both together, as one."""
+        if earlier is None:
+            return self
+        return replace(
+            self,
+            messages=earlier.messages + self.messages,
+            refused=earlier.refused + self.refused,
+            seconds=earlier.seconds + self.seconds,
+        )
 
 
 @dataclass

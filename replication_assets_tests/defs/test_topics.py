@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 
 import dagster as dg
@@ -22,7 +23,7 @@ def with_topic(ready: Graph, broker: Broker, follow: Follow) -> Graph:
         tables=["shop.public.items"],
         bootstrap_servers=broker.address,
         envelope="debezium",
-        topic=f"{ready.dsn.split('dbname=')[-1].split()[0]}.items".replace("/", "."),
+        topic=f"t{uuid.uuid4().hex[:8]}",
         partitions=2,
         tls=False,
         follow=follow,
