@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from replication_assets.catalog_rules.catalog import catalog_problems
 from replication_assets.catalog_rules.refreshes import refresh_problems
+from replication_assets.catalog_rules.topics import topics_problems
 from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
@@ -34,6 +35,7 @@ from replication_assets.declarations import (
     EventStoreConfig,
     ItemKey,
     Items,
+    KafkaProjection,
     KafkaSourceConfig,
     LoadCapacity,
     MaskingPolicy,
@@ -97,6 +99,7 @@ __all__ = [
     "EventStoreConfig",
     "ItemKey",
     "Items",
+    "KafkaProjection",
     "KafkaSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",
@@ -139,13 +142,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Catalog(Declaration):
-    """Sources, the tables read from them, and what follows them: projections, and masked copies
-    (`refreshes`) of tables in `environments`, by `policies`."""
+    """Sources, the tables read from them, and what follows them: projections, events in `topics`, and
+    masked copies (`refreshes`) of tables in `environments`, by `policies`."""
 
     event_store: EventStoreConfig
     sources: Sequence[SourceConfig] = ()
     tables: Sequence[Table] = ()
     projections: Sequence[Projection] = ()
+    topics: Sequence[KafkaProjection] = ()
     cutovers: Sequence[Cutover] = ()
     policies: Sequence[MaskingPolicy] = ()
     environments: Sequence[Environment] = ()
@@ -165,7 +169,7 @@ class Catalog(Declaration):
                 self.watch,
                 today or dt.datetime.now(dt.UTC).date(),
             )
-        ) + tuple(
+        ) + tuple(topics_problems(self.topics, self.tables, self.sources, self.projections)) + tuple(
             refresh_problems(
                 self.tables,
                 self.policies,
@@ -214,7 +218,7 @@ class Catalog(Declaration):
         """The tables of a refresh, in the order of the catalog."""
         return self._named(refresh.tables)
 
-    def projected(self, projection: Projection) -> tuple[Table, ...]:
+    def projected(self, projection: Projection | KafkaProjection) -> tuple[Table, ...]:
         """The tables of a projection, in the order of the catalog."""
         return self._named(projection.tables)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from replication_assets.core.envelopes.types import ValueFormat, spelled_column
 from replication_assets.declarations import (
+    KafkaProjection,
     KafkaSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
@@ -26,6 +27,7 @@ from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 
 if TYPE_CHECKING:
+    from replication_assets.sources.kafka.connection import KafkaCluster
     from replication_assets.sources.mysql import MySqlConnection
 
 
@@ -145,12 +147,10 @@ def _oracle(config: OracleSourceConfig) -> ChangeSource:
     return OracleSource(config.name, connection)
 
 
-def _kafka(config: KafkaSourceConfig, store: EventStore) -> ChangeSource:
-    with driver("confluent_kafka", "kafka", config.name):
-        from replication_assets.sources.kafka.connection import KafkaCluster
-        from replication_assets.sources.kafka.source import KafkaSource, TopicFormat
+def kafka_cluster(config: KafkaSourceConfig | KafkaProjection) -> KafkaCluster:
+    from replication_assets.sources.kafka.connection import KafkaCluster
 
-    cluster = KafkaCluster(
+    return KafkaCluster(
         config.bootstrap_servers,
         tls=config.tls,
         ca_file=config.ca_file,
@@ -161,6 +161,13 @@ def _kafka(config: KafkaSourceConfig, store: EventStore) -> ChangeSource:
         password=config.password,
         region=config.region,
     )
+
+
+def _kafka(config: KafkaSourceConfig, store: EventStore) -> ChangeSource:
+    with driver("confluent_kafka", "kafka", config.name):
+        from replication_assets.sources.kafka.source import KafkaSource, TopicFormat
+
+    cluster = kafka_cluster(config)
     binary = config.binary or ("hex" if config.envelope == "dms" else "base64")
     values = ValueFormat(binary, config.decimals, epochs=config.envelope == "debezium")
     columns = {

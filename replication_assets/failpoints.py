@@ -55,6 +55,9 @@ PLACES: dict[str, str] = {
     "sql.merged": "changes of a range are written, its checkpoint is not, in a transaction that is open",
     "sql.checkpointed": "rows and checkpoint are written, in a transaction that is open",
     "sql.committed": "rows and checkpoint of a range stand, its reply was not seen",
+    "topic.told": "the journal of a topic has a step, none of its messages was sent",
+    "topic.sent": "a message of a step is with the producer, which may have sent it",
+    "topic.acknowledged": "messages of a step stand in the topic, others of it are not made yet",
     "repair.compared": "differences are known, nothing was repaired",
     "repair.written": "differences are repaired in the target, nothing was recorded",
 }

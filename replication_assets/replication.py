@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection, SqlProjection
-from replication_assets.change_sources import change_source
+from replication_assets.change_sources import change_source, driver, kafka_cluster
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
@@ -22,6 +22,7 @@ from replication_assets.declarations import (
     CloudWatch,
     Environment,
     Hook,
+    KafkaProjection,
     MetricExport,
     MySqlTarget,
     PostgresTarget,
@@ -34,6 +35,7 @@ from replication_assets.errors import RefreshError
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
 from replication_assets.ports.environment import EnvironmentTarget
+from replication_assets.ports.topics import Topic
 from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.targets.delta import DeltaTarget
@@ -109,6 +111,25 @@ class Replication:
         tables = frozenset(each.id for each in self.catalog.projected(projection))
         projected = Projected(tables, lambda each: self.store().structures(each).last())
         return SqlTarget(_sql_database(projection), table, projected=projected)
+
+    def topic(self, projection: KafkaProjection, table: TableId) -> Topic:
+        """The topic of a table. Nothing is connected to, and no secret read, before a call.
+
+        Raises:
+            SourceNotReady: the driver is not installed.
+        """
+        with driver("confluent_kafka", "kafka", projection.name):
+            from replication_assets.targets.kafka.topic import KafkaTopic
+
+        by = f"replication_assets-{projection.name}-{table.folder}" if projection.transactions else None
+        return KafkaTopic(
+            kafka_cluster(projection).settings,
+            projection.bootstrap_servers,
+            projection.topic_of(table.source, table.schema, table.name),
+            projection.message_max_bytes,
+            projection.partitions,
+            by,
+        )
 
     def environment_target(self, environment: Environment) -> EnvironmentTarget:
         """The database of an environment. Nothing is connected to, and no secret read, before a call.

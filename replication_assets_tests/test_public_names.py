@@ -33,6 +33,7 @@ PUBLIC = [
     "EventStoreConfig",
     "ItemKey",
     "Items",
+    "KafkaProjection",
     "KafkaSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",

@@ -39,7 +39,6 @@ from replication_assets.declarations import (
     SourceConfig,
     SqlProjection,
     Table,
-    Validation,
     Watch,
     WebhookHook,
 )
@@ -60,27 +59,27 @@ def catalog_problems(
 ) -> Iterator[str]:
     """All problems of all declarations, and of how they fit together."""
     found: list[str] = []
-    sound_sources = [each for each in sources if not _note(found, _label("source", each.name), _form(each))]
+    sound_sources = [each for each in sources if not _note(found, label("source", each.name), _form(each))]
     sound_projections = [
-        each for each in projections if not _note(found, _label("projection", each.name), _form(each))
+        each for each in projections if not _note(found, label("projection", each.name), _form(each))
     ]
-    sound_tables = [each for each in tables if not _note(found, _table_label(each), _table_form(each))]
+    sound_tables = [each for each in tables if not _note(found, _tablelabel(each), _table_form(each))]
     store_is_sound = not _note(found, "event store", _form(event_store))
     ids = [table.id for table in sound_tables]
     for source in sound_sources:
-        _note(found, _label("source", source.name), [*_name_rules(source.name), *source_rules(source)])
+        _note(found, label("source", source.name), [*name_problems(source.name), *source_rules(source)])
     for table in sound_tables:
-        _note(found, _table_label(table), _table_rules(table, today))
-        _note(found, _table_label(table), sla_problems(table))
+        _note(found, _tablelabel(table), _table_rules(table, today))
+        _note(found, _tablelabel(table), sla_problems(table))
     for projection in sound_projections:
-        _note(found, _label("projection", projection.name), _projection_rules(projection, sound_tables))
+        _note(found, label("projection", projection.name), _projection_rules(projection, sound_tables))
         late = freshness_problems(projection.freshness_seconds)
-        _note(found, _label("projection", projection.name), late)
+        _note(found, label("projection", projection.name), late)
     _note(found, "projections", rival_problems(sound_projections))
     _note(found, "projections", sql_rivals(sound_projections, sound_tables, sound_sources))
     for cutover in cutovers:
         rules = _form(cutover) if list(_form(cutover)) else _cutover_rules(cutover, projections)
-        _note(found, _label("cutover", cutover.name), rules)
+        _note(found, label("cutover", cutover.name), rules)
     _note(found, "cutovers", _duplicates(cutovers))
     _note(found, "sources and projections", _duplicates([*sound_sources, *sound_projections]))
     _note(found, "tables", _table_references(ids, [source.name for source in sources]))
@@ -97,11 +96,11 @@ def _note(found: list[str], where: str, problems: Iterable[str]) -> bool:
     return bool(noted)
 
 
-def _label(kind: str, name: object) -> str:
+def label(kind: str, name: object) -> str:
     return f"{kind} {name if isinstance(name, str) else '(unnamed)'}"
 
 
-def _table_label(table: Table) -> str:
+def _tablelabel(table: Table) -> str:
     names = (table.path,) if table.path is not None else (table.source, table.schema, table.name)
     return "table " + ".".join(name if isinstance(name, str) else "?" for name in names)
 
@@ -116,6 +115,11 @@ def _form(declared: Declaration) -> Iterator[str]:
         for option in options:
             yield f"{name} {option}".strip() + _give_by_reference(declared, name, option)
     yield from type_problems(declared, skip=[name for name, options in literal.items() if options])
+
+
+def form_problems(declared: Declaration) -> Iterator[str]:
+    """Fields of wrong types and literal credentials, of one declaration by itself."""
+    return _table_form(declared) if isinstance(declared, Table) else _form(declared)
 
 
 def _give_by_reference(declared: object, field: str, option: str) -> str:
@@ -153,7 +157,7 @@ def _table_form(table: Table) -> Iterator[str]:
 # --- rules of one declaration ----------------------------------------------------------
 
 
-def _name_rules(name: str) -> Iterator[str]:
+def name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield (
             f"name {name[:40]!r} cannot be part of an asset key. "
@@ -187,19 +191,25 @@ def _table_rules(table: Table, today: dt.date) -> Iterator[str]:
         yield f"event_date.start {table.event_date.start} is in the future. Fix: the date of the first rows"
 
 
-def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterator[str]:
-    yield from _name_rules(projection.name)
+def table_problems(names: Sequence[str], tables: Sequence[Table]) -> Iterator[str]:
+    """What is wrong with the tables that a projection names."""
     ids = {str(table.id): None for table in tables}
     wildcards = {f"{table.id.source}.*" for table in tables}
-    times = Counter(projection.tables)
-    if not projection.tables:
+    times = Counter(names)
+    if not names:
         yield "projects no table. Fix: name tables, or all of a source as 'shop.*'"
-    for name in projection.tables:
+    for name in names:
         if name not in ids and name not in wildcards:
             yield f"table {name!r} is not in the catalog. Fix: {_nearest(name, [*ids, *sorted(wildcards)])}"
         if times[name] > 1:
             yield f"table {name!r} is named twice. Fix: name it once"
-    yield from _serving_rules(projection.refusals, projection.validation)
+
+
+def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterator[str]:
+    yield from name_problems(projection.name)
+    yield from table_problems(projection.tables, tables)
+    yield from refusal_problems(projection.refusals)
+    yield from (f"validation {problem}" for problem in type_problems(projection.validation))
     yield from shapes_problems(projection, tables)
     if isinstance(projection, DynamoDbProjection):
         yield from dynamodb_problems(projection)
@@ -210,7 +220,7 @@ def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterat
 
 
 def _cutover_rules(cutover: Cutover, projections: Sequence[Projection]) -> Iterator[str]:
-    yield from _name_rules(cutover.name)
+    yield from name_problems(cutover.name)
     names = [projection.name for projection in projections]
     if cutover.projection not in names:
         near = _nearest(cutover.projection, names)
@@ -237,9 +247,8 @@ def _hook_rules(hook: Hook) -> Iterator[str]:
         yield "url is none. Fix: https://host/path, or a reference to one"
 
 
-def _serving_rules(refusals: Refusals, validation: Validation) -> Iterator[str]:
+def refusal_problems(refusals: Refusals) -> Iterator[str]:
     yield from (f"refusals {problem}" for problem in type_problems(refusals))
-    yield from (f"validation {problem}" for problem in type_problems(validation))
     if type(refusals.escalate_after) is int and refusals.escalate_after < 1:
         yield "refusals escalate_after is below 1. Fix: how many open dead letters are too many"
 

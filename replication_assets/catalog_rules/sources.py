@@ -19,6 +19,7 @@ from replication_assets.declarations.sources import (
     SqliteSourceConfig,
     SqlServerSourceConfig,
 )
+from replication_assets.declarations.topics import KafkaProjection
 from replication_assets.secret_references import EnvVar
 
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
@@ -106,15 +107,14 @@ def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
 
 
 def _kafka_rules(source: KafkaSourceConfig) -> Iterator[str]:
-    if not all(":" in server for server in source.bootstrap_servers.split(",")):
-        yield "bootstrap_servers is not a list of host:port. Fix: 'b-1.example:9096,b-2.example:9096'"
+    yield from bootstrap_rules(source.bootstrap_servers)
     if not source.topics or not all(source.topics) or len(set(source.topics)) < len(source.topics):
         yield "topics is empty, or names one twice. Fix: the topics to read, each once"
     for table, spelled in source.columns.items():
         if len([name for name in table.split(".") if name]) < 2:
             yield f"columns names {table[:63]!r}, which is no schema.table. Fix: as its messages name it"
         yield from _column_rules(table, spelled)
-    yield from _sasl_rules(source)
+    yield from sasl_rules(source)
 
 
 def _column_rules(table: str, spelled: Sequence[str]) -> Iterator[str]:
@@ -128,7 +128,13 @@ def _column_rules(table: str, spelled: Sequence[str]) -> Iterator[str]:
         yield f"columns of {table} names a column twice. Fix: each once"
 
 
-def _sasl_rules(source: KafkaSourceConfig) -> Iterator[str]:
+def bootstrap_rules(servers: str) -> Iterator[str]:
+    if not all(":" in server for server in servers.split(",")):
+        yield "bootstrap_servers is not a list of host:port. Fix: 'b-1.example:9096,b-2.example:9096'"
+
+
+def sasl_rules(source: KafkaSourceConfig | KafkaProjection) -> Iterator[str]:
+    """What is wrong with how brokers are logged in to."""
     named = source.user is not None and source.password is not None
     if source.sasl in ("plain", "scram-sha-256", "scram-sha-512") and not named:
         yield f"sasl={source.sasl!r} has no user or password. Fix: both, the password by reference"

@@ -26,7 +26,9 @@ def check(catalog: CatalogOption = "", as_json: JsonOption = False) -> None:
     replication = open_replication(catalog)
     found: list[Examined] = []
     with working() as work:
-        work.begin("checking", 1 + len(replication.catalog.sources) + len(replication.catalog.projections))
+        declared = replication.catalog
+        parts = 1 + len(declared.sources) + len(declared.projections) + len(declared.topics)
+        work.begin("checking", parts)
         for examined in examine(replication):
             found.append(examined)
             work.note(examined.subject)

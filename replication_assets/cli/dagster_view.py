@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from replication_assets.core.schema import TableId, TableSchema
-    from replication_assets.declarations import Projection
+    from replication_assets.declarations import KafkaProjection, Projection
     from replication_assets.flows.capture import FlushReceipt
     from replication_assets.flows.load import LoadReceipt
     from replication_assets.flows.prepare import ReplicatedTable
     from replication_assets.flows.project import ProjectReceipt
+    from replication_assets.flows.publish import PublishReceipt
 
 HOME = "DAGSTER_HOME"
 REPORT_SECONDS = 10.0
@@ -101,7 +102,18 @@ class DagsterView:
         key = naming.projection_key(projection.name, table)
         self.tell(key, receipt.id_range.key, metadata.projected(receipt, schema))
 
-    def tell(self, asset: dg.AssetKey, partition: str, facts: Mapping[str, Any]) -> None:
+    def published(self, projection: KafkaProjection, receipt: PublishReceipt) -> None:
+        """A table of a topic."""
+        if self.instance is not None:
+            self.attempt(lambda: self._published(projection, receipt))
+
+    def _published(self, projection: KafkaProjection, receipt: PublishReceipt) -> None:
+        from replication_assets.defs import naming
+        from replication_assets.defs.topic_assets import told
+
+        self.tell(naming.projection_key(projection.name, receipt.table), None, told(receipt))
+
+    def tell(self, asset: dg.AssetKey, partition: str | None, facts: Mapping[str, Any]) -> None:
         import dagster
 
         assert self._instance is not None

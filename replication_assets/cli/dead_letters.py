@@ -14,14 +14,15 @@ from replication_assets.cli.options import (
     CatalogOption,
     JsonOption,
     TablesArgument,
-    chosen_projections,
+    chosen_rows,
+    chosen_topics,
     open_replication,
 )
 from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.core.schema import TableId
-    from replication_assets.declarations import Projection
+    from replication_assets.declarations import KafkaProjection, Projection
     from replication_assets.flows.refusals import Handling
     from replication_assets.ports import DeadLetter
     from replication_assets.replication import Replication
@@ -34,7 +35,7 @@ OneProjection = Annotated[str, typer.Argument(help="The projection.")]
 class _Box:
     """The dead letters of one table in one projection."""
 
-    projection: Projection
+    projection: Projection | KafkaProjection
     table: TableId
     handling: Handling
 
@@ -49,13 +50,18 @@ def _boxes(replication: Replication, projection: str | None, tables: list[str] |
     Raises:
         CatalogError: a name fits nothing, or the projection that is named refuses nothing.
     """
+    from replication_assets.flows.publish import letters_of
     from replication_assets.flows.refusals import handling_of
 
     store = replication.store()
     found = [
         _Box(each, table.id, handling)
-        for each, table in chosen_projections(replication, projection, tables)
+        for each, table in chosen_rows(replication, projection, tables)
         if (handling := handling_of(store, each, table.id)) is not None
+    ]
+    found += [
+        _Box(each, table.id, letters_of(store, each, table.id))
+        for each, table in chosen_topics(replication, projection, tables)
     ]
     if projection is not None and not found:
         problem = f"projection {projection} takes every row, and so has no dead letters. Fix: name another"
@@ -163,6 +169,7 @@ def retry(
     Ends with 3 if a row is refused again.
     """
     from replication_assets.cli.output import say, working
+    from replication_assets.declarations import KafkaProjection
     from replication_assets.flows.dead_letters import RetryReceipt
     from replication_assets.flows.dead_letters import retry as reprocess
 
@@ -173,6 +180,9 @@ def retry(
     with working() as work:
         work.begin("retrying", len(boxes), "tables")
         for box in boxes:
+            if isinstance(box.projection, KafkaProjection):
+                work.done(f"{box.name}: told again when its rows change, or by project --rebuild")
+                continue
             target = replication.target(box.projection, box.table)
             receipt = reprocess(store, target, box.handling, box.table)
             total += receipt

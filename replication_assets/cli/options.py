@@ -14,7 +14,7 @@ import typer
 from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
-    from replication_assets.declarations import Projection, Table
+    from replication_assets.declarations import KafkaProjection, Projection, Table
     from replication_assets.replication import Replication
 
 CATALOG_VARIABLE = "REPLICATION_ASSETS_CATALOG"
@@ -102,6 +102,12 @@ def chosen_projections(
         CatalogError: a name fits nothing.
     """
     catalog = replication.catalog
+    if projection in [topic.name for topic in catalog.topics]:
+        problem = (
+            f"{projection} writes topics, which take events and hold no rows: that is for other projections."
+            " Fix: name one of those, or use project, status and dead-letters"
+        )
+        raise CatalogError([problem], where="command line")
     if projection is not None:
         _one_of("projection", projection, [each.name for each in catalog.projections])
     wanted = {table.id for table in chosen_tables(replication, tables)}
@@ -119,6 +125,41 @@ def chosen_projections(
         )
         raise CatalogError([problem], where="command line")
     return found
+
+
+def chosen_topics(
+    replication: Replication, projection: str | None, tables: Sequence[str] | None
+) -> list[tuple[KafkaProjection, Table]]:
+    """Projections into topics with their tables, as `chosen_projections`; empty if it is none of them."""
+    catalog = replication.catalog
+    wanted = {table.id for table in chosen_tables(replication, tables)}
+    return [
+        (each, table)
+        for each in catalog.topics
+        if projection in (None, each.name)
+        for table in catalog.projected(each)
+        if table.id in wanted
+    ]
+
+
+def chosen_rows(
+    replication: Replication, projection: str | None, tables: Sequence[str] | None
+) -> list[tuple[Projection, Table]]:
+    """`chosen_projections`, and none where only topics are named or declared."""
+    topics = chosen_topics(replication, projection, tables)
+    return (
+        []
+        if topics and _only_topics(replication, projection, tables)
+        else chosen_projections(replication, projection, tables)
+    )
+
+
+def _only_topics(replication: Replication, projection: str | None, tables: Sequence[str] | None) -> bool:
+    catalog = replication.catalog
+    if projection is not None:
+        return projection in [topic.name for topic in catalog.topics]
+    wanted = {table.id for table in chosen_tables(replication, tables)}
+    return not any(table.id in wanted for each in catalog.projections for table in catalog.projected(each))
 
 
 def _one_of(kind: str, name: str, known: Sequence[str]) -> str:

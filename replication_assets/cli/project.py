@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,12 +10,19 @@ import typer
 from replication_assets.cli import exits
 from replication_assets.cli.exits import Interrupted
 from replication_assets.cli.lifecycle import YesOption, agreed
-from replication_assets.cli.options import CatalogOption, TablesArgument, chosen_projections, open_replication
+from replication_assets.cli.options import (
+    CatalogOption,
+    TablesArgument,
+    chosen_rows,
+    chosen_topics,
+    open_replication,
+)
+from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import Work
-    from replication_assets.declarations import Projection, Table
+    from replication_assets.declarations import KafkaProjection, Projection, Table
     from replication_assets.replication import Replication
 
 
@@ -33,20 +41,18 @@ def project(
 ) -> None:
     """Bring projections forward, id range by id range. A range that was emptied or loaded again is rebuilt.
 
-    Ranges that have no load yet are passed over, and named. Ends with 3 while dead letters of these
-    tables are open. A projection that fails stops no other.
+    Topics get the events that are new; with --rebuild, every row again. Ranges without a load are passed
+    over, and named. Ends with 3 while dead letters are open. A projection that fails stops no other.
     """
     from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.failures import Failures
     from replication_assets.cli.output import things, working
 
     replication = open_replication(catalog)
-    chosen = chosen_projections(replication, projection, tables)
+    chosen = chosen_rows(replication, projection, tables)
+    topics = chosen_topics(replication, projection, tables)
     if reset:
-        names = ", ".join(f"{each.name} {table.id}" for each, table in chosen)
-        for each, table in chosen:
-            _require_fillable(replication, each, table)
-        agreed(yes, f"Empty {names}, and fill it again? Readers miss rows meanwhile")
+        _agree_to_reset(replication, chosen, bool(topics) and projection is not None, yes)
     total, view, failures = _Total(), DagsterView(), Failures()
     with working() as work:
         try:
@@ -57,6 +63,9 @@ def project(
                         _reset(replication, each, table, work)
                     _project(replication, each, table, rebuild, work, total, view)
                 work.note(f"{number} of {things(len(chosen), 'table')}")
+            for topic, table in topics:
+                with failures.of(f"{topic.name} {table.id}"):
+                    _publish(replication, topic, table, rebuild, work, total, view)
         except KeyboardInterrupt:
             done = things(total.ranges, "id range")
             raise Interrupted(
@@ -69,10 +78,24 @@ def project(
     raise typer.Exit(exits.FOUND if total.refused else exits.OK)
 
 
+def _agree_to_reset(
+    replication: Replication, chosen: Sequence[tuple[Projection, Table]], topic_named: bool, yes: bool
+) -> None:
+    if topic_named:
+        problem = "topics hold events, and are not emptied. Fix: --rebuild, which tells every row again"
+        raise CatalogError([problem], where="command line")
+    names = ", ".join(f"{each.name} {table.id}" for each, table in chosen)
+    for each, table in chosen:
+        _require_fillable(replication, each, table)
+    agreed(yes, f"Empty {names}, and fill it again? Readers miss rows meanwhile")
+
+
 class _Total:
     def __init__(self) -> None:
         self.ranges = self.rows = self.changed = 0
         self.waiting: list[str] = []
+        self.messages: int | None = None
+        """Sent to topics; None if there was no topic to send any to."""
         self.refused: dict[str, int] = {}
         """Open dead letters, by projection."""
 
@@ -85,6 +108,8 @@ def _summarise(total: _Total, took: float) -> None:
         f"{took:.1f} s, {total.changed / took:,.0f} rows/s",
         "bold",
     )
+    if total.messages is not None:
+        say(f"{things(total.messages, 'message')} sent to topics", "bold")
     if total.waiting:
         say(f"Not loaded yet, and so not projected: {', '.join(total.waiting)}. Fix: replication-assets load")
     for projection, number in total.refused.items():
@@ -173,5 +198,37 @@ def _project(
             f"{receipt.seconds:.1f} s, {rate:,.0f} rows/s"
         )
     refused = handling.letters.count() if handling is not None else 0
+    if refused:
+        total.refused[projection.name] = total.refused.get(projection.name, 0) + refused
+
+
+def _publish(
+    replication: Replication,
+    projection: KafkaProjection,
+    table: Table,
+    rebuild: bool,
+    work: Work,
+    total: _Total,
+    view: DagsterView,
+) -> None:
+    from replication_assets.cli.output import things
+    from replication_assets.flows.publish import publisher
+
+    work.begin(f"{projection.name} {table.id}", None, "messages")
+    total.messages = total.messages or 0
+    if not replication.store().log(table.id).exists():
+        total.waiting.append(str(table.id))
+        return
+    found = publisher(replication, projection, table.id)
+    receipt = found.publish(rebuild=rebuild)
+    total.messages += receipt.messages
+    total.waiting += [f"{table.id} {key}" for key in receipt.waiting]
+    view.published(projection, receipt)
+    rate = receipt.messages / max(receipt.seconds, 0.001)
+    work.done(
+        f"{projection.name} {table.id}: {things(receipt.messages, 'message')} in {receipt.seconds:.1f} s, "
+        f"{rate:,.0f} messages/s"
+    )
+    refused = found.sender.handling.letters.count()
     if refused:
         total.refused[projection.name] = total.refused.get(projection.name, 0) + refused

@@ -19,6 +19,7 @@ _SECTIONS = {
     "source": "sources",
     "table": "tables",
     "projection": "projections",
+    "topic": "topics",
     "cutover": "cutovers",
     "policy": "policies",
     "policies": "policies",

@@ -65,6 +65,7 @@ from replication_assets.declarations.sources import (
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
+from replication_assets.declarations.topics import KafkaProjection
 from replication_assets.declarations.watch import (
     Channel,
     CloudWatch,
@@ -102,6 +103,7 @@ __all__ = [
     "Hook",
     "ItemKey",
     "Items",
+    "KafkaProjection",
     "KafkaSourceConfig",
     "LiteralSecret",
     "LoadCapacity",

@@ -19,6 +19,7 @@ from replication_assets.defs.refresh.triggers import refresh_schedules, refresh_
 from replication_assets.defs.repair import repair_job
 from replication_assets.defs.sensors import offset_sensor
 from replication_assets.defs.source_assets import source_assets
+from replication_assets.defs.topic_assets import topic_asset
 from replication_assets.defs.watch import watch_assets, watch_checks, watch_sensors
 from replication_assets.replication import Replication
 
@@ -46,6 +47,7 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
         for projection in catalog.projections
         for table in catalog.projected(projection)
     ]
+    projected += [topic_asset(topic, table) for topic in catalog.topics for table in catalog.projected(topic)]
     jobs: list[dg.JobDefinition] = []
     sensors: list[dg.SensorDefinition] = []
     for source in catalog.sources:

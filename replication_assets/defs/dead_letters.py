@@ -12,12 +12,13 @@ import dagster as dg
 import pyarrow.compute as pc
 from pydantic import Field
 
-from replication_assets.catalog import Catalog, Projection, Table
+from replication_assets.catalog import Catalog, KafkaProjection, Projection, Table
 from replication_assets.core.schema import TableId
 from replication_assets.defs import metadata, naming
 from replication_assets.defs.failures import explained
 from replication_assets.flows.dead_letters import RetryReceipt, discard, resume, retry
 from replication_assets.flows.project import project_range
+from replication_assets.flows.publish import publisher
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.refusals import Handling, can_refuse, handling_of
 from replication_assets.replication import Replication
@@ -36,16 +37,16 @@ class DeadLettersConfig(dg.Config):
 
 
 def dead_letters_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
-    """One for each table of a projection whose target can refuse rows."""
+    """One for each table of a projection whose target can refuse rows, or whose messages can be too large."""
     return [
         _asset(projection, table)
-        for projection in catalog.projections
+        for projection in (*catalog.projections, *catalog.topics)
         for table in catalog.projected(projection)
-        if can_refuse(projection, table.id)
+        if isinstance(projection, KafkaProjection) or can_refuse(projection, table.id)
     ]
 
 
-def _asset(projection: Projection, table: Table) -> dg.AssetsDefinition:
+def _asset(projection: Projection | KafkaProjection, table: Table) -> dg.AssetsDefinition:
     key = naming.dead_letters_key(projection.name, table.id)
 
     @dg.asset(
@@ -82,10 +83,12 @@ def _reprocess(
     context: dg.AssetExecutionContext,
     config: DeadLettersConfig,
     replication: Replication,
-    projection: Projection,
+    projection: Projection | KafkaProjection,
     table: Table,
 ) -> Figures:
     """Do as the configuration says; returns what was done and what is open then."""
+    if isinstance(projection, KafkaProjection):
+        return _of_topic(config, replication, projection, table)
     store, target = replication.store(), replication.target(projection, table.id)
     handling = handling_of(store, projection, table.id)
     assert handling is not None, "the asset is made for projections that refuse rows, and for no other"
@@ -102,6 +105,19 @@ def _reprocess(
         "waiting": receipt.waiting,
         "discarded": discarded,
     }
+
+
+def _of_topic(
+    config: DeadLettersConfig, replication: Replication, projection: KafkaProjection, table: Table
+) -> Figures:
+    """A message that was too large is told again with its row's next change, or by a rebuild: there is
+    nothing to retry."""
+    found = publisher(replication, projection, table.id)
+    handling = found.sender.handling
+    discarded = discard(handling) if config.discard else 0
+    if config.resume and resume(handling):
+        found.publish()
+    return {**open_figures(handling), "discarded": discarded}
 
 
 def _told(table: TableId, receipt: RetryReceipt) -> str:
@@ -182,7 +198,10 @@ def _description(figures: Figures) -> str:
 
 
 def report_open(
-    instance: dg.DagsterInstance, projection: Projection, table: TableId, handling: Handling | None
+    instance: dg.DagsterInstance,
+    projection: Projection | KafkaProjection,
+    table: TableId,
+    handling: Handling | None,
 ) -> None:
     """Put the check to what is true now, if it says something else: called by whoever projects,
     so that the check is red as soon as a row is refused, without a run of its own."""

@@ -6,21 +6,25 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from replication_assets.catalog import Projection
+from replication_assets.catalog import KafkaProjection, Projection
 from replication_assets.core.baseline import is_covered
 from replication_assets.core.events import ALL_RANGES
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.dead_letters import report_open
+from replication_assets.defs.topic_assets import told
 from replication_assets.errors import ReplicationError, TableSuspended
 from replication_assets.flows.capture import FlushReceipt
 from replication_assets.flows.prepare import ReplicatedTable
 from replication_assets.flows.project import ProjectReceipt, project_range
+from replication_assets.flows.publish import Publisher, PublishReceipt, publisher
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.refusals import Handling, handling_of
 from replication_assets.ports import CellCount, EventStore
 from replication_assets.replication import Replication
 
+TOPIC = "topic"
+"""Stands for the id range of what has none."""
 REPORT_SECONDS = 10.0
 """At most so often are partitions marked: an event costs 20 to 70 ms on SQLite."""
 
@@ -106,6 +110,10 @@ class InlineFollower:
     controls: dict[TableId, int] = field(default_factory=dict)
     handlings: dict[dg.AssetKey, tuple[Projection, TableId, Handling | None]] = field(default_factory=dict)
     """Kept from flush to flush: each remembers what it has read of the dead letters."""
+    publishers: dict[dg.AssetKey, Publisher] = field(default_factory=dict)
+    """Kept from flush to flush: a new one asks the topic what stands."""
+    letters: dict[dg.AssetKey, tuple[KafkaProjection, TableId, Handling]] = field(default_factory=dict)
+    published: dict[dg.AssetKey, PublishReceipt] = field(default_factory=dict)
     left: set[tuple[dg.AssetKey, str]] = field(default_factory=set)
     """Ranges that failed in a way that trying again does not mend: not tried before the next report, since a
     projection that stops at a refused row keeps a fact about each attempt."""
@@ -117,6 +125,31 @@ class InlineFollower:
                     if table.id in receipt.tables:
                         touched = {cell.id_range for cell in receipt.tables[table.id]}
                         self._project(projection, table.id, touched)
+
+        for topic in self.replication.catalog.topics:
+            if topic.follow == "inline":
+                for table in self.replication.catalog.projected(topic):
+                    if table.id in receipt.tables:
+                        self._publish(topic, table.id)
+
+    def _publish(self, projection: KafkaProjection, table: TableId) -> None:
+        asset = naming.projection_key(projection.name, table)
+        if (asset, TOPIC) in self.left:
+            return
+        try:
+            if asset not in self.publishers:
+                self.publishers[asset] = publisher(self.replication, projection, table)
+                handling = self.publishers[asset].sender.handling
+                self.letters[asset] = (projection, table, handling)
+            receipt = self.publishers[asset].publish()
+            self.published[asset] = receipt.after(self.published.get(asset))
+        except TableSuspended:
+            return
+        except ReplicationError as error:
+            self.published.pop(asset, None)
+            self.context.log.warning(f"left to a run of its own: {error}")
+            if not error.retryable:
+                self.left.add((asset, TOPIC))
 
     def _project(self, projection: Projection, table: TableId, touched: set[str]) -> None:
         store = self.replication.store()
@@ -149,4 +182,8 @@ class InlineFollower:
         for (asset, id_range), done in self.done.items():
             facts = metadata.projected(*done)
             self.context.log_event(dg.AssetMaterialization(asset, partition=id_range, metadata=facts))
-        self.done, self.left = {}, set()
+        for topic, table, handling in self.letters.values():
+            report_open(self.context.instance, topic, table, handling)
+        for asset, receipt in self.published.items():
+            self.context.log_event(dg.AssetMaterialization(asset, metadata=told(receipt)))
+        self.done, self.published, self.left = {}, {}, set()

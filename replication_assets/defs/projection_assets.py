@@ -13,6 +13,7 @@ from pydantic import Field
 from replication_assets.catalog import (
     DeltaProjection,
     DynamoDbProjection,
+    KafkaProjection,
     MySqlTarget,
     PostgresTarget,
     Projection,
@@ -29,7 +30,7 @@ from replication_assets.flows.refusals import handling_of
 from replication_assets.replication import Replication
 
 
-def following(projection: Projection) -> dg.AutomationCondition:  # type: ignore[type-arg]
+def following(projection: Projection | KafkaProjection) -> dg.AutomationCondition:  # type: ignore[type-arg]
     """When a range of the projection is brought forward in a run of its own.
 
     An update of the event store counts until a run was *requested* after it: one that comes

@@ -38,7 +38,8 @@ def projection_key(name: str) -> dg.AssetKey:
 def watched_keys(catalog: Catalog) -> list[dg.AssetKey]:
     """The assets that carry figures and the check."""
     sources = [source_key(source.name) for source in catalog.sources]
-    return [*sources, *(projection_key(projection.name) for projection in catalog.projections), DISK]
+    followers = [projection_key(each.name) for each in (*catalog.projections, *catalog.topics)]
+    return [*sources, *followers, DISK]
 
 
 def figures(look: Look) -> Iterator[dg.AssetMaterialization]:

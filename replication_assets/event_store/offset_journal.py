@@ -39,6 +39,8 @@ REFUSED = pa.schema(
         pa.field("value", pa.binary()),
     ]
 )
+STREAMS = ""
+"""Stands for `BlockEnd.streams` among the topics: no topic has an empty name."""
 LINES_PER_COMPACTION = 64
 FIRST_LOOK = 256
 """Lines that are looked at first: a capture starts near the newest."""
@@ -78,8 +80,10 @@ class DeltaOffsetJournal:
             look *= 16
 
     def append(self, end: BlockEnd) -> None:
-        offsets = json.dumps({topic: list(each) for topic, each in end.offsets.items()})
-        self._tell([end.commit, offsets, json.dumps(end.tables), end.start])
+        told: dict[str, object] = {topic: list(each) for topic, each in end.offsets.items()}
+        if end.streams:
+            told[STREAMS] = dict(end.streams)
+        self._tell([end.commit, json.dumps(told), json.dumps(end.tables), end.start])
 
     def close(self) -> None:
         if self.last() is not None:
@@ -115,8 +119,10 @@ def _end(line: dict[str, Any]) -> BlockEnd | None:
     if line["offsets"] is None:
         return None
     try:
-        offsets = {topic: tuple(each) for topic, each in json.loads(line["offsets"]).items()}
-        return BlockEnd(line["commit"], offsets, tuple(json.loads(line["tables"])), line["start"])
+        told = json.loads(line["offsets"])
+        streams = told.pop(STREAMS, {})
+        offsets = {topic: tuple(each) for topic, each in told.items()}
+        return BlockEnd(line["commit"], offsets, tuple(json.loads(line["tables"])), line["start"], streams)
     except (ValueError, TypeError, AttributeError):
         raise StoreCorrupt(
             f"line {line[NUMBER[2].name]} of the offset journal cannot be read",

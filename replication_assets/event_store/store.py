@@ -29,6 +29,7 @@ from replication_assets.event_store.storage import (
     ledger_folder,
 )
 from replication_assets.event_store.structures import DeltaStructures
+from replication_assets.event_store.topic_journal import DeltaTopicJournal
 from replication_assets.event_store.validation import StoredDigests, StoredFindings
 
 
@@ -102,6 +103,11 @@ class DeltaEventStore:
             for what in ("ends", "refused")
         )
         return DeltaOffsetJournal(ends, refused)
+
+    def topic_journal(self, projection: str, table: TableId) -> DeltaTopicJournal:
+        # No source is called `_topics`: their names begin with a letter.
+        where = f"topic journal of {table} in {projection}"
+        return DeltaTopicJournal(self._storage.place(f"_topics/{projection}/{table.folder}", where))
 
     def cutover_log(self, name: str) -> DeltaCutoverLog:
         # No source is called `_cutovers`: their names begin with a letter.

@@ -12,12 +12,13 @@ from functools import partial
 from typing import Literal
 
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.declarations import Projection, SourceConfig, Table
+from replication_assets.declarations import KafkaProjection, Projection, SourceConfig, Table
 from replication_assets.errors import CatalogError, ReplicationError
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.range_plans import VIEW, VIEW_FIX, plan_of_declared, plan_of_loads
 from replication_assets.flows.watch.health import Adapters
 from replication_assets.ports import ChangeSource, EventStore
+from replication_assets.ports.topics import Topic
 from replication_assets.table_fit import TableFit, fit_table
 
 Severity = Literal["problem", "advice"]
@@ -55,6 +56,8 @@ def check(adapters: Adapters) -> Iterator[Examined]:
         yield Examined(f"source {config.name}", tuple(_source(adapters, config)))
     for projection in catalog.projections:
         yield Examined(f"projection {projection.name}", tuple(_projection(adapters, projection)))
+    for topic in catalog.topics:
+        yield Examined(f"projection {topic.name}", tuple(_topics(adapters, topic)))
 
 
 def _event_store(adapters: Adapters) -> None:
@@ -184,6 +187,20 @@ def _projection(adapters: Adapters, projection: Projection) -> Iterator[Finding]
             if finding not in seen:
                 seen.add(finding)
                 yield finding
+
+
+def _topics(adapters: Adapters, projection: KafkaProjection) -> Iterator[Finding]:
+    seen: set[Finding] = set()
+    for table in adapters.catalog.projected(projection):
+        topic = adapters.topic(projection, table.id)
+        for finding in _found_by(partial(_stand, topic)):
+            if finding not in seen:
+                seen.add(finding)
+                yield finding
+
+
+def _stand(topic: Topic) -> None:
+    topic.place()
 
 
 def _reach(adapters: Adapters, projection: Projection, table: Table) -> None:

@@ -9,7 +9,7 @@ positions, and each table drops what it has: exactly once, whatever the broker's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -17,12 +17,14 @@ from typing import Protocol
 class BlockEnd:
     """Where a block ends: the next offset of every partition of every topic, by the partition's
     number. `commit` is their sum, so it rises with every message. `tables` are captured by then.
-    `start` is the commit position at which the capture began."""
+    `start` is the commit position at which the capture began. `streams` are the greatest numbers of numbered
+    messages that were read, by `core.envelopes.headers.stream_key`: repeats of them are dropped."""
 
     commit: int
     offsets: Mapping[str, tuple[int, ...]]
     tables: tuple[str, ...]
     start: int
+    streams: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from replication_assets.ports.dead_letters import DeadLetters
 from replication_assets.ports.offsets import OffsetJournal
 from replication_assets.ports.refresh import Audit, Staging, Structures
 from replication_assets.ports.source import SourceIdentity
+from replication_assets.ports.topics import TopicJournal
 from replication_assets.ports.validation import FindingLists, KnownDigests
 
 
@@ -200,6 +201,10 @@ class EventStore(Protocol):
 
     def offsets(self, source: str) -> OffsetJournal:
         """Which offsets belong to which commit position, of a source that reads topics."""
+        ...
+
+    def topic_journal(self, projection: str, table: TableId) -> TopicJournal:
+        """What a projection into topics sent of a table; made when its first step is told."""
         ...
 
     def try_writing(self) -> None:

@@ -91,6 +91,9 @@ def _needing(handover: Handover, source: str) -> Iterator[str]:
         tables = catalog.projected(projection)
         if projection != handover.projection and any(table.id.source == source for table in tables):
             yield f"projection {projection.name}"
+    for topics in catalog.topics:
+        if any(table.id.source == source for table in catalog.projected(topics)):
+            yield f"projection {topics.name}"
     for cutover in catalog.cutovers:
         if cutover != handover.cutover:
             other = Handover.of(handover.adapters, cutover.name)

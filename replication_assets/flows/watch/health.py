@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +18,16 @@ from typing import Protocol
 
 from replication_assets.catalog import Catalog
 from replication_assets.core.schema import TableId
-from replication_assets.declarations import Projection, SourceConfig, Table
+from replication_assets.declarations import KafkaProjection, Projection, SourceConfig, Table
 from replication_assets.errors import ReplicationError
 from replication_assets.flows.source_status import source_status
 from replication_assets.flows.watch.projection_health import ProjectionHealth, read_projection
 from replication_assets.flows.watch.readings import Readings
 from replication_assets.flows.watch.seen_checkpoints import SeenCheckpoints
 from replication_assets.flows.watch.table_health import TableHealth, read_table_health
+from replication_assets.flows.watch.topic_health import read_topic
 from replication_assets.ports import CaptureMark, ChangeSource, EventStore, ProjectionTarget, SourceStatus
+from replication_assets.ports.topics import Topic
 
 CATCH_UP_BYTES = 16 * 2**20
 """A backlog that a running capture reads in less than a second."""
@@ -82,6 +85,7 @@ class Adapters(Protocol):
     def source(self, name: str) -> ChangeSource: ...
     def store(self) -> EventStore: ...
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget: ...
+    def topic(self, projection: KafkaProjection, table: TableId) -> Topic: ...
 
 
 def read_health(
@@ -130,7 +134,19 @@ def read_health(
         for projection in catalog.projections
         for table in catalog.projected(projection)
     )
+    projections += _topics(catalog, store, by_id, at)
     return Health(at, sources, tables, projections, _disk(catalog.event_store.root, readings, at))
+
+
+def _topics(
+    catalog: Catalog, store: EventStore, tables: Mapping[TableId, TableHealth], now: dt.datetime
+) -> tuple[ProjectionHealth, ...]:
+    sla = catalog.watch.lag_sla_seconds
+    return tuple(
+        read_topic(store, topic, tables[table.id], sla, now)
+        for topic in catalog.topics
+        for table in catalog.projected(topic)
+    )
 
 
 def _sla(catalog: Catalog, table: Table) -> float:

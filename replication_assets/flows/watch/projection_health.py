@@ -80,7 +80,7 @@ def read_projection(
     try:
         snapshot = store.log(table.table).snapshot()
         ranges = _Reader(snapshot, target, projection.name, table.table, seen).read()
-        letters, suspended = _dead_letters(store, projection.name, table.table)
+        letters, suspended = open_letters(store, projection.name, table.table)
     except ReplicationError as error:
         return ProjectionHealth(projection.name, table.table, sla, error=str(error))
     waiting = sum(each.waiting for each in ranges)
@@ -92,7 +92,7 @@ def read_projection(
         projection.name,
         table.table,
         sla,
-        _freshness(table, since, now) if known else None,
+        freshness(table, since, now) if known else None,
         waiting,
         since,
         len(ranges),
@@ -111,13 +111,13 @@ def _furthest_behind(ranges: Sequence[_Range]) -> Position | None:
     return min(known) if known and len(known) == len(reached) else None
 
 
-def _freshness(table: TableHealth, since: dt.datetime | None, now: dt.datetime) -> float | None:
+def freshness(table: TableHealth, since: dt.datetime | None, now: dt.datetime) -> float | None:
     behind = max(0.0, (now - since).total_seconds()) if since is not None else None
     known = [each for each in (behind, table.lag_seconds) if each is not None]
     return max(known, default=None)
 
 
-def _dead_letters(store: EventStore, projection: str, table: TableId) -> tuple[int, str | None]:
+def open_letters(store: EventStore, projection: str, table: TableId) -> tuple[int, str | None]:
     letters = store.dead_letters(projection, table)
     suspension = letters.suspended()
     return letters.count(), suspension.reason if suspension is not None else None
@@ -174,30 +174,28 @@ class _Reader:
         if checkpoint is None:
             if baseline is None:
                 return _Range(False, stored)
-            waiting, since = _events_after(self._snapshot, id_range, _before(baseline.oldest))
+            waiting, since = events_after(self._snapshot, id_range, before_load(baseline.oldest))
             return _Range(True, stored, None, False, 0, waiting, since)
         # Without a baseline the rows are those of before, and what came since waits for a load.
         filled = baseline is None or checkpoint.baseline == baseline.fingerprint
-        start = checkpoint.position if filled or baseline is None else _before(baseline.oldest)
+        start = checkpoint.position if filled or baseline is None else before_load(baseline.oldest)
         if filled and baseline is not None and checkpoint.position >= self._end(baseline):
             waiting, since = 0, None
         else:
-            waiting, since = _events_after(self._snapshot, id_range, start)
+            waiting, since = events_after(self._snapshot, id_range, start)
         return _Range(True, stored, checkpoint.position, filled, checkpoint.rows, waiting, since)
 
     def _end(self, baseline: Baseline) -> Position:
         return max(self._captured or baseline.oldest, baseline.oldest)
 
 
-def _before(position: Position) -> Position:
+def before_load(position: Position) -> Position:
     """Just before the rows of a load, which carry sequence 0."""
     commit = max(0, position.commit - 1)
     return Position(position.epoch, commit).end_of_commit()
 
 
-def _events_after(
-    snapshot: LogSnapshot, id_range: IdRange, after: Position
-) -> tuple[int, dt.datetime | None]:
+def events_after(snapshot: LogSnapshot, id_range: IdRange, after: Position) -> tuple[int, dt.datetime | None]:
     """How many, and the commit time of the oldest. Streamed: a long backlog is not held."""
     epoch, commit, sequence = ds.field(EPOCH), ds.field(COMMIT_POSITION), ds.field(SEQUENCE)
     newer = (epoch > after.epoch) | (

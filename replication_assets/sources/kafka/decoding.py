@@ -17,9 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from confluent_kafka import Message
+
 from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.envelopes.debezium import decode_debezium
 from replication_assets.core.envelopes.dms import decode_dms
+from replication_assets.core.envelopes.headers import numbered, stream_key
 from replication_assets.core.envelopes.json_values import is_text, read_json
 from replication_assets.core.envelopes.messages import Envelope, RowChange, TableChange
 from replication_assets.core.envelopes.messages import Message as Told
@@ -78,6 +81,16 @@ class Decoder:
         self._tables = {(table.schema, table.name): table for table, _ in tables}
         self._schemas = dict(tables)
         self._due: list[SchemaStep] = []
+        self._streams: dict[str, int] = {}
+
+    @property
+    def streams(self) -> Mapping[str, int]:
+        """The greatest number of each numbered stream in each partition, of the blocks so far."""
+        return dict(self._streams)
+
+    def begin(self, streams: Mapping[str, int]) -> None:
+        """The blocks go on after one with these numbers."""
+        self._streams = dict(streams)
 
     def declare(self, table: TableId, schema: TableSchema) -> None:
         """The table has more declared columns than its log: told with the next block."""
@@ -121,6 +134,8 @@ class Decoder:
         found = _Decoded()
         for number, message in enumerate(block.messages):
             value = message.value()
+            if self._is_repeat(message):
+                continue
             if value is None:
                 # A tombstone: the delete itself came before it.
                 continue
@@ -142,6 +157,17 @@ class Decoder:
             else:
                 self._note(found, table, told, sequence, at, ordered=alone[topic])
         return found
+
+    def _is_repeat(self, message: Message) -> bool:
+        """Whether its producer, which numbers its messages, sent it before. Remembers its number."""
+        told = numbered(message.headers())
+        if told is None or message.value() is None:
+            return False
+        key = stream_key(told, str(message.topic()), int(message.partition() or 0))
+        if told.number <= self._streams.get(key, 0):
+            return True
+        self._streams[key] = told.number
+        return False
 
     def _note(
         self, found: _Decoded, table: TableId, told: TableChange, sequence: int, at: int, *, ordered: bool

@@ -96,6 +96,7 @@ class KafkaChanges:
         self._reading, self._journal, self._decoder = reading, journal, decoder
         self._consumer, self._told, self._where = consumer, told, reading.cluster.bootstrap_servers
         self._end, self._known = ends[0], ends[1:]
+        decoder.begin(ends[0].streams)
         self._upto, self._stop = upto, stop
         self._looked = 0.0
         self._grown: Extent | None = None
@@ -150,7 +151,9 @@ class KafkaChanges:
     def _tell(self, block: Block) -> ChangeChunk:
         chunk, refused = self._decoder.chunk(block)
         self._keep(refused)
-        end = replace(self._end, commit=total(block.offsets), offsets=block.offsets)
+        end = replace(
+            self._end, commit=total(block.offsets), offsets=block.offsets, streams=self._decoder.streams
+        )
         reach("kafka.block_read")
         self._journal.append(end)
         reach("kafka.block_told")

@@ -1,0 +1,119 @@
+"""What makes a declared projection into topics impossible, each with the way out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from replication_assets.catalog_rules.catalog import (
+    form_problems,
+    label,
+    name_problems,
+    refusal_problems,
+    table_problems,
+)
+from replication_assets.catalog_rules.sources import bootstrap_rules, sasl_rules
+from replication_assets.catalog_rules.watch import freshness_problems
+from replication_assets.declarations import (
+    KafkaProjection,
+    KafkaSourceConfig,
+    Projection,
+    SourceConfig,
+    Table,
+)
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_PLACES = ("${source}", "${schema}", "${table}")
+
+
+def topics_problems(
+    topics: Sequence[KafkaProjection],
+    tables: Sequence[Table],
+    sources: Sequence[SourceConfig],
+    projections: Sequence[Projection],
+) -> Iterator[str]:
+    """All problems of projections into topics, and of how they fit to the rest of a catalog."""
+    sound = []
+    for each in topics:
+        wrong = list(form_problems(each))
+        if not wrong:
+            sound.append(each)
+            wrong = list(_rules(each, [table for table in tables if not list(form_problems(table))]))
+        yield from (f"{label('topics', each.name)}: {problem}" for problem in wrong)
+    others = [each.name for each in (*sources, *projections)]
+    times = Counter([each.name for each in sound] + others)
+    for name in sorted({each.name for each in sound if times[each.name] > 1}):
+        yield f"topics: {times[name]} are called {name!r}. Fix: one name each, sources and all"
+    for one, other in combinations(sound, 2):
+        if _servers(one) == _servers(other):
+            for name in sorted(_names(one, tables) & _names(other, tables)):
+                yield f"topics: {one.name} and {other.name} both write topic {name}. Fix: a topic each"
+    for each in sound:
+        yield from _echoes(each, tables, sources)
+
+
+def _rules(projection: KafkaProjection, tables: Sequence[Table]) -> Iterator[str]:
+    yield from name_problems(projection.name)
+    yield from table_problems(projection.tables, tables)
+    yield from refusal_problems(projection.refusals)
+    yield from freshness_problems(projection.freshness_seconds)
+    yield from bootstrap_rules(projection.bootstrap_servers)
+    yield from sasl_rules(projection)
+    yield from _form_rules(projection)
+    named = Counter(_topic(projection, each) for each in _tables(projection, tables))
+    for name, times in named.items():
+        if not _TOPIC.fullmatch(name) or name in (".", ".."):
+            yield f"{name[:63]!r} is no name of a topic. Fix: up to 249 letters, digits, '.', '_' and '-'"
+        if times > 1 and not projection.is_shared:
+            yield f"{times} tables would have the one topic {name}. Fix: another topic=, or a projection each"
+
+
+def _form_rules(projection: KafkaProjection) -> Iterator[str]:
+    left = projection.topic
+    for place in _PLACES:
+        left = left.replace(place, "")
+    if "$" in left:
+        yield f"topic has a placeholder that is none. Fix: {', '.join(_PLACES)}"
+    if projection.partitions is not None and not 1 <= projection.partitions <= 10_000:
+        yield f"partitions {projection.partitions} is not between 1 and 10000. Fix: 6 is a start"
+    if not 4096 <= projection.message_max_bytes <= 1_000_000_000:
+        yield "message_max_bytes is not between 4096 and 1000000000. Fix: the brokers' message.max.bytes"
+    if projection.envelope == "debezium" and projection.format == "json":
+        yield "format='json' is DMS's. Fix: leave it out, or envelope='dms'"
+    if projection.envelope == "dms" and projection.schema != "none":
+        yield "schema is Debezium's. Fix: leave it out, or envelope='debezium'"
+
+
+def _echoes(
+    projection: KafkaProjection, tables: Sequence[Table], sources: Sequence[SourceConfig]
+) -> Iterator[str]:
+    """What a source reads must not be what is written of it: it would never end."""
+    for source in sources:
+        if isinstance(source, KafkaSourceConfig) and not list(form_problems(source)):
+            own = [each for each in _tables(projection, tables) if each.id.source == source.name]
+            both = {_topic(projection, each) for each in own} & set(source.topics)
+            if both and _servers(source) & _servers(projection):
+                yield (
+                    f"topics: {projection.name} writes {', '.join(sorted(both))}, which source"
+                    f" {source.name!r} reads: each message would come back. Fix: another topic="
+                )
+
+
+def _tables(projection: KafkaProjection, tables: Sequence[Table]) -> list[Table]:
+    named = set(projection.tables)
+    return [each for each in tables if str(each.id) in named or f"{each.id.source}.*" in named]
+
+
+def _topic(projection: KafkaProjection, table: Table) -> str:
+    return projection.topic_of(table.id.source, table.id.schema, table.id.name)
+
+
+def _names(projection: KafkaProjection, tables: Sequence[Table]) -> set[str]:
+    sound = [table for table in tables if not list(form_problems(table))]
+    return {_topic(projection, each) for each in _tables(projection, sound)}
+
+
+def _servers(declared: KafkaProjection | KafkaSourceConfig) -> frozenset[str]:
+    return frozenset(each.strip().lower() for each in declared.bootstrap_servers.split(","))

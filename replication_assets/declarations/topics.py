@@ -1,0 +1,71 @@
+"""Projections into topics: events of the event store, one message each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, TypeAlias
+
+from replication_assets.core.envelopes.produced import MessageFormat, PartitionKey
+from replication_assets.declarations.base import Declaration
+from replication_assets.declarations.operations import Refusals
+from replication_assets.declarations.projections import Follow
+from replication_assets.declarations.sources import SaslMechanism, TopicEnvelope
+from replication_assets.secret_references import SecretReference
+
+__all__ = ["KafkaProjection", "TopicSchema"]
+
+TopicSchema: TypeAlias = Literal["none", "connect"]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaProjection(Declaration):
+    """Events of some tables as messages of topics, each once and in the order of its key (docs/kafka.md).
+
+    `bootstrap_servers`, `tls`, `ca_file`, `certificate_file`, `key_file`, `sasl`, `user`, `password` and
+    `region` are as in `KafkaSourceConfig`. `topic` names the topic of each table, with `${source}`,
+    `${schema}` and `${table}`; several tables may share one. A topic that is not there is made with so
+    many `partitions`, if they are given. `envelope` is DMS's or Debezium's. `format` "json" prints DMS's
+    over several lines. Keys are the primary key's values, or with `partition_key` "schema-table" the
+    table's name, which keeps all of a table in one partition. `before_images` tells old values where the
+    source does; `tombstones` follow Debezium's deletes, and `schema` "connect" puts Kafka Connect's
+    schema beside each of its payloads. A message larger than `message_max_bytes` becomes a dead letter,
+    by `refusals`. With `transactions` messages stand in Kafka's transactions. `tables`, `follow` and
+    `freshness_seconds` are as in `DeltaProjection`.
+    """
+
+    name: str
+    _: KW_ONLY
+    tables: Sequence[str]
+    bootstrap_servers: str
+    envelope: TopicEnvelope
+    topic: str = "${source}.${schema}.${table}"
+    partitions: int | None = None
+    format: MessageFormat = "json-unformatted"
+    partition_key: PartitionKey = "primary-key"
+    before_images: bool = False
+    tombstones: bool = True
+    schema: TopicSchema = "none"
+    message_max_bytes: int = 1_000_000
+    transactions: bool = True
+    follow: Follow = "micro-batch"
+    refusals: Refusals = Refusals()
+    freshness_seconds: float | None = None
+    tls: bool = True
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    sasl: SaslMechanism | None = None
+    user: str | None = None
+    password: SecretReference | None = None
+    region: str | None = None
+
+    def topic_of(self, source: str, schema: str, table: str) -> str:
+        """The name of a table's topic."""
+        named = self.topic.replace("${source}", source).replace("${schema}", schema)
+        return named.replace("${table}", table)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several tables may have one topic."""
+        return not all(part in self.topic for part in ("${source}", "${schema}", "${table}"))

@@ -1,0 +1,124 @@
+"""The port of a topic that follows the event store, and of the journal that makes each message stand once.
+
+A step is some messages of one table, and a pure function of its line in the journal and of the store.
+The line is told *before* any of them is sent. Whoever comes after a crash makes the messages of the last
+line again, asks the topic how far each partition got, and sends the rest: with the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from replication_assets.core.positions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One id range in a topic: the ids of the loads that its rows come from, and how far it is ahead of
+    its table: changes up to `floor` are in the rows of its load."""
+
+    loads: tuple[str, ...]
+    floor: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a topic stood: which topic it is, and the next offset of each partition."""
+
+    topic_id: str
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStep:
+    """One line. `changes` after `start` up to `end`, or the `load` of `id_range` as of `end`, of rows that
+    `former` loads had given it before.
+
+    `stream` names all messages of a table from one beginning on, `first` is the number of the step's first
+    one; the topic stood at `place` before. `chapter` is that of the log. `ranges` are in the topic after
+    the step, up to `reached`.
+    """
+
+    kind: Literal["changes", "load"]
+    chapter: int
+    stream: str
+    first: int
+    topic: str
+    place: Place
+    start: Position | None
+    end: Position
+    ranges: Mapping[str, Published]
+    id_range: str | None = None
+    former: tuple[str, ...] = ()
+
+    @property
+    def reached(self) -> Position:
+        """How far all ranges are in the topic after the step. A load takes none of them further."""
+        return self.end if self.kind == "changes" or self.start is None else self.start
+
+
+class TopicJournal(Protocol):
+    """The steps of one table of one projection. One instance belongs to one publisher."""
+
+    def last(self) -> TopicStep | None:
+        """None before the first."""
+        ...
+
+    def append(self, step: TopicStep) -> None:
+        """Durable when it returns.
+
+        Raises:
+            CommitConflict: another publisher told a step since this journal was read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message, with its place in its stream. Without a value it is a tombstone, and has the number of
+    the delete before it."""
+
+    key: bytes
+    value: bytes | None
+    partition: int
+    number: int
+    position: Position
+
+    def __repr__(self) -> str:
+        return f"Outgoing({self.partition}, {self.number}, {self.position})"
+
+
+class Topic(Protocol):
+    """One topic of a cluster, as the publisher of one table uses it. One thread."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fits(self, message: Outgoing) -> bool:
+        """Whether it is no larger than the brokers are said to take."""
+        ...
+
+    def place(self, *, make: bool = False) -> Place:
+        """Where it stands now; nowhere, without partitions, if it is not there and is to be made when it is
+        written to. With `make` it is made then.
+
+        Raises:
+            TargetError: there is no such topic.
+        """
+        ...
+
+    def reached(self, stream: str, table: str, since: Place) -> Mapping[int, int]:
+        """The greatest number of the stream in each partition, of messages after `since`."""
+        ...
+
+    def send(self, stream: str, table: str, messages: Sequence[Outgoing]) -> frozenset[int]:
+        """Append them, each partition's in their order; all stand when it returns, but for those that are
+        larger than the broker takes: their places in `messages` are returned.
+
+        Raises:
+            TargetUnavailable: the brokers did not take them for long. Some may stand.
+            TargetError: the brokers refuse us.
+        """
+        ...
