@@ -193,6 +193,7 @@ def _landed(config: LandedSourceConfig, store: EventStore) -> ChangeSource:
         timestamp_column=config.timestamp_column,
         header=config.header,
         delimiter=config.delimiter,
+        rfc4180=config.rfc4180,
         null_value=config.null_value,
         no_sup_value=config.no_sup_value,
     )

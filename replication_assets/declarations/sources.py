@@ -218,8 +218,8 @@ class LandedSourceConfig(Declaration):
     `["id bigint", "name text"]`, in the order of the fields: CSV without a header needs them, Parquet does
     not. `cdc_path` is the folder below `root` with changes of all tables in the order of their
     transactions, or with folders of schemas. The rest is as the endpoint of DMS is set: `timestamp_column`
-    is TimestampColumnName, `header` AddColumnName, `delimiter` CsvDelimiter, `null_value` CsvNullValue,
-    `no_sup_value` CsvNoSupValue. `storage_options` are those of the event store, the AWS credentials of the
+    is TimestampColumnName, `header` AddColumnName, `delimiter` CsvDelimiter, `rfc4180` Rfc4180 (fields are
+    quoted), `null_value` CsvNullValue, `no_sup_value` CsvNoSupValue. `storage_options` are those of the event store, the AWS credentials of the
     process where they are not given. `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
     `PostgresSourceConfig`.
     """
@@ -232,6 +232,7 @@ class LandedSourceConfig(Declaration):
     timestamp_column: str | None = None
     header: bool = False
     delimiter: str = ","
+    rfc4180: bool = True
     null_value: str = "NULL"
     no_sup_value: str | None = None
     storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)

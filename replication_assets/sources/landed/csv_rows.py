@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from replication_assets.errors import DecodeError
 from replication_assets.sources.landed.layout import FileLayout, Name
 
 BLOCK_BYTES = 4 * 2**20
+FIRST_BYTES = 2**20
+"""What is looked at to count the fields of the first row."""
 OP = "Op"
 _OPERATIONS = {"I": "I", "U": "U", "D": "D", "INSERT": "I", "UPDATE": "U", "DELETE": "D"}
 _ROW = re.compile(r"[Rr]ow #(\d+)")
@@ -40,8 +42,8 @@ Open = Callable[[], IO[bytes]]
 class CheckedStream(io.RawIOBase):
     """Passes bytes on, and knows at the end whether they are whole."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._quotes, self._last = stream, 0, b""
+    def __init__(self, stream: IO[bytes], *, quoted: bool) -> None:
+        self._stream, self._quoted, self._quotes, self._last = stream, quoted, 0, b""
 
     def readable(self) -> bool:
         return True
@@ -63,7 +65,7 @@ class CheckedStream(io.RawIOBase):
             return "it is empty"
         if self._last != b"\n":
             return "its last row does not end: it was cut off, or is being written"
-        return "a quoted field does not end: it was cut off" if self._quotes % 2 else None
+        return "a quoted field does not end: it was cut off" if self._quoted and self._quotes % 2 else None
 
 
 def table_rows(open_file: Open, file: LandedFile, layout: FileLayout, where: str) -> Iterator[LandedRows]:
@@ -73,8 +75,7 @@ def table_rows(open_file: Open, file: LandedFile, layout: FileLayout, where: str
         DecodeError: the file is torn, or is not what was declared; with the row's number.
     """
     assert file.table is not None
-    with open_file() as peeked:
-        first = _first_record(peeked.read(2**16), layout, where)
+    first = _first_record(open_file, layout, where)
     names = _field_names(first, file.table, layout, where)
     number = 0
     for batch in _batches(open_file, names, layout, where, skip=int(layout.header), invalid=_refuse):
@@ -137,7 +138,7 @@ def _set_aside(others: list[int], tables: Mapping[Name, int], layout: FileLayout
     """Rows with another number of fields: each must be of a table that has so many."""
 
     def turn(row: Any) -> str:
-        fields = next(csv.reader([row.text], delimiter=layout.delimiter), [])
+        fields = next(_csv_reader([row.text], layout), [])
         name = (fields[2], fields[1]) if len(fields) >= _OP_FIELDS else None
         if name is None:
             raise _Unreadable(row.number)
@@ -171,7 +172,7 @@ def _batches(
     skip: int,
     invalid: Callable[[Any], str],
 ) -> Iterator[pa.RecordBatch]:
-    stream = CheckedStream(open_file())
+    stream = CheckedStream(open_file(), quoted=layout.rfc4180)
     seen: list[int | None] = []
 
     def handler(row: Any) -> str:
@@ -190,7 +191,8 @@ def _batches(
                 ),
                 parse_options=pacsv.ParseOptions(
                     delimiter=layout.delimiter,
-                    newlines_in_values=True,
+                    quote_char='"' if layout.rfc4180 else False,
+                    newlines_in_values=layout.rfc4180,
                     ignore_empty_lines=False,
                     invalid_row_handler=handler,
                 ),
@@ -206,6 +208,11 @@ def _batches(
             raise _unreadable(seen, str(error), where) from None
         if (problem := stream.problem()) is not None:
             raise _torn(problem, where)
+
+
+def _csv_reader(lines: Iterable[str], layout: FileLayout) -> Iterator[list[str]]:
+    quoting = csv.QUOTE_MINIMAL if layout.rfc4180 else csv.QUOTE_NONE
+    return csv.reader(lines, delimiter=layout.delimiter, quoting=quoting)
 
 
 def _unreadable(seen: Sequence[int | None], text: str, where: str) -> DecodeError:
@@ -236,11 +243,14 @@ def _wrong_width(row: int, found: int, declared: int, where: str) -> DecodeError
     )
 
 
-def _first_record(raw: bytes, layout: FileLayout, where: str) -> list[str]:
-    """The fields of the first row, or as much as its beginning shows."""
-    text = raw.decode("utf-8", "replace")
+def _first_record(open_file: Open, layout: FileLayout, where: str) -> list[str]:
+    """The fields of the first row."""
     try:
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=layout.delimiter))
+        with open_file() as stream:
+            text = stream.read(FIRST_BYTES).decode("utf-8", "replace")
+        return next(_csv_reader(io.StringIO(text, newline=""), layout))
+    except OSError as error:
+        raise _unreadable((), str(error), where) from None
     except (StopIteration, csv.Error):
         raise _torn("it has no rows", where) from None
 

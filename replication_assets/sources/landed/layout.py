@@ -14,13 +14,15 @@ Name = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class FileLayout:
     """`columns` are declared, by `schema.table`, in the order of the fields of CSV. `timestamp_column` is
-    DMS's `TimestampColumnName`: a field after `Op`. `header` is `AddColumnName`."""
+    DMS's `TimestampColumnName`: a field after `Op`. `header` is `AddColumnName`. Without `rfc4180` quotes mean
+    nothing."""
 
     columns: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
     cdc_path: str | None = None
     timestamp_column: str | None = None
     header: bool = False
     delimiter: str = ","
+    rfc4180: bool = True
     null_value: str = "NULL"
     no_sup_value: str | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import traceback
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,12 @@ def test_delimiter_and_null_are_as_declared(landing: Landing) -> None:
     assert events(landing.setup().drain(), "name") == [(None,), ("NULL",)]
 
 
+def test_without_rfc_4180_quotes_are_text(landing: Landing) -> None:
+    landing.settings = {"rfc4180": False}
+    landing.land(f"{FIRST}.csv", 'I,1,5" pipe\nI,2,"x"\n')
+    assert events(landing.setup().drain(), "name") == [('5" pipe',), ('"x"',)]
+
+
 def test_values_are_exact_and_others_stand_in_the_overflow(landing: Landing) -> None:
     columns = ["id bigint", "n numeric(6,2)", "at timestamptz", "day date", "ok boolean", "b bytea"]
     landing.columns = {"shop.widgets": [*columns, "d double precision"]}
@@ -147,8 +154,7 @@ def test_a_row_that_is_not_as_declared_is_told_with_file_and_number(
     landing.land(f"{FIRST}.csv", f"I,1,a\n{row}\n")
     with pytest.raises(DecodeError, match=f"{FIRST}.csv: {why}") as raised:
         landing.drain()
-    assert CANARY not in str(raised.value)
-    assert raised.value.__suppress_context__
+    assert CANARY not in "".join(traceback.format_exception(raised.value))
 
 
 def torn_files() -> list[tuple[str, bytes]]:
@@ -169,9 +175,7 @@ def torn_files() -> list[tuple[str, bytes]]:
 def test_a_torn_file_is_named_and_read_when_it_is_whole(landing: Landing, form: str, raw: bytes) -> None:
     landing.setup()
     landing.land(f"{FIRST}.csv", "I,1,a\n")
-    path = landing.land(f"{SECOND}.bin/x", raw).parent.parent / "landed"
     path = landing.root / f"shop/widgets/{SECOND}.{form}"
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(raw)
     landing.land(f"{THIRD}.csv", "I,3,c\n")
     with pytest.raises(DecodeError, match=f"{SECOND}.{form}: the file is torn"):
@@ -199,7 +203,7 @@ def test_parquet_tells_its_types_and_keeps_every_digit(landing: Landing) -> None
     landing.land_parquet(f"{FIRST}.parquet", rows)
     chunks = landing.setup().drain()
     found = events(chunks, "_op", "id", "n", "big", "t", "raw", "_committed_at")
-    assert found[0] == ("I", 1, Decimal("0.10"), Decimal(2**64 - 1), "01:02:03", b"\x00", NOON)
+    assert found[0] == ("I", 1, Decimal("0.10"), Decimal(2**64 - 1), "01:02:03.000000", b"\x00", NOON)
     assert [each[0] for each in found] == ["I", "I", "U"]
     assert found[2][1:] == (2, None, Decimal(0), None, None, NOON)
 

@@ -114,7 +114,7 @@ def test_files_in_any_order_of_arrival_end_in_the_same_rows(landing: Landing, se
 
 def _history(random: Random, files: int) -> tuple[dict[str, str], dict[int, str]]:
     """Full-load and change files by name, and what they make of the table."""
-    rows = {key: "load" for key in range(8)}
+    rows = dict.fromkeys(range(8), "load")
     texts = {f"LOAD{number:08X}.csv": f"{2 * number},load\n{2 * number + 1},load\n" for number in range(4)}
     for minute in range(files):
         lines = []
