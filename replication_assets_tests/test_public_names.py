@@ -34,6 +34,7 @@ PUBLIC = [
     "ItemKey",
     "Items",
     "KafkaSourceConfig",
+    "LandedSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",
     "MySqlSourceConfig",

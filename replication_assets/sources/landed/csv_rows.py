@@ -211,8 +211,9 @@ def _batches(
 
 
 def _csv_reader(lines: Iterable[str], layout: FileLayout) -> Iterator[list[str]]:
-    quoting = csv.QUOTE_MINIMAL if layout.rfc4180 else csv.QUOTE_NONE
-    return csv.reader(lines, delimiter=layout.delimiter, quoting=quoting)
+    if layout.rfc4180:
+        return csv.reader(lines, delimiter=layout.delimiter)
+    return csv.reader(lines, delimiter=layout.delimiter, quoting=csv.QUOTE_NONE)
 
 
 def _unreadable(seen: Sequence[int | None], text: str, where: str) -> DecodeError:
