@@ -14,8 +14,8 @@ Name = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class FileLayout:
     """`columns` are declared, by `schema.table`, in the order of the fields of CSV. `timestamp_column` is
-    DMS's `TimestampColumnName`: a field after `Op`. `header` is `AddColumnName`. Without `rfc4180` quotes mean
-    nothing."""
+    DMS's `TimestampColumnName`: a field after `Op`. `header` is `AddColumnName`. Without `rfc4180` quotes
+    mean nothing."""
 
     columns: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
     cdc_path: str | None = None
