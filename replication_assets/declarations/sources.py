@@ -219,9 +219,9 @@ class LandedSourceConfig(Declaration):
     not. `cdc_path` is the folder below `root` with changes of all tables in the order of their
     transactions, or with folders of schemas. The rest is as the endpoint of DMS is set: `timestamp_column`
     is TimestampColumnName, `header` AddColumnName, `delimiter` CsvDelimiter, `rfc4180` Rfc4180 (fields are
-    quoted), `null_value` CsvNullValue, `no_sup_value` CsvNoSupValue. `storage_options` are those of the event store, the AWS credentials of the
-    process where they are not given. `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
-    `PostgresSourceConfig`.
+    quoted), `null_value` CsvNullValue, `no_sup_value` CsvNoSupValue. `storage_options` are those of the event
+    store, the AWS credentials of the process where they are not given. `mode`, `capture_interval_seconds`
+    and `max_parallel_loads` are as in `PostgresSourceConfig`.
     """
 
     name: str
