@@ -23,6 +23,7 @@ PUBLIC = [
     "Computed",
     "Cutover",
     "DeltaProjection",
+    "DmsTask",
     "Document",
     "DynamoDbProjection",
     "Email",
