@@ -21,7 +21,8 @@ def dms_task_problems(
     """All that is wrong with the tasks of a catalog."""
     sound = []
     for task in tasks:
-        where = f"DMS task {task.name if isinstance(task.name, str) else '(unnamed)'}"
+        name: object = task.name
+        where = f"DMS task {name if isinstance(name, str) else '(unnamed)'}"
         found = list(form(task)) or list(_rules(task, sources, refreshes))
         yield from (f"{where}: {problem}" for problem in found)
         if not found:

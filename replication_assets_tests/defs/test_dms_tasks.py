@@ -88,7 +88,7 @@ def test_a_task_is_run_watched_and_followed_by_a_capture_of_what_it_landed(
         dms.statistics[arn] = [
             {"SchemaName": "shop", "TableName": "widgets", "FullLoadRows": 2, "TableState": "Table completed"}
         ]
-        done = tick(waiting.cursor)
+        done = tick(waiting.cursor)  # type: ignore[union-attr]
         assert [each.job_name for each in done.run_requests or ()] == ["lake_capture"]  # type: ignore[union-attr]
         seen = done.asset_events[0]  # type: ignore[union-attr]
         assert seen.asset_key == dms_task_key("widgets")
