@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replication_assets.catalog_rules.catalog import catalog_problems
+from replication_assets.catalog_rules.dms_tasks import dms_task_problems
 from replication_assets.catalog_rules.refreshes import refresh_problems
 from replication_assets.catalog_rules.topics import topics_problems
 from replication_assets.core.id_ranges import ByBounds, ByCount, ByWidth, RangeSpec
@@ -26,6 +27,7 @@ from replication_assets.declarations import (
     Cutover,
     Declaration,
     DeltaProjection,
+    DmsTask,
     Document,
     DynamoDbProjection,
     Email,
@@ -37,6 +39,7 @@ from replication_assets.declarations import (
     Items,
     KafkaProjection,
     KafkaSourceConfig,
+    LandedSourceConfig,
     LoadCapacity,
     MaskingPolicy,
     MySqlSourceConfig,
@@ -89,6 +92,7 @@ __all__ = [
     "Computed",
     "Cutover",
     "DeltaProjection",
+    "DmsTask",
     "Document",
     "DynamoDbProjection",
     "Email",
@@ -101,6 +105,7 @@ __all__ = [
     "Items",
     "KafkaProjection",
     "KafkaSourceConfig",
+    "LandedSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",
     "MySqlSourceConfig",
@@ -143,7 +148,8 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class Catalog(Declaration):
     """Sources, the tables read from them, and what follows them: projections, events in `topics`, and
-    masked copies (`refreshes`) of tables in `environments`, by `policies`."""
+    masked copies (`refreshes`) of tables in `environments`, by `policies`. `dms_tasks` are run besides,
+    where AWS DMS is what reads a database."""
 
     event_store: EventStoreConfig
     sources: Sequence[SourceConfig] = ()
@@ -154,6 +160,7 @@ class Catalog(Declaration):
     policies: Sequence[MaskingPolicy] = ()
     environments: Sequence[Environment] = ()
     refreshes: Sequence[EnvironmentRefresh] = ()
+    dms_tasks: Sequence[DmsTask] = ()
     watch: Watch = Watch()
 
     def problems(self, *, today: dt.date | None = None) -> tuple[str, ...]:
@@ -177,6 +184,12 @@ class Catalog(Declaration):
                 self.refreshes,
                 self.sources,
                 self.projections,
+            )
+        ) + tuple(
+            dms_task_problems(
+                self.dms_tasks,
+                [source.name for source in self.sources],
+                [refresh.name for refresh in self.refreshes],
             )
         )
 
@@ -213,6 +226,10 @@ class Catalog(Declaration):
     def refresh(self, name: str) -> EnvironmentRefresh:
         """Raises KeyError for a refresh that is not declared."""
         return {refresh.name: refresh for refresh in self.refreshes}[name]
+
+    def dms_task(self, name: str) -> DmsTask:
+        """Raises KeyError for a task that is not declared."""
+        return {task.name: task for task in self.dms_tasks}[name]
 
     def refreshed(self, refresh: EnvironmentRefresh) -> tuple[Table, ...]:
         """The tables of a refresh, in the order of the catalog."""

@@ -14,6 +14,7 @@ from replication_assets.core.envelopes.types import ValueFormat, spelled_column
 from replication_assets.declarations import (
     KafkaProjection,
     KafkaSourceConfig,
+    LandedSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
     PostgresSourceConfig,
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
 
 
 def change_source(config: SourceConfig, store: Callable[[], EventStore]) -> ChangeSource:
-    """A source of topics keeps its offset journal in the `store`.
+    """A source of topics or landed files keeps its offset journal in the `store`.
 
     Raises:
         SourceNotReady: the engine's driver is not installed.
     """
     if isinstance(config, KafkaSourceConfig):
         return _kafka(config, store())
+    if isinstance(config, LandedSourceConfig):
+        return _landed(config, store())
     return _MAKERS[type(config)](config)
 
 
@@ -181,6 +184,28 @@ def _kafka(config: KafkaSourceConfig, store: EventStore) -> ChangeSource:
         partial_history=config.partial_history,
     )
     return KafkaSource(config.name, cluster, tuple(config.topics), form, store.offsets(config.name))
+
+
+def _landed(config: LandedSourceConfig, store: EventStore) -> ChangeSource:
+    from replication_assets.sources.landed.layout import FileLayout
+    from replication_assets.sources.landed.place import LandingPlace
+    from replication_assets.sources.landed.source import LandedSource
+
+    columns = {
+        table: tuple(spelled_column(each) for each in spelled) for table, spelled in config.columns.items()
+    }
+    layout = FileLayout(
+        columns,
+        cdc_path=config.cdc_path,
+        timestamp_column=config.timestamp_column,
+        header=config.header,
+        delimiter=config.delimiter,
+        rfc4180=config.rfc4180,
+        null_value=config.null_value,
+        no_sup_value=config.no_sup_value,
+    )
+    place = LandingPlace(config.root, config.storage_options)
+    return LandedSource(config.name, place, layout, store.offsets(config.name))
 
 
 _MAKERS: Mapping[type, Callable[[Any], ChangeSource]] = {

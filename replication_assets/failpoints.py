@@ -36,6 +36,8 @@ PLACES: dict[str, str] = {
     "capture.acknowledged": "the source was told",
     "kafka.block_read": "messages of topics were read and decoded, the journal does not know of them",
     "kafka.block_told": "the journal knows where a block ends, nothing of it was written",
+    "landed.files_read": "landed files were read and checked, the journal does not know of them",
+    "landed.files_told": "the journal knows which files were read, nothing of them was written",
     "store.file_finished": "an event file is whole, no commit speaks of it",
     "store.files_finished": "all event files of a commit are whole, it is about to be made",
     "store.committed": "the commit of a log stands, its reply was not seen",

@@ -34,6 +34,7 @@ from replication_assets.declarations import (
 from replication_assets.errors import RefreshError
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
+from replication_assets.ports.dms_tasks import DmsTaskControl
 from replication_assets.ports.environment import EnvironmentTarget
 from replication_assets.ports.topics import Topic
 from replication_assets.ports.watch import MetricSink, Notifier
@@ -196,6 +197,13 @@ class Replication:
         from replication_assets.metrics.prometheus import PrometheusFile
 
         return PrometheusFile(export.file)
+
+    def dms_task(self, name: str) -> DmsTaskControl:
+        """Raises KeyError for a task that is not declared."""
+        from replication_assets.sources.dms_task.control import Boto3DmsTask
+
+        task = self.catalog.dms_task(name)
+        return Boto3DmsTask(task.arn, task.endpoint_url, task.access_key_id, task.secret_access_key)
 
     def hook(self, hook: Hook) -> SwitchHook:
         """What points readers elsewhere, ready to be called."""

@@ -6,12 +6,14 @@ Their names, and how sources fit to the rest of a catalog, are the catalog's mat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from replication_assets.core.envelopes.types import spelled_column
 from replication_assets.declarations.sources import (
     KafkaSourceConfig,
+    LandedSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
     PostgresSourceConfig,
@@ -41,6 +43,8 @@ def source_rules(source: SourceConfig) -> Iterator[str]:
         yield from _oracle_rules(source)
     elif isinstance(source, KafkaSourceConfig):
         yield from _kafka_rules(source)
+    elif isinstance(source, LandedSourceConfig):
+        yield from _landed_rules(source)
     else:
         yield from _sqlite_rules(source)
     if not 1 <= source.max_parallel_loads <= 64:
@@ -110,11 +114,55 @@ def _kafka_rules(source: KafkaSourceConfig) -> Iterator[str]:
     yield from bootstrap_rules(source.bootstrap_servers)
     if not source.topics or not all(source.topics) or len(set(source.topics)) < len(source.topics):
         yield "topics is empty, or names one twice. Fix: the topics to read, each once"
-    for table, spelled in source.columns.items():
-        if len([name for name in table.split(".") if name]) < 2:
-            yield f"columns names {table[:63]!r}, which is no schema.table. Fix: as its messages name it"
-        yield from _column_rules(table, spelled)
+    yield from _table_rules(source.columns, "as its messages name it")
     yield from sasl_rules(source)
+
+
+_STORAGE = frozenset(
+    {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ALLOW_HTTP",
+    }
+)
+
+
+def _landed_rules(source: LandedSourceConfig) -> Iterator[str]:
+    scheme, separator, rest = source.root.partition("://")
+    if not source.root or "\0" in source.root or (separator and (scheme != "s3" or not rest.strip("/"))):
+        yield "root is no folder and no s3://bucket/prefix. Fix: where DMS writes to"
+    if source.cdc_path is not None and source.cdc_path != (source.cdc_path.strip("/") or None):
+        yield "cdc_path is empty, or begins or ends with a slash. Fix: the folder below root, as in 'cdc'"
+    yield from _table_rules(source.columns, "as the folders are named")
+    if len(source.delimiter) != 1 or not source.delimiter.isascii() or source.delimiter in '"\r\n':
+        yield "delimiter is not one ASCII character, or is a quote. Fix: CsvDelimiter of the endpoint"
+    for field in ("timestamp_column", "no_sup_value"):
+        if getattr(source, field) == "":
+            yield f"{field} is empty. Fix: as the endpoint of DMS is set, or None"
+    if source.no_sup_value is not None and source.no_sup_value == source.null_value:
+        yield "no_sup_value and null_value are the same text. Fix: as the endpoint of DMS is set"
+    for table, spelled in source.columns.items():
+        if source.timestamp_column is not None and source.timestamp_column in set(_names(spelled)):
+            yield f"columns of {table} names timestamp_column. Fix: leave it out: it is the commit time"
+    unknown = sorted(set(source.storage_options) - _STORAGE)
+    if unknown:
+        yield f"storage_options has {', '.join(unknown)}. Fix: of {', '.join(sorted(_STORAGE))}"
+
+
+def _table_rules(columns: Mapping[str, Sequence[str]], as_named: str) -> Iterator[str]:
+    for table, spelled in columns.items():
+        if len([name for name in table.split(".") if name]) < 2:
+            yield f"columns names {table[:63]!r}, which is no schema.table. Fix: {as_named}"
+        yield from _column_rules(table, spelled)
+
+
+def _names(spelled: Sequence[str]) -> Iterator[str]:
+    for each in spelled:
+        with suppress(ValueError):
+            yield spelled_column(each).name
 
 
 def _column_rules(table: str, spelled: Sequence[str]) -> Iterator[str]:

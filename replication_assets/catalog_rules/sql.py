@@ -11,6 +11,7 @@ from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
     Environment,
     KafkaSourceConfig,
+    LandedSourceConfig,
     MySqlTarget,
     PostgresSourceConfig,
     PostgresTarget,
@@ -112,7 +113,7 @@ def _is_source(projection: SqlProjection, tables: Sequence[Table], source: Sourc
         return folder is not None and posixpath.normpath(folder) == posixpath.dirname(
             posixpath.normpath(source.path)
         )
-    if isinstance(source, KafkaSourceConfig):
+    if isinstance(source, KafkaSourceConfig | LandedSourceConfig):
         return False
     if not isinstance(target, MySqlTarget) or target.port != source.port:
         return False

@@ -41,6 +41,7 @@ _TAGS = {
     "SqlServerSourceConfig": "sqlserver",
     "OracleSourceConfig": "oracle",
     "KafkaSourceConfig": "kafka",
+    "LandedSourceConfig": "landed",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.

@@ -7,6 +7,7 @@ Declarations are frozen dataclasses without behaviour; `catalog.py` puts them to
 from replication_assets.core.row_filters import Compare, Where
 from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations.base import Declaration, LiteralSecret
+from replication_assets.declarations.dms_tasks import DmsTask
 from replication_assets.declarations.dynamodb import (
     Attribute,
     ItemKey,
@@ -56,6 +57,7 @@ from replication_assets.declarations.sources import (
     CaptureMode,
     EventStoreConfig,
     KafkaSourceConfig,
+    LandedSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
     PostgresSourceConfig,
@@ -92,6 +94,7 @@ __all__ = [
     "DatabaseTarget",
     "Declaration",
     "DeltaProjection",
+    "DmsTask",
     "Document",
     "DynamoDbProjection",
     "Email",
@@ -105,6 +108,7 @@ __all__ = [
     "Items",
     "KafkaProjection",
     "KafkaSourceConfig",
+    "LandedSourceConfig",
     "LiteralSecret",
     "LoadCapacity",
     "MaskingPolicy",

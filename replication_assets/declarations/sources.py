@@ -209,6 +209,38 @@ class KafkaSourceConfig(Declaration):
     capture_interval_seconds: float = 5
 
 
+@dataclass(frozen=True, slots=True)
+class LandedSourceConfig(Declaration):
+    """Files that AWS DMS lands in a folder or an S3 prefix (docs/landed-files.md).
+
+    `root` is a folder or `s3://bucket/prefix`, with a folder for each schema in it and one for each table
+    in that. A table needs a `key`. `columns` are those of each `schema.table` with their types, as in
+    `["id bigint", "name text"]`, in the order of the fields: CSV without a header needs them, Parquet does
+    not. `cdc_path` is the folder below `root` with changes of all tables in the order of their
+    transactions, or with folders of schemas. The rest is as the endpoint of DMS is set: `timestamp_column`
+    is TimestampColumnName, `header` AddColumnName, `delimiter` CsvDelimiter, `rfc4180` Rfc4180 (fields are
+    quoted), `null_value` CsvNullValue, `no_sup_value` CsvNoSupValue. `storage_options` are those of the event
+    store, the AWS credentials of the process where they are not given. `mode`, `capture_interval_seconds`
+    and `max_parallel_loads` are as in `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    root: str
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    cdc_path: str | None = None
+    timestamp_column: str | None = None
+    header: bool = False
+    delimiter: str = ","
+    rfc4180: bool = True
+    null_value: str = "NULL"
+    no_sup_value: str | None = None
+    storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 15
+
+
 SourceConfig: TypeAlias = (
     PostgresSourceConfig
     | MySqlSourceConfig
@@ -216,13 +248,15 @@ SourceConfig: TypeAlias = (
     | SqlServerSourceConfig
     | OracleSourceConfig
     | KafkaSourceConfig
+    | LandedSourceConfig
 )
 """A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
 
 
 def holds_rows(source: SourceConfig) -> bool:
-    """Whether rows can be read from the source, to hold the event store against: a topic has none."""
-    return not isinstance(source, KafkaSourceConfig)
+    """Whether rows can be read from the source, to hold the event store against: topics and landed files
+    have changes only."""
+    return not isinstance(source, KafkaSourceConfig | LandedSourceConfig)
 
 
 @dataclass(frozen=True, slots=True)

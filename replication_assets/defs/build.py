@@ -9,6 +9,7 @@ from replication_assets.defs.capture import capture_job
 from replication_assets.defs.checks import validation_checks, validation_job
 from replication_assets.defs.cutover import cutover_jobs
 from replication_assets.defs.dead_letters import dead_letters_assets
+from replication_assets.defs.dms_tasks import dms_tasks
 from replication_assets.defs.event_store_assets import event_store_asset
 from replication_assets.defs.lifecycle import lifecycle_jobs, setup_job_name, upkeep
 from replication_assets.defs.projection_assets import projection_asset
@@ -65,6 +66,7 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
         refresh.name: job
         for refresh, job in zip(catalog.refreshes, refresh_jobs(catalog, copies), strict=True)
     }
+    tasks = dms_tasks(catalog, [*jobs, *refreshes.values()])
     follow = dg.AutomationConditionSensorDefinition(
         name="projections_follow",
         target=dg.AssetSelection.assets(*projected) if projected else dg.AssetSelection.all(),
@@ -81,10 +83,11 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
             *projected,
             *dead_letters_assets(catalog),
             *copies,
+            *tasks.assets,
         ],
         asset_checks=[*watch_checks(catalog), *checks, *masked_checks(catalog)],
-        jobs=[*jobs, tidy, validate, *refreshes.values()],
-        sensors=[*sensors, follow, *refresh_sensors(catalog, refreshes)],
-        schedules=[schedule, *validations, *refresh_schedules(catalog, refreshes)],
+        jobs=[*jobs, tidy, validate, *refreshes.values(), *tasks.jobs],
+        sensors=[*sensors, follow, *refresh_sensors(catalog, refreshes), *tasks.sensors],
+        schedules=[schedule, *validations, *refresh_schedules(catalog, refreshes), *tasks.schedules],
         resources={"replication": replication, ENVIRONMENTS: replication},
     )

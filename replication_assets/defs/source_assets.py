@@ -6,6 +6,7 @@ import dagster as dg
 
 from replication_assets.catalog import (
     KafkaSourceConfig,
+    LandedSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
     PostgresSourceConfig,
@@ -23,6 +24,7 @@ _ENGINES: Mapping[type, str] = {
     SqlServerSourceConfig: "sqlserver",
     OracleSourceConfig: "oracle",
     KafkaSourceConfig: "kafka",
+    LandedSourceConfig: "s3",
 }
 """Dagster's words for them, which have icons."""
 

@@ -1,9 +1,12 @@
-"""The port of a topic's offset journal: which offsets belong to which commit position.
+"""The port of an offset journal: which offsets, or files, belong to which commit position.
 
 A topic has one offset for each partition, and a position has one number. So a capture of topics cuts
 what it reads into blocks, and tells each block's end here *before* any of it is committed to a table.
 A capture that died between the commits of two tables reads the same blocks again, with the same
 positions, and each table drops what it has: exactly once, whatever the broker's own groups say.
+
+A source of landed files keeps the same journal: a block is some files, its `offsets` are by path what the
+source knows a file by, and its `commit` is the position of the last of them.
 """
 
 from __future__ import annotations
