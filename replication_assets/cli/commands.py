@@ -21,6 +21,7 @@ from replication_assets.cli.project import project
 from replication_assets.cli.query import query
 from replication_assets.cli.refresh import group as refresh_group
 from replication_assets.cli.sample import demo, dev
+from replication_assets.cli.secrets import group as secrets_group
 from replication_assets.cli.status import status
 from replication_assets.cli.validation import repair, validate
 
@@ -53,3 +54,4 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(mask_group(), name="mask")
     app.add_typer(refresh_group(), name="refresh")
     app.add_typer(dms_group(), name="dms")
+    app.add_typer(secrets_group(), name="secrets")
