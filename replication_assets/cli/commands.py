@@ -12,6 +12,7 @@ from replication_assets.cli.check import check
 from replication_assets.cli.cutover import group as cutover_group
 from replication_assets.cli.dead_letters import group as dead_letters_group
 from replication_assets.cli.dms import group as dms_group
+from replication_assets.cli.iam import iam
 from replication_assets.cli.lifecycle import compact, recover, setup, teardown
 from replication_assets.cli.load import load
 from replication_assets.cli.mask import group as mask_group
@@ -38,6 +39,7 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (status, "status --watch 5"),
     (query, 'query "SELECT status, count(*) FROM now.orders GROUP BY 1" --as-of 2026-06-01T00:00Z'),
     (metrics, "metrics --serve 9187"),
+    (iam, "iam --account 123456789012 --region eu-west-1 --for process"),
     (overhead, "overhead shop --scale 0.05 --rounds 5 --seconds 5"),
     (compact, "compact orders"),
     (recover, "recover shop"),
