@@ -27,7 +27,9 @@ def iam(
     ] = "",
     kms_key: Annotated[
         list[str] | None,
-        typer.Option("--kms-key", metavar="KEY", help="A key of yours that secrets or objects are encrypted with."),
+        typer.Option(
+            "--kms-key", metavar="KEY", help="A key of yours that secrets or objects are encrypted with."
+        ),
     ] = None,
     msk_cluster: Annotated[
         list[str] | None,

@@ -1,8 +1,9 @@
 """Roles that AWS DMS assumes to write to the DynamoDB tables of a catalog, and to read secrets.
 
 What DMS needs of a table is AWS's list (user guide, DynamoDB as a target): it also makes tables of
-its own for what it could not apply. The trust is bound to the account, so that nobody else's task
-can use the role; endpoints are called in the name of the region.
+its own for what it could not apply. The target's role is trusted to endpoints of this account alone,
+as the guide has it against confused deputies (DMS 3.4.7 and later). Secrets are read in the name of
+the region, for which the guide knows no such condition.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ OWN_TABLES = ("awsdms_apply_exceptions", "awsdms_full_load_exceptions")
 
 
 def dms_policies(catalog: Catalog, place: Place) -> dict[str, Document]:
-    """`dms-trust`, `dms-target` where there are DynamoDB tables, `dms-secrets` where there are secrets."""
+    """`dms-target` where there are DynamoDB tables, `dms-secrets` where there are secrets, each with the
+    trust policy of its role."""
     tables = [
         items.into
         for projection in catalog.projections
@@ -42,11 +44,13 @@ def dms_policies(catalog: Catalog, place: Place) -> dict[str, Document]:
         if isinstance(each.reference, SecretsManager)
         for arn in secret_arns(place, each.reference)
     ]
-    found = {"dms-trust": trust(place)}
+    found = {}
     if tables:
         found["dms-target"] = _only(target_statements(place, tables))
+        found["dms-target-trust"] = target_trust(place)
     if secrets:
         found["dms-secrets"] = _only([Statement("read secrets", READ_SECRET, tuple(secrets))])
+        found["dms-secrets-trust"] = secrets_trust(place)
     return found
 
 
@@ -59,24 +63,27 @@ def target_statements(place: Place, tables: Sequence[str]) -> list[Statement]:
     ]
 
 
-def trust(place: Place) -> Document:
-    """Who may assume the role: DMS, on behalf of this account. The regional principal reads secrets."""
-    host = "amazonaws.com.cn" if place.partition == "aws-cn" else "amazonaws.com"
-    return {
-        "Version": VERSION,
-        "Statement": [
-            {
-                "Sid": "DmsOfThisAccount",
-                "Effect": "Allow",
-                "Principal": {"Service": ["dms.amazonaws.com", f"dms.{place.region}.{host}"]},
-                "Action": "sts:AssumeRole",
-                "Condition": {
-                    "StringEquals": {"aws:SourceAccount": place.account},
-                    "ArnLike": {"aws:SourceArn": place.arn("dms", "*")},
-                },
-            }
-        ],
+def target_trust(place: Place) -> Document:
+    bound = {
+        "StringEquals": {"aws:SourceAccount": place.account},
+        "ArnLike": {"aws:SourceArn": place.arn("dms", "endpoint:*")},
     }
+    return _trust("dms.amazonaws.com", {"Condition": bound})
+
+
+def secrets_trust(place: Place) -> Document:
+    (*_, host) = place.endpoints("dms")
+    return _trust(host, {})
+
+
+def _trust(service: str, condition: Document) -> Document:
+    assumed = {
+        "Sid": "Dms",
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sts:AssumeRole",
+    }
+    return {"Version": VERSION, "Statement": [{**assumed, **condition}]}
 
 
 def _only(statements: Sequence[Statement]) -> Document:

@@ -68,9 +68,10 @@ def test_files_are_written_with_the_roles_of_dms_where_they_are_asked_for(folder
         "process",
         "projection-serving",
         "secrets-operator",
-        "dms-trust",
         "dms-target",
+        "dms-target-trust",
         "dms-secrets",
+        "dms-secrets-trust",
     }
     assert "CreateTable" not in json.dumps(written["projection-serving"])
 

@@ -81,9 +81,9 @@ class Project:
         keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
         return boto3.client(service, region_name=REGION, endpoint_url=self.url, **keys)
 
-    def members(self) -> dict[str, str]:
+    def members(self) -> dict[str, Any]:
         text = self.client("secretsmanager").get_secret_value(SecretId="shop/db")["SecretString"]
-        found: dict[str, str] = json.loads(text)
+        found: dict[str, Any] = json.loads(text)
         return found
 
 
@@ -104,11 +104,21 @@ def project(tmp_path: Path, aws: str) -> Iterator[Project]:
 
 
 def test_a_piped_value_is_stored_where_the_catalog_points_and_not_replaced_unasked(project: Project) -> None:
-    put = ("secrets", "put", "shop/db", "--field", "password", "--with", "username=replicator")
+    put = (
+        "secrets",
+        "put",
+        "shop/db",
+        "--field",
+        "password",
+        "--with",
+        "username=replicator",
+        "--with",
+        "port=5432",
+    )
     stored = project.piped(CANARY + "\n", *put)
     assert stored.returncode == 0, stored.stderr
     assert stored.stderr == "created: Secrets Manager secret shop/db field password; it resolves\n"
-    assert project.members() == {"username": "replicator", "password": CANARY}
+    assert project.members() == {"username": "replicator", "port": "5432", "password": CANARY}
     again = project.piped("another-9e", *put)
     assert again.returncode == 1
     assert "--rotate" in again.stderr

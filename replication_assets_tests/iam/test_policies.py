@@ -131,7 +131,7 @@ def test_arns_are_those_of_the_declared_tables_regions_secrets_and_topics() -> N
             **catalog_policies(CATALOG, PLACE, WANTED),
             **dms_policies(CATALOG, PLACE),
         }.items()
-        if name != "dms-trust"
+        if not name.endswith("-trust")
     ],
 )
 def test_every_action_resource_and_condition_is_one_that_aws_has(document: Document) -> None:
@@ -285,9 +285,14 @@ def test_secrets_are_found_by_name_with_the_letters_that_aws_appends_or_by_arn()
 
 def test_dms_writes_to_the_tables_and_is_trusted_for_this_account_alone() -> None:
     found = dms_policies(CATALOG, PLACE)
-    (trust,) = found["dms-trust"]["Statement"]
-    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
-    assert trust["Principal"]["Service"] == ["dms.amazonaws.com", "dms.eu-west-1.amazonaws.com"]
+    (target,) = found["dms-target-trust"]["Statement"]
+    assert target["Principal"]["Service"] == "dms.amazonaws.com"
+    assert target["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:dms:eu-west-1:{ACCOUNT}:endpoint:*"},
+    }
+    (secrets,) = found["dms-secrets-trust"]["Statement"]
+    assert secrets["Principal"]["Service"] == "dms.eu-west-1.amazonaws.com"
     tables = found["dms-target"]["Statement"][0]["Resource"]
     assert [arn.rpartition("/")[2] for arn in tables] == [
         "orders",
