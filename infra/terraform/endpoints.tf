@@ -34,6 +34,7 @@ resource "aws_dms_s3_endpoint" "files" {
   endpoint_type                     = "target"
   bucket_name                       = var.target.s3.bucket
   bucket_folder                     = var.target.s3.folder
+  expected_bucket_owner             = coalesce(var.target.s3.owner, local.account)
   service_access_role_arn           = aws_iam_role.target.arn
   data_format                       = var.target.s3.format
   add_column_name                   = true

@@ -143,13 +143,14 @@ variable "source_endpoint" {
 }
 
 variable "target" {
-  description = "Where DMS writes: the DynamoDB tables that the mappings name, or files in S3 to be captured from."
+  description = "Where DMS writes: the DynamoDB tables that the mappings name, or files in S3 to be captured from. `owner` is the account of the bucket, if another one."
   type = object({
     engine = string
     s3 = optional(object({
       bucket      = string
       folder      = string
       format      = optional(string, "parquet")
+      owner       = optional(string)
       kms_key_arn = optional(string)
     }))
   })

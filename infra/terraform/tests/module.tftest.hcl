@@ -74,7 +74,7 @@ run "each_mapping_is_a_task_and_its_tables_are_all_that_the_target_role_writes" 
   }
 
   assert {
-    condition     = output.target_tables == ["order-events-prod"]
+    condition     = output.target_tables == tolist(["order-events-prod"])
     error_message = "tables are those of the mappings, each once"
   }
 
