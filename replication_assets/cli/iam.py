@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
     from replication_assets.iam.policy import Document
 
+KeysOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kms-key", metavar="KEY", help="A key of yours that secrets or objects are encrypted with."
+    ),
+]
+
 
 def iam(
     account: Annotated[str, typer.Option("--account", metavar="ID", help="Of the resources, 12 digits.")],
@@ -25,12 +32,7 @@ def iam(
     principal: Annotated[
         str, typer.Option("--for", metavar="NAME", help="One policy alone, as AWS takes it: process, say.")
     ] = "",
-    kms_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--kms-key", metavar="KEY", help="A key of yours that secrets or objects are encrypted with."
-        ),
-    ] = None,
+    kms_key: KeysOption = None,
     msk_cluster: Annotated[
         list[str] | None,
         typer.Option("--msk-cluster", metavar="SOURCE=ARN", help="Of a Kafka source that uses IAM."),
