@@ -24,6 +24,7 @@ ROOMS = {
     "errors": "errors",
     "failpoints": "failpoints",
     "secret_references": "secret references",
+    "secret_storing": "secret references",
     "core": "core",
     "ports": "ports",
     "catalog": "declarations",
@@ -34,6 +35,8 @@ ROOMS = {
     "declared_types": "declarations",
     "table_fit": "declarations",
     "dms": "dms",
+    # Policies of AWS for what a catalog declares: declarations in, documents out.
+    "iam": "iam",
     "flows": "flows",
     # The composition root: the one place, but for the command line and the demonstration, that
     # knows which adapters there are.
@@ -61,12 +64,13 @@ _INNER = _VALUES | {"ports", "declarations", "secret references"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "failpoints": set(),
-    "secret references": {"errors"},
+    "secret references": {"errors", "secret references"},
     "core": _VALUES,
     "ports": _VALUES | {"ports"},
     "declarations": _VALUES | {"declarations", "secret references"},
     "adapter": _VALUES | {"ports", "secret references", "failpoints"},
     "dms": _VALUES | {"declarations", "dms"},
+    "iam": _VALUES | {"declarations", "secret references", "iam"},
     "flows": _VALUES | {"ports", "declarations", "flows", "failpoints"},
     "composition": _INNER | {"adapter", "composition"},
     "defs": _INNER | {"flows", "composition", "defs"},
@@ -74,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": _INNER | {"adapter", "flows", "composition", "defs", "definitions", "demo", "public names"},
     "cli": _INNER
     | {"adapter", "flows", "composition", "defs", "definitions", "demo", "cli"}
-    | {"components", "dms"},
+    | {"components", "dms", "iam"},
     "components": _INNER | {"composition", "defs", "components"},
     "package": set(),
     "public names": _INNER | {"flows", "composition", "defs"},
@@ -88,6 +92,7 @@ LIBRARIES: dict[str, set[str]] = {
     "ports": _COLUMNAR,
     "declarations": _COLUMNAR,
     "dms": _COLUMNAR | {"orjson"},
+    "iam": set(),
     "flows": _COLUMNAR,
     "composition": set(),
     "public names": set(),
@@ -169,7 +174,7 @@ def _wrong_library(room: str, library: str) -> str | None:
     if library in RESERVED and room not in RESERVED[library]:
         return f"only {', '.join(sorted(RESERVED[library]))} may import {library}"
     if library in sys.stdlib_module_names:
-        return f"{room} is pure" if room in ("core", "dms") and library in IMPURE else None
+        return f"{room} is pure" if room in ("core", "dms", "iam") and library in IMPURE else None
     if room in LIBRARIES and library not in LIBRARIES[room]:
         return f"{room} may not use {library}"
     return None
