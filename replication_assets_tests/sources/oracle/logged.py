@@ -296,9 +296,10 @@ class _Answers:
             trigger_log.read_shapes(NAMES): lambda: [tuple(each.values()) for each in db.shapes],
             trigger_log.add_shape(NAMES): self._add_shape,
             trigger_log.retire(NAMES): lambda: self._set("live", 0),
+            trigger_log.retire_all(NAMES): self._retire_all,
             trigger_log.settled(NAMES): lambda: self._set("settled", 1),
             trigger_log.keep_segments(NAMES): lambda: self._set("segments", binds["segments"]),
-            trigger_log.confirm(NAMES): lambda: [each.update(confirmed=1) for each in db.shapes],
+            trigger_log.confirm(NAMES): self._confirm,
             trigger_log.forget_shape(NAMES): self._forget,
             trigger_log.add_mark(NAMES): lambda: db.mark(binds["op"], binds["shape"], binds["note"]),
             trigger_log.read_state(NAMES): lambda: [] if db.state is None else [tuple(db.state.values())],
@@ -435,6 +436,17 @@ class _Answers:
         self.session.wrote()
         (found,) = [each for each in self.db.shapes if each["shape"] == self.binds["shape"]]
         found[name] = value
+
+    def _confirm(self) -> None:
+        self.session.wrote()
+        for each in self.db.shapes:
+            each["confirmed"] = 1
+
+    def _retire_all(self) -> None:
+        self.session.wrote()
+        for each in self.db.shapes:
+            if (each["owner"], each["name"]) == (self.binds["owner"], self.binds["name"]):
+                each["live"] = 0
 
     def _forget(self) -> None:
         self.session.wrote()

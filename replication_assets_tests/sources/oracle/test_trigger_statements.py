@@ -41,7 +41,14 @@ QUERIES = {
     log.read_changes(LOG, 7, COLUMNS),
 }
 WRITES = {
-    *(log.add_shape(LOG), log.retire(LOG), log.settled(LOG), log.keep_segments(LOG), log.confirm(LOG)),
+    *(
+        log.add_shape(LOG),
+        log.retire(LOG),
+        log.retire_all(LOG),
+        log.settled(LOG),
+        log.keep_segments(LOG),
+        log.confirm(LOG),
+    ),
     *(log.forget_shape(LOG), log.add_mark(LOG), log.add_state(LOG), log.show(LOG, C), log.add_fence(LOG)),
     log.acknowledge(LOG),
 }

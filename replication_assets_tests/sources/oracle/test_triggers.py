@@ -429,7 +429,7 @@ def test_a_new_shape_is_known_to_fences_and_told_before_anything_is_written_in_i
     for statement in (
         trigger_log.add_shape(NAMES),
         trigger_log.add_mark(NAMES),
-        trigger_log.retire(NAMES),
+        trigger_log.retire_all(NAMES),
     ):
         assert ran.index(statement) < stands
     assert trigger_log.COMMIT in ran[ran.index(trigger_log.add_mark(NAMES)) : stands]

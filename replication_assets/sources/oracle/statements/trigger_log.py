@@ -40,6 +40,11 @@ def retire(names: LogNames) -> str:
     return f"UPDATE {quoted(names.shapes)} SET LIVE = 0 WHERE SHAPE = :shape"
 
 
+def retire_all(names: LogNames) -> str:
+    """Shapes of one table, before it has a new one: two setups may have made one each."""
+    return f"UPDATE {quoted(names.shapes)} SET LIVE = 0 WHERE OWNER = :owner AND NAME = :name"
+
+
 def settled(names: LogNames) -> str:
     return f"UPDATE {quoted(names.shapes)} SET SETTLED = 1 WHERE SHAPE = :shape"
 

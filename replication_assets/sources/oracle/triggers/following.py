@@ -19,6 +19,7 @@ from replication_assets.sources.oracle.reflection import (
     catalog_columns,
     current_user,
     find_relation,
+    names_of,
     table_columns,
 )
 from replication_assets.sources.oracle.sessions import Session, one_row
@@ -197,9 +198,8 @@ def install(
         settled=settled,
         confirmed=before is not None and before.confirmed,
     )
+    session.run(trigger_log.retire_all(names), names_of(table))
     session.run(trigger_log.add_shape(names), kept.binds())
-    if before is not None:
-        session.run(trigger_log.retire(names), {"shape": before.shape.number})
     if told is not None:
         _mark(session, names, number, told)
     session.run(trigger_log.COMMIT)
