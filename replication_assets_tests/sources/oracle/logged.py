@@ -111,8 +111,8 @@ class Database:
             if {"I": "INSERT", "U": "UPDATE", "D": "DELETE"}[op] not in trigger.events:
                 continue
             assert set(trigger.columns) <= {str(row[0]) for row in self.columns}, "ORA-04098"
-            images = [{name: image.get(name) for name in trigger.columns} for image in (old, new)]
-            self.changes[trigger.shape].append(Change(self.next_number(), op, xid, *images))
+            was, now = ({name: image.get(name) for name in trigger.columns} for image in (old, new))
+            self.changes[trigger.shape].append(Change(self.next_number(), op, xid, was, now))
 
     def missed(self, xid: int) -> None:
         """A value did not fit, which the trigger catches."""
@@ -526,7 +526,7 @@ class _Answers:
         self.db.state["acknowledged"] = max(self.db.state["acknowledged"], self.binds["fence"])
 
     def _gone(self, number: int) -> bool:
-        return self.db.shown.get(number, 2**62) <= self.binds["fence"]
+        return self.db.shown.get(number, 2**62) <= int(self.binds["fence"])
 
     def _trim(self, number: int) -> int:
         found = self.db.changes[number]
