@@ -188,8 +188,10 @@ class TestTriggers(ChangeSourceContract):
         assert told(following.chunks, following.table(name), column) == [("I", "v"), ("U", "w")]
         assert following.load(name)[1] == Counter([(1, "w")])
 
-    def test_a_renamed_column_asks_for_a_load(self, following: Following, place: OraclePlace) -> None:
+    def test_a_renamed_column_asks_for_a_load(self, following: Following) -> None:
         """Refused while the trigger stands; no writer fails."""
+        place = following.place
+        assert isinstance(place, OraclePlace)
         place.create("t", ROWS)
         following.declare("t")
         place.execute("INSERT INTO t VALUES (1, 1, 'a')")
