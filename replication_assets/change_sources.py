@@ -147,6 +147,10 @@ def _oracle(config: OracleSourceConfig) -> ChangeSource:
         server_name=config.server_name,
         log_service=config.log_service,
     )
+    if config.capture == "triggers":
+        from replication_assets.sources.oracle.triggers.source import OracleTriggerSource
+
+        return OracleTriggerSource(config.name, connection)
     return OracleSource(config.name, connection)
 
 

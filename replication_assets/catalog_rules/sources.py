@@ -103,6 +103,8 @@ def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
         yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
     if source.log_service == "":
         yield "log_service is empty. Fix: the service of the container's root, or None"
+    if source.capture == "triggers":
+        yield from _without_meaning(source, "log_service")
     for field in ("wallet", "server_name"):
         if getattr(source, field) is not None and not source.tls:
             yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"

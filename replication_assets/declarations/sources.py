@@ -141,13 +141,14 @@ class SqlServerSourceConfig(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class OracleSourceConfig(Declaration):
-    """An Oracle database that is loaded as of an SCN, and captured by LogMiner (docs/oracle.md).
+    """An Oracle database that is loaded as of an SCN; captured by LogMiner or by triggers (docs/oracle.md).
 
     `service` is that of the database, a pluggable one included; `log_service` is that of the root of its
     container, for where LogMiner must run there. `user` logs in with `password`, a reference. With `tls`
     the server's certificate is verified, by the system's authorities or by `wallet` (a folder with an
     `ewallet.pem`, opened with `wallet_password`), and must name the host, or have `server_name` as its
-    distinguished name. `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
+    distinguished name. With `capture` "triggers" the account keeps a change log in its own schema
+    (docs/triggers.md). `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
     `PostgresSourceConfig`.
     """
 
@@ -163,6 +164,7 @@ class OracleSourceConfig(Declaration):
     wallet_password: SecretReference | None = None
     server_name: str | None = None
     log_service: str | None = None
+    capture: CaptureBy = "log"
     mode: CaptureMode = "micro-batch"
     max_parallel_loads: int = 4
     capture_interval_seconds: float = 5

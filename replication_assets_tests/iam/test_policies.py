@@ -257,7 +257,7 @@ def test_a_cluster_that_is_not_known_is_asked_for_and_never_any() -> None:
     for clusters in ({}, {"topics": "arn:aws:kafka:eu-west-1:123456789012:cluster/*"}):
         with pytest.raises(CatalogError, match="--msk-cluster topics="):
             catalog_policies(CATALOG, PLACE, dataclasses.replace(WANTED, clusters=clusters))
-    with pytest.raises(CatalogError, match="projection told .* --msk-cluster told="):
+    with pytest.raises(CatalogError, match=r"projection told .* --msk-cluster told="):
         catalog_policies(CATALOG, PLACE, dataclasses.replace(WANTED, clusters={"topics": CLUSTER}))
 
 

@@ -22,7 +22,7 @@ from replication_assets.sources.oracle.predicates import Conditions, range_condi
 from replication_assets.sources.oracle.reflection import table_columns
 from replication_assets.sources.oracle.select_list import loaded_batch, loaded_schema
 from replication_assets.sources.oracle.sessions import Server, connected
-from replication_assets.sources.oracle.snapshot import current_scn, read_clock
+from replication_assets.sources.oracle.snapshot import TakeScn, current_scn, read_clock
 
 
 def read_digests(
@@ -31,11 +31,12 @@ def read_digests(
     schema: TableSchema,
     range_column: str | None,
     id_ranges: Sequence[IdRange],
+    take_scn: TakeScn = current_scn,
 ) -> RangeDigests:
     """See `ports.ChangeSource.digests`. Raises as a load does."""
     with connected(server, statement_seconds=0) as session:
         columns = table_columns(session, table)
-        scn = current_scn(session)
+        scn = take_scn(session)
         taken_at = read_clock(session)
         compared = TableSchema(common_columns(schema, columns))
         if range_column is not None:

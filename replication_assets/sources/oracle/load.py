@@ -22,7 +22,7 @@ from replication_assets.sources.oracle.predicates import Conditions, row_conditi
 from replication_assets.sources.oracle.reflection import table_columns
 from replication_assets.sources.oracle.select_list import loaded_batch, loaded_schema, read_expression
 from replication_assets.sources.oracle.sessions import Server, Session, connected
-from replication_assets.sources.oracle.snapshot import current_scn, read_clock
+from replication_assets.sources.oracle.snapshot import TakeScn, current_scn, read_clock
 from replication_assets.sources.oracle.statements import rows
 from replication_assets.sources.oracle.types import is_out_of_row
 
@@ -56,8 +56,8 @@ class OracleLoad:
 
 
 @contextmanager
-def open_load(server: Server, load_slice: LoadSlice) -> Iterator[OracleLoad]:
-    """Open a slice. Holds no lock and no transaction.
+def open_load(server: Server, load_slice: LoadSlice, take_scn: TakeScn = current_scn) -> Iterator[OracleLoad]:
+    """Open a slice. Holds no lock and no transaction. `take_scn` says as of when it reads.
 
     Raises:
         SourceNotReady: the table, a column or a grant is missing.
@@ -70,7 +70,7 @@ def open_load(server: Server, load_slice: LoadSlice) -> Iterator[OracleLoad]:
             check_order(session, table, schema.column(load_slice.range_column))
         # The columns first: were they altered in between, the read as of the SCN is refused.
         columns = table_columns(session, table)
-        scn = current_scn(session)
+        scn = take_scn(session)
         taken_at = read_clock(session)
         frames = read_rows(session, table, schema, conditions, scn)
         yield OracleLoad(scn + 1, taken_at, columns, schema, frames)

@@ -6,7 +6,7 @@ database's owner is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import SourceError, SourceNotReady
@@ -52,9 +52,9 @@ def setup_problems(
         *_database_problems(session, found),
         *_container_problems(log_session, found),
         *_grant_problems(log_session),
-        *_view_problems(log_session),
+        *view_problems(log_session),
         *_retention_problems(log_session),
-        *_undo_problems(session),
+        *undo_problems(session),
     ]
     for table, schema in tables:
         problems += _table_problems(session, found, table, schema, user)
@@ -108,9 +108,12 @@ def _grant_problems(session: Session) -> Iterator[str]:
             yield f"the account may not execute {package}. Run: {grant}"
 
 
-def _view_problems(session: Session) -> Iterator[str]:
+def view_problems(session: Session, names: Collection[str] = ()) -> Iterator[str]:
+    """`names` are the views that are needed; empty for all that LogMiner needs."""
     user = current_user(session)
     for view, probe in _VIEWS:
+        if names and view not in names:
+            continue
         try:
             session.rows(probe)
         except SourceNotReady:
@@ -136,7 +139,7 @@ def _retention_problems(session: Session) -> Iterator[str]:
         )
 
 
-def _undo_problems(session: Session) -> Iterator[str]:
+def undo_problems(session: Session) -> Iterator[str]:
     try:
         settings = {str(name): str(value) for name, value in session.rows(catalog.PARAMETERS)}
     except SourceNotReady:
@@ -155,6 +158,17 @@ def _undo_problems(session: Session) -> Iterator[str]:
         )
 
 
+def flashback_problems(
+    session: Session, table: TableId, found: Database, user: str, privileges: str = "READ, FLASHBACK"
+) -> Iterator[str]:
+    """What keeps loads from reading a table as of an SCN; `privileges` are those to be granted then."""
+    try:
+        session.rows(rows.flashback_probe(table.schema, table.name), {"scn": found.scn})
+    except SourceNotReady:
+        grant = mending.grant_object(privileges, table.schema, table.name, user)
+        yield f"{quoted(table.schema, table.name)} cannot be read as of an SCN. Run: {grant}"
+
+
 def _table_problems(
     session: Session, found: Database, table: TableId, schema: TableSchema, user: str
 ) -> Iterator[str]:
@@ -163,11 +177,7 @@ def _table_problems(
     if relation is None:
         yield f"there is no table {name}"
         return
-    try:
-        session.rows(rows.flashback_probe(table.schema, table.name), {"scn": found.scn})
-    except SourceNotReady:
-        grant = mending.grant_object("READ, FLASHBACK", table.schema, table.name, user)
-        yield f"{name} cannot be read as of an SCN. Run: {grant}"
+    yield from flashback_problems(session, table, found, user)
     if relation.kind != "table":
         return
     if relation.odd is not None:

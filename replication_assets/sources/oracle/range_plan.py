@@ -1,16 +1,22 @@
 """How the server would read one id range: EXPLAIN PLAN, read from PLAN_TABLE.
 
 The plan has operations and names of objects alone; conditions with their values are not read. EXPLAIN PLAN
-writes into a temporary table of the session, which is emptied after.
+writes into a temporary table of the session, which is emptied after. How many rows a table has is what the
+dictionary's statistics say; of one without statistics nothing is known, and it counts as large.
 """
 
 from __future__ import annotations
 
 from replication_assets.core.id_ranges import IdRange
-from replication_assets.core.range_plans import RangePlan
+from replication_assets.core.range_plans import SMALL_ROWS, RangePlan
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.sources.oracle.predicates import range_conditions
-from replication_assets.sources.oracle.reflection import catalog_columns, existing_relation, names_of
+from replication_assets.sources.oracle.reflection import (
+    catalog_columns,
+    existing_relation,
+    find_relation,
+    names_of,
+)
 from replication_assets.sources.oracle.select_list import read_expression
 from replication_assets.sources.oracle.sessions import Row, Session
 from replication_assets.sources.oracle.statements import catalog, mending, rows
@@ -31,13 +37,14 @@ def read_range_plan(
         plan = session.rows(catalog.EXPLAINED, {"statement": STATEMENT})
     finally:
         session.run(catalog.FORGET_PLAN, {"statement": STATEMENT})
-    scanned = tuple(dict.fromkeys(quoted(str(row[3]), str(row[4])) for row in plan if _is_scan(row)))
+    large = _large_scans(session, table.source, plan)
+    scanned = tuple(quoted(owner, name) for owner, name in large)
     told = tuple(_line(row) for row in plan)
     if not scanned:
         return RangePlan((), None, "", told)
     if not conditions.text:
         return RangePlan(scanned, None, "the range is the whole table", told)
-    base = _base(session, table, column, plan)
+    base = _base(session, table, column, large)
     if base is None:
         reason = f"the view does not pass {column} on from one of the tables that it scans"
         return RangePlan(scanned, None, reason, told)
@@ -49,22 +56,34 @@ def _is_scan(row: Row) -> bool:
     return row[1] in ("TABLE ACCESS", "MAT_VIEW ACCESS") and str(row[2] or "").startswith("FULL")
 
 
+def _large_scans(session: Session, source: str, plan: list[Row]) -> tuple[tuple[str, str], ...]:
+    """Owner and name of what would be read whole and is not known to be small."""
+    scans = dict.fromkeys((str(row[3]), str(row[4])) for row in plan if _is_scan(row))
+    return tuple(place for place in scans if not _is_small(session, TableId(source, *place)))
+
+
+def _is_small(session: Session, table: TableId) -> bool:
+    found = find_relation(session, table)
+    return found is not None and found.rows is not None and found.rows < SMALL_ROWS
+
+
 def _line(row: Row) -> str:
     number, operation, options, owner, name, _ = row
     what = " ".join(str(part) for part in (operation, options) if part)
     return f"{number} {what}{f' {owner}.{name}' if name is not None else ''}"
 
 
-def _base(session: Session, table: TableId, column: str, plan: list[Row]) -> tuple[str, str, str] | None:
+def _base(
+    session: Session, table: TableId, column: str, scanned: tuple[tuple[str, str], ...]
+) -> tuple[str, str, str] | None:
     """The scanned table and its column behind the table's; of a view the one table beneath it that has a
     column of that name."""
     if existing_relation(session, table).kind != "view":
         return table.schema, table.name, column
-    scanned = {(str(row[3]), str(row[4])) for row in plan if _is_scan(row)}
     behind = {(str(owner), str(name)) for owner, name in session.rows(catalog.DEPENDENCIES, names_of(table))}
     found = [
         (owner, name, column)
-        for owner, name in sorted(scanned & behind or scanned)
+        for owner, name in sorted(set(scanned) & behind or scanned)
         if any(each.name == column for each in catalog_columns(session, TableId(table.source, owner, name)))
     ]
     return found[0] if len(found) == 1 else None

@@ -9,10 +9,15 @@ one. Transactions that were in progress then commit later, and capture reads the
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from typing import TypeAlias
 
 from replication_assets.errors import SourceUnavailable
 from replication_assets.sources.oracle.sessions import Session, one_row
 from replication_assets.sources.oracle.statements import catalog
+
+TakeScn: TypeAlias = Callable[[Session], int]
+"""Where an SCN to read as of comes from, given the session that reads."""
 
 
 def current_scn(session: Session) -> int:

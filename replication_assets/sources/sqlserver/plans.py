@@ -9,13 +9,14 @@ Format: namespace `http://schemas.microsoft.com/sqlserver/2004/07/showplan` (sho
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.parsers import expat
 
 from replication_assets.core.id_ranges import IdRange
-from replication_assets.core.range_plans import RangePlan
+from replication_assets.core.range_plans import SMALL_ROWS, RangePlan
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import DecodeError, SourceNotReady
 from replication_assets.sources.sqlserver.reflection import existing_relation
@@ -27,6 +28,7 @@ from replication_assets.sources.sqlserver.types import is_whole_number
 
 _SPACE = "{http://schemas.microsoft.com/sqlserver/2004/07/showplan}"
 _SCANS = frozenset({"Table Scan", "Clustered Index Scan", "Index Scan", "Columnstore Index Scan"})
+_COUNT = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")
 _READS = _SCANS | {"Index Seek", "Clustered Index Seek", "RID Lookup", "Key Lookup"}
 
 
@@ -40,6 +42,12 @@ class _Read:
     columns: tuple[str, ...]
     compared: tuple[str, ...]
     rows: str
+    held: float | None
+    """Rows of the table by the server's estimate (`TableCardinality`); None where the plan does not tell."""
+
+    @property
+    def is_large_scan(self) -> bool:
+        return self.operation in _SCANS and (self.held is None or self.held >= SMALL_ROWS)
 
     @property
     def told(self) -> str:
@@ -63,10 +71,12 @@ def range_plan(
             "the server told no plan", where=str(table), fix="GRANT SHOWPLAN TO the account of the source"
         )
     reads = list(_reads(rows[0][0], str(table)))
-    scans = [read for read in reads if read.operation in _SCANS]
+    scans = [read for read in reads if read.is_large_scan]
     told = tuple(read.told for read in reads)
     if not scans:
-        return RangePlan((), None, "an index serves the range", told)
+        small = any(read.operation in _SCANS for read in reads)
+        reason = "what would be read whole is small" if small else "an index serves the range"
+        return RangePlan((), None, reason, told)
     scanned = tuple(dict.fromkeys(read.table for read in scans))
     if not is_whole_number(ranged):
         reason = f"ranges of {ranged.source_type} are compared by bytes, which no index is ordered by"
@@ -107,7 +117,12 @@ def _reads(text: str, where: str) -> Iterator[_Read]:
             if each.get("Table") == owned.get("Table")
         ]
         rows = node.get("EstimateRows", "?")
-        yield _Read(operation, name, _once(columns), _once(compared), rows)
+        yield _Read(operation, name, _once(columns), _once(compared), rows, _cardinality(node))
+
+
+def _cardinality(node: ElementTree.Element) -> float | None:
+    told = node.get("TableCardinality", "")
+    return float(told) if _COUNT.fullmatch(told) else None
 
 
 def _owner(node: ElementTree.Element, found: ElementTree.Element) -> bool:

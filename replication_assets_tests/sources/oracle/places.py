@@ -19,8 +19,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from replication_assets.declarations import CaptureBy
 from replication_assets.sources.oracle import OracleConnection, OracleSource
 from replication_assets.sources.oracle.statements import mending
+from replication_assets.sources.oracle.triggers.source import OracleTriggerSource
 
 VARIABLE = "ORACLE_URL"
 HOW = (
@@ -107,15 +109,18 @@ class OraclePlace:
     schema: str
     password: str
     writers: int = 3
+    capture: CaptureBy = "log"
 
     @property
-    def source(self) -> OracleSource:
-        return OracleSource("erp", self.connection)
+    def source(self) -> OracleSource | OracleTriggerSource:
+        way = OracleTriggerSource if self.capture == "triggers" else OracleSource
+        return way("erp", self.connection)
 
     def create(self, table: str, columns: str) -> None:
         quoted = '"' + table + '"'
         self.execute(f"CREATE TABLE {quoted} ({columns})")
-        self.run(mending.supplemental(self.schema, table))
+        if self.capture == "log":
+            self.run(mending.supplemental(self.schema, table))
 
     def run(self, statement: str) -> None:
         """As it stands."""
@@ -140,7 +145,7 @@ class OraclePlace:
 
 
 @contextmanager
-def fresh_schema() -> Iterator[OraclePlace]:
+def fresh_schema(capture: CaptureBy = "log") -> Iterator[OraclePlace]:
     """A user of its own on the server of `ORACLE_URL`; it goes with the test."""
     connection = connection_of(os.environ.get(VARIABLE, ""))
     name, password = f"RA_{secrets.token_hex(6).upper()}", f"x{secrets.token_hex(10)}"
@@ -148,7 +153,7 @@ def fresh_schema() -> Iterator[OraclePlace]:
         cursor.execute(f'CREATE USER "{name}" IDENTIFIED BY "{password}" QUOTA UNLIMITED ON USERS')
         cursor.execute(f'GRANT CREATE SESSION, CREATE TABLE, CREATE VIEW TO "{name}"')
         try:
-            yield OraclePlace(connection, name, password)
+            yield OraclePlace(connection, name, password, capture=capture)
         finally:
             cursor.execute(f'DROP USER "{name}" CASCADE')
 

@@ -1,4 +1,5 @@
-"""The contract of change sources, on the Oracle database that `ORACLE_URL` names: `make test-oracle` runs it.
+"""The contract of change sources, on the Oracle database that `ORACLE_URL` names: `make test-oracle` runs it,
+for each way of capture.
 
 Not collected otherwise, by its name: no Oracle is there to run it on. As a redo log holds every table, and
 a server knows nothing of what is captured from it, what the contract says of things that `setup` makes in a
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import oracledb
 import pytest
 
 from replication_assets.core.events import OVERFLOW
@@ -148,3 +150,71 @@ class TestLogMiner(ChangeSourceContract):
         place.execute("INSERT INTO u VALUES (1, 1, 'a')")
         following.drain()
         assert told(following.chunks, following.table("u"), "id") == [("I", 1)]
+
+
+class TestTriggers(ChangeSourceContract):
+    @pytest.fixture
+    def place(self) -> Iterator[OraclePlace]:
+        with fresh_schema("triggers") as found:
+            yield found
+
+    def test_every_type_is_the_same_by_load_and_by_trigger(
+        self, following: Following, place: OraclePlace
+    ) -> None:
+        t = following.table("t")
+        place.create("t", "id integer PRIMARY KEY")
+        for name, native, _ in TYPES:
+            place.run(f'ALTER TABLE "t" ADD ("{name}" {native})')
+        following.declare("t")
+        for row in range(3):
+            values = ", ".join(each[row] for _, _, each in TYPES)
+            place.run(f'INSERT INTO "t" VALUES ({row}, {values})')
+        following.drain()
+        wanted = LoadSlice(t, following.tables[t], None, WHOLE, DATES)
+        with place.source.load(wanted) as load:
+            loaded = {row["id"]: row for batch in load for row in batch.to_pylist()}
+        logged = {row["id"]: row for row in events(following.chunks, t)}
+        for name in (*following.tables[t].names, OVERFLOW):
+            for row in range(3):
+                assert repr(logged[row][name]) == repr(loaded[row][name]), (name, row)
+
+    def test_hostile_names_are_names(self, following: Following) -> None:
+        """No name of Oracle holds a double quote."""
+        place, name, column = following.place, "a'; DROP TABLE t--%é", "x'y\\ :z"
+        place.create(name, f'id integer PRIMARY KEY, "{column}" text')
+        following.declare(name)
+        place.execute(f"INSERT INTO \"{name}\" VALUES (1, 'v')", f'UPDATE "{name}" SET "{column}" = \'w\'')
+        following.drain()
+        assert told(following.chunks, following.table(name), column) == [("I", "v"), ("U", "w")]
+        assert following.load(name)[1] == Counter([(1, "w")])
+
+    def test_a_renamed_column_asks_for_a_load(self, following: Following) -> None:
+        """Refused while the trigger stands; no writer fails."""
+        place = following.place
+        assert isinstance(place, OraclePlace)
+        place.create("t", ROWS)
+        following.declare("t")
+        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        following.drain()
+        with pytest.raises(oracledb.DatabaseError, match="ORA-20771"):
+            place.run('ALTER TABLE "t" RENAME COLUMN "s" TO "word"')
+        place.execute("UPDATE t SET v = 2")
+        user = place.connection.user.upper()
+        place.run(f"BEGIN \"{user}\".\"RA_erp_RELEASE\"('{place.schema}', 't'); END;")
+        place.run('ALTER TABLE "t" RENAME COLUMN "s" TO "word"')
+        place.execute("UPDATE t SET word = 'b'")
+        following.setup()
+        following.drain()
+        changes = [change for chunk in following.chunks for _, _, change in chunk.schema_changes]
+        assert any(change.reload for change in changes)
+        assert following.load("t")[1] == Counter([(1, 2, "b")])
+
+    def test_a_truncated_table_asks_for_a_load(self, following: Following, place: OraclePlace) -> None:
+        place.create("t", ROWS)
+        following.declare("t")
+        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        following.drain()
+        place.run('TRUNCATE TABLE "t"')
+        following.drain()
+        changes = [change for chunk in following.chunks for _, _, change in chunk.schema_changes]
+        assert [change.reload for change in changes] == [True]

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from replication_assets import Catalog, EnvVar, EventStoreConfig, OracleSourceConfig, Table
+from replication_assets.change_sources import change_source
 from replication_assets.components.declared_values import read
 from replication_assets.declarations import SourceConfig
 from replication_assets.defs.source_assets import source_assets
-from replication_assets.replication import Replication
+from replication_assets.ports import EventStore
 from replication_assets.sources.oracle import OracleConnection, OracleSource
+from replication_assets.sources.oracle.triggers.source import OracleTriggerSource
 
 ROOT = Path(__file__).parents[3]
 
@@ -21,6 +23,10 @@ ROOT = Path(__file__).parents[3]
 def erp(name: str = "erp", **changed: Any) -> OracleSourceConfig:
     given: dict[str, Any] = {"host": "db", "service": "erp", "user": "r", "password": EnvVar("ERP_PASSWORD")}
     return OracleSourceConfig(name, **(given | changed))
+
+
+def no_store() -> EventStore:
+    raise AssertionError("a database keeps nothing in the event store")
 
 
 def problems(*sources: SourceConfig) -> tuple[str, ...]:
@@ -40,6 +46,10 @@ def problems(*sources: SourceConfig) -> tuple[str, ...]:
         ({"wallet": "/w", "wallet_password": EnvVar("not a name")}, "wallet_password names no environment"),
         ({"password": EnvVar("not a name")}, "names no environment variable"),
         ({"max_parallel_loads": 0}, "max_parallel_loads"),
+        (
+            {"capture": "triggers", "log_service": "root"},
+            "log_service has no meaning with capture='triggers'",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_fix(changed: dict[str, Any], complaint: str) -> None:
@@ -50,12 +60,20 @@ def test_a_mistake_is_told_with_its_fix(changed: dict[str, Any], complaint: str)
 
 
 def test_a_declared_source_becomes_an_adapter_that_can_be_pickled() -> None:
-    declared = erp(wallet="/w", log_service="root")
-    source = Replication(Catalog(EventStoreConfig("/data"), sources=[declared])).source("erp")
+    source = change_source(erp(wallet="/w", log_service="root"), no_store)
     assert isinstance(source, OracleSource)
     assert isinstance(source.server, OracleConnection)
     assert (source.server.tls, source.server.wallet, source.server.log_service) == (True, "/w", "root")
     assert pickle.loads(pickle.dumps(source)) == source
+
+
+def test_capture_by_triggers_is_another_adapter_over_the_same_connection() -> None:
+    source, by_log = (change_source(erp(capture=way), no_store) for way in ("triggers", "log"))
+    assert isinstance(source, OracleTriggerSource)
+    assert isinstance(by_log, OracleSource)
+    assert source.server == by_log.server
+    assert pickle.loads(pickle.dumps(source)) == source
+    assert problems(erp("x" * 40, capture="triggers")) == ()
 
 
 def test_yaml_says_oracle() -> None:

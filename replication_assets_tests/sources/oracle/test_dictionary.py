@@ -16,6 +16,7 @@ from replication_assets.sources.oracle.statements import catalog, log, rows
 from replication_assets.sources.oracle.status import capture_lock
 from replication_assets_tests.sources.oracle.recorded import (
     KEY,
+    KINDS,
     ORDERS,
     TABLE,
     Answer,
@@ -160,9 +161,31 @@ def plan(answers: dict[str, Answer], *lines: tuple[object, ...]) -> OracleSource
     )
 
 
+LARGE = ("TABLE", 10_000, None, "N", "NO", None, "NO", "YES")
+UNKNOWN = ("TABLE", None, *LARGE[2:])
+SMALL = ("TABLE", 9_999, *LARGE[2:])
+
+
+def sized(**tables: tuple[object, ...]) -> dict[str, Answer]:
+    """What the dictionary tells of the tables by their names."""
+    return {catalog.RELATION: lambda binds: [tables[str(binds["name"])]]}
+
+
+@pytest.mark.parametrize(("relation", "is_told"), [(LARGE, True), (UNKNOWN, True), (SMALL, False)])
+def test_a_table_that_the_statistics_call_small_is_read_whole_without_a_word(
+    relation: tuple[object, ...], is_told: bool
+) -> None:
+    answers = dictionary() | sized(ORDERS=relation)
+    schema = source(answers).reflect(TABLE)
+    scan = (1, "TABLE ACCESS", "FULL", "SALES", "ORDERS", "TABLE")
+    told = plan(answers, scan).range_plan(TABLE, schema, "ID", IdRange("r000001", 1, 10, 20))
+    assert (bool(told.scanned), told.index is not None) == (is_told, is_told)
+    assert told.told == ("1 TABLE ACCESS FULL SALES.ORDERS",)
+
+
 def test_a_plan_that_scans_is_told_with_the_index_that_would_serve() -> None:
     cut = IdRange("r000001", 1, 10, 20)
-    answers = dictionary()
+    answers = dictionary() | sized(ORDERS=LARGE)
     schema = source(answers).reflect(TABLE)
     scan = (1, "TABLE ACCESS", "FULL", "SALES", "ORDERS", "TABLE")
     told = plan(answers, (0, "SELECT STATEMENT", None, None, None, None), scan).range_plan(
@@ -185,10 +208,13 @@ def test_the_plan_of_a_view_advises_on_the_table_beneath() -> None:
     answers = dictionary(kind="VIEW") | {
         catalog.COLUMNS: columns,
         catalog.DEPENDENCIES: [("SALES", "ORDERS_T"), ("SALES", "CODES")],
+        **sized(ORDERS=KINDS["VIEW"], ORDERS_T=LARGE, CODES=SMALL),
     }
-    found = plan(answers, base)
+    codes = (2, "TABLE ACCESS", "FULL", "SALES", "CODES", "TABLE")
+    found = plan(answers, base, codes)
     schema = found.reflect(TABLE)
     told = found.range_plan(TABLE, schema, "ID", cut)
+    assert told.scanned == ('"SALES"."ORDERS_T"',)
     assert told.index == 'CREATE INDEX "SALES"."IX_ID" ON "SALES"."ORDERS_T" ("ID")'
     answers[catalog.COLUMNS] = lambda binds: ORDERS if binds["name"] == "ORDERS" else []
     told = plan(answers, base).range_plan(TABLE, schema, "ID", cut)

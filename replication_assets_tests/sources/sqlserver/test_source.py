@@ -75,6 +75,22 @@ def test_a_scan_per_range_is_told_with_the_covering_index(recorded: Recorded) ->
     assert CANARY not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("cardinality", "is_told"),
+    [("9999", False), ("10000", True), ("1.2e+006", True), ("", True), ("?", True)],
+)
+def test_a_table_that_the_server_holds_for_small_is_read_whole_without_a_word(
+    recorded: Recorded, cardinality: str, is_told: bool
+) -> None:
+    """Where the plan does not tell how many rows there are, nothing is known to be small."""
+    plan = PLAN.format(operation="Table Scan", canary="").replace(
+        'EstimateRows="1e6"', f'EstimateRows="12" TableCardinality="{cardinality}"'
+    )
+    found = planned(recorded, plan)
+    assert (found.index is not None, bool(found.scanned)) == (is_told, is_told)
+    assert is_told or "small" in found.reason
+
+
 def test_a_seek_needs_no_index(recorded: Recorded) -> None:
     found = planned(recorded, PLAN.format(operation="Clustered Index Seek", canary=""))
     assert (found.scanned, found.index, found.reason) == ((), None, "an index serves the range")

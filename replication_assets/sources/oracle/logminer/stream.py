@@ -19,8 +19,9 @@ from contextlib import ExitStack, contextmanager
 
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.table_problems import not_ready
-from replication_assets.errors import SlotBusy, SlotLost, SourceUnavailable
+from replication_assets.errors import SlotLost, SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
+from replication_assets.sources.oracle.lease import Lease
 from replication_assets.sources.oracle.logminer.decoding import CHUNK_BYTES, Decoder, Look
 from replication_assets.sources.oracle.logminer.log_files import read_threads
 from replication_assets.sources.oracle.logminer.looking_back import first_scn, whole_transaction
@@ -36,24 +37,13 @@ from replication_assets.sources.oracle.schema_watch import filled_columns
 from replication_assets.sources.oracle.sessions import Server, Session, connected, one_row
 from replication_assets.sources.oracle.snapshot import current_scn
 from replication_assets.sources.oracle.statements import catalog, log
-from replication_assets.sources.oracle.status import (
-    ROOT,
-    capture_lock,
-    capture_reader,
-    read_database,
-    shown,
-)
+from replication_assets.sources.oracle.status import ROOT, read_database
 
 IDLE_SECONDS = 0.5
 _LONG_SECONDS = 2.0
-LOCK_SECONDS = 2.0
-"""How often the session that holds the lock is asked for a sign of life."""
-
 LEAST_SCNS, MOST_SCNS = 1_000, 4_000_000
 _ROWS_WANTED = 50_000
 """Of a stretch: as many rows as are read again at most, should the files change under it."""
-
-_LOCK_TAKEN = (0, 4)
 
 
 @contextmanager
@@ -78,8 +68,7 @@ def open_changes(
     with ExitStack() as stack:
         session = stack.enter_context(connected(server))
         holder = stack.enter_context(connected(server, log=True))
-        lock = capture_lock(name)
-        _take_lock(holder, lock)
+        lease = Lease(holder, name)
         problems = stream_problems(session)
         if problems:
             raise not_ready(problems, server.where)
@@ -93,7 +82,7 @@ def open_changes(
         assembler = Assembler()
         stack.callback(assembler.close)
         yield LogMinerChanges(
-            _Database(session, holder, lock),
+            _Database(session, lease),
             Miner(log_session, mined),
             Miner(back_session, mined),
             assembler,
@@ -126,22 +115,11 @@ def _mined(
     return Mined(tuple(tables), tuple(sorted(objects)), container, names_files), objects
 
 
-def _take_lock(session: Session, lock: int) -> None:
-    if session.number(log.TAKE_LOCK, "taken", {"lock_id": lock}) not in _LOCK_TAKEN:
-        reader = capture_reader(session, lock)
-        raise SlotBusy(
-            f"{shown(reader) if reader else 'another session'} reads the redo log for this source",
-            where=session.where,
-            fix="wait for the other capture, or stop it",
-        )
-
-
 class _Database:
     """What the stream asks of the database between stretches."""
 
-    def __init__(self, session: Session, holder: Session, lock: int) -> None:
-        self.session, self._holder, self._lock = session, holder, lock
-        self._seen = time.monotonic()
+    def __init__(self, session: Session, lease: Lease) -> None:
+        self.session, self.lease = session, lease
 
     @property
     def where(self) -> str:
@@ -151,7 +129,7 @@ class _Database:
         """The greatest SCN whose redo, and that of all before, is in the files of the log."""
         newest = current_scn(self.session)
         self.session.run(log.FENCE)
-        threads = [thread for thread in read_threads(self._holder) if thread.is_open]
+        threads = [thread for thread in read_threads(self.lease.session) if thread.is_open]
         if len(threads) < 2:
             return newest
         row = one_row(self.session, log.THIS_INSTANCE)
@@ -159,19 +137,6 @@ class _Database:
         # Redo at the SCN of the last block may go on in the next one.
         written = [thread.last_redo - 1 for thread in threads if thread.number != ours]
         return min([newest, *written])
-
-    def keep_lock(self) -> None:
-        """Notice soon that the lock is gone with its session. Raises SourceUnavailable if it is."""
-        if time.monotonic() - self._seen < LOCK_SECONDS:
-            return
-        self._seen = time.monotonic()
-        row = one_row(self._holder, log.OURS, {"lock_id": self._lock})
-        if row is None or not int(row[0]):
-            raise SourceUnavailable(
-                "the lock of this capture is gone: another one may read the stream",
-                where=self.where,
-                fix="run the capture again",
-            )
 
 
 class LogMinerChanges:
@@ -207,7 +172,7 @@ class LogMinerChanges:
     def acknowledge(self, commit: int) -> None:  # noqa: ARG002  # the server is not told
         """See `ports.ChangeStream`. The server keeps its log by its own rules; only that we are still the
         one who reads it is asked."""
-        self._database.keep_lock()
+        self._database.lease.keep()
 
     def __iter__(self) -> Iterator[ChangeChunk]:
         while not self._is_over() and not self._stop():
@@ -225,14 +190,14 @@ class LogMinerChanges:
             self._next = last + 1
             if not rows and last == end and self._upto is None:
                 self._rest()
-            self._database.keep_lock()
+            self._database.lease.keep()
 
     def _is_over(self) -> bool:
         return self._upto is not None and max(self._after, self._next - 1) >= self._upto
 
     def _idle(self) -> ChangeChunk:
         self._rest()
-        self._database.keep_lock()
+        self._database.lease.keep()
         return ChangeChunk((), (), (), None, None)
 
     def _rest(self) -> None:

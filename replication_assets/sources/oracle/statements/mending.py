@@ -53,3 +53,7 @@ def create_index(owner: str, name: str, column: str) -> str:
 
 def end_in_doubt(transaction: str) -> str:
     return f"ROLLBACK FORCE '{transaction}'"
+
+
+def unlimited(user: str, tablespace: str) -> str:
+    return f"ALTER USER {quoted(user)} QUOTA UNLIMITED ON {quoted(tablespace)}"
