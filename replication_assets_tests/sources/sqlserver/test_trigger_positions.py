@@ -28,7 +28,7 @@ def database() -> duckdb.DuckDBPyConnection:
     duck.execute("CREATE SCHEMA ra_erp")
     duck.execute(
         "CREATE TABLE ra_erp.runs"
-        " (rv BIGINT, shape INT, op TEXT, images BIGINT, tx BIGINT, boot TIMESTAMP, "at" TIMESTAMP)'
+        ' (rv BIGINT, shape INT, op TEXT, images BIGINT, tx BIGINT, boot TIMESTAMP, "at" TIMESTAMP)'
     )
     duck.execute("CREATE TABLE ra_erp.c1 (run BIGINT, side TEXT, stays BOOLEAN, c0 INT)")
     return duck

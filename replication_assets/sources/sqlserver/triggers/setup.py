@@ -204,7 +204,8 @@ def teardown(session: Session, log: ChangeLog) -> None:
 def remains(session: Session, log: ChangeLog) -> tuple[str, ...]:
     """See `ports.ChangeSource.remains`."""
     if ledger.read_state(session, log.books) is None:
-        return ()
+        ((schema,),) = session.rows(log.books.has_schema())
+        return () if schema is None else (f"schema {log.schema}",)
     # Shapes that nobody writes any more have no triggers; their images go with the schema.
     rows = {(row.schema, row.name): row for row in ledger.read_captured(session, log.books)}
     kept = [f"triggers {log.trigger(row.number, '')}* on {row.schema}.{row.name}" for row in rows.values()]
