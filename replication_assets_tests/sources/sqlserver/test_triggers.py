@@ -49,6 +49,10 @@ def standing(shape: int = 1, *, disabled: str = "", second: str = "") -> list[tu
 
 @pytest.fixture
 def recorded() -> Recorded:
+    return by_triggers()
+
+
+def by_triggers() -> Recorded:
     """Captured since 40, acknowledged to 41; everything up to 49 has ended."""
     found = recorded_server()
     recorded_table(found, columns=(ID, V))
