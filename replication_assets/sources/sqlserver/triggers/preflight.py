@@ -145,12 +145,13 @@ def _column_problems(rows: str, columns: Sequence[Column]) -> Iterator[str]:
 def _most_bytes(column: Column) -> int:
     """What a value takes in its row at the most, with its place among the others."""
     native = NativeType.parse(column.source_type)
-    length = native.length or 0
+    length = (native.length or 0) * (2 if native.base in ("nchar", "nvarchar") else 1)
     if native.base in ("char", "binary", "nchar"):
-        return 1 + length * (2 if native.base == "nchar" else 1)
+        return 1 + length
     if native.base in _FIXED_BYTES:
         return 1 + _FIXED_BYTES[native.base]
-    return 3 + _POINTER_BYTES
+    # Longer values can go out of the row.
+    return 3 + (min(length, _POINTER_BYTES) if length > 0 else _POINTER_BYTES)
 
 
 def _order_problems(session: Session, log: ChangeLog, table: TableId, schema: TableSchema) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import LoadBlocked, SlotLost, SourceNotReady
@@ -130,7 +131,8 @@ class TriggerChanges:
 
     def _round(self, mark: int) -> Iterator[ChangeChunk]:
         """Chunks up to a position not behind the mark; the last one tells that all was delivered."""
-        session, last = self._session, None
+        session = self._session
+        held = ChangeChunk((), (), (), None, None)
         if self._flushes:
             # Commits that are visible and not on disk would be undone by a crash.
             session.run(statements.FLUSH)
@@ -141,14 +143,16 @@ class TriggerChanges:
         for row in self._to_read(rows, reach):
             with closing(self._of_shape(row, reach, rows=int(found))) as chunks:
                 for chunk in chunks:
-                    last = max(filter(None, (last, chunk.committed_at)), default=None)
-                    yield chunk
+                    if held.batches or held.schema_changes:
+                        yield replace(held, committed_at=None)
+                    times = filter(None, (held.committed_at, chunk.committed_at))
+                    held = replace(chunk, committed_at=max(times, default=None))
                     if self._stop():
                         # The transaction ends with its session: the answer may not be read to its end.
                         return
         session.run(server.COMMIT)
         self._at = reach
-        yield ChangeChunk((), (), (), reach, last)
+        yield replace(held, through=reach)
 
     def _to_read(self, rows: list[Captured], reach: int) -> list[Captured]:
         """Shapes that were written after what was read, and begin up to where the round reaches."""
@@ -181,8 +185,11 @@ class TriggerChanges:
             return
         self._looked = time.monotonic()
         for table, schema in self._tables:
-            with suppress(LoadBlocked), connected(self._sessions, statement_seconds=0) as session:
-                if find_relation(session, table) is not None:
+            live = setup.live_shape(self._session, self._log, table)
+            if live is None or find_relation(self._session, table) is None:
+                continue
+            if not setup.fits(self._session, self._log, live, table, schema):
+                with suppress(LoadBlocked), connected(self._sessions, statement_seconds=0) as session:
                     session.run(statements.LOCK_TIMEOUT)
                     setup.follow(session, self._log, table, schema)
 
