@@ -340,13 +340,3 @@ class PassiveSource(Protocol):
         """Why the log is another one than `identify` told of then, in words, though the server is the same:
         places in it mean something else. None if it goes on, or if what it began with is gone."""
         ...
-
-
-@runtime_checkable
-class IntrusiveSource(Protocol):
-    """A source whose capture changes what applications may do with captured tables."""
-
-    def consequences(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
-        """What applications must know of before capture is set up, each with what they can do instead, as
-        `missing` words it. Nothing is asked of the source."""
-        ...

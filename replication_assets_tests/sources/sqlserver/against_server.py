@@ -427,6 +427,6 @@ class TestTriggers(ChangeSourceContract):
         following.declare("t")
         with place.transaction() as writer:
             writer.execute("INSERT INTO t (v) VALUES (1)")
-            ((found,),) = writer.execute("SELECT CAST(@@IDENTITY AS int)")  # type: ignore[misc]
+            found = writer.execute("SELECT CAST(@@IDENTITY AS int)")
             writer.commit()
-        assert found == 7
+        assert found == [(7,)]
