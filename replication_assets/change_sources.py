@@ -108,7 +108,7 @@ def _mysql(config: MySqlSourceConfig) -> ChangeSource:
 def _sqlserver(config: SqlServerSourceConfig) -> ChangeSource:
     with driver("mssql_python", "sqlserver", config.name):
         from replication_assets.sources.sqlserver.sessions import SqlServerConnection
-        from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource
+        from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource, TriggerSource
 
     connection = SqlServerConnection(
         host=config.host,
@@ -120,7 +120,11 @@ def _sqlserver(config: SqlServerSourceConfig) -> ChangeSource:
         trust_server_certificate=config.trust_server_certificate,
         server_certificate=config.server_certificate,
     )
-    by = {"cdc": CdcSource, "change_tracking": TrackingSource}
+    by: dict[str, type[CdcSource | TrackingSource | TriggerSource]] = {
+        "cdc": CdcSource,
+        "change_tracking": TrackingSource,
+        "triggers": TriggerSource,
+    }
     return by[config.capture](config.name, connection)
 
 

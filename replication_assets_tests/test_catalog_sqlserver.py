@@ -14,7 +14,7 @@ from replication_assets.components.json_schema import json_schema
 from replication_assets.declarations import SourceConfig
 from replication_assets.defs.source_assets import source_assets
 from replication_assets.errors import SourceNotReady
-from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource
+from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource, TriggerSource
 
 CANARY = "canary-5e2"
 
@@ -34,7 +34,8 @@ def problems(*sources: SourceConfig) -> tuple[str, ...]:
 
 
 def test_a_source_that_is_well_declared_has_no_problem() -> None:
-    assert problems(erp(), erp("crm", capture="change_tracking", encrypt="strict")) == ()
+    declared = (erp(), erp("crm", capture="change_tracking", encrypt="strict"), erp("hr", capture="triggers"))
+    assert problems(*declared) == ()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,6 @@ def test_a_source_that_is_well_declared_has_no_problem() -> None:
         ({"user": ""}, "user is empty"),
         ({"port": 0}, "usually 1433"),
         ({"encrypt": "maybe"}, "encrypt"),
-        ({"capture": "triggers"}, "capture"),
         ({"capture": "log"}, "capture"),
         ({"encrypt": "no", "server_certificate": "/ca.pem"}, "server_certificate has no meaning"),
         ({"max_parallel_loads": 0}, "max_parallel_loads"),
@@ -66,7 +66,10 @@ def test_a_password_as_text_is_dropped_at_once() -> None:
     assert problems(declared)
 
 
-@pytest.mark.parametrize(("capture", "kind"), [("cdc", CdcSource), ("change_tracking", TrackingSource)])
+@pytest.mark.parametrize(
+    ("capture", "kind"),
+    [("cdc", CdcSource), ("change_tracking", TrackingSource), ("triggers", TriggerSource)],
+)
 def test_the_source_is_made_without_connecting_and_keeps_its_secret_a_reference(
     capture: str, kind: type
 ) -> None:
@@ -93,6 +96,9 @@ def test_a_source_is_declared_in_yaml_by_its_kind() -> None:
     declared = read(given, SourceConfig, found)  # type: ignore[arg-type]
     assert found == []
     assert declared == SqlServerSourceConfig("erp", host="db", database="shop", user="u")
+    given["sqlserver"]["capture"] = "triggers"
+    declared = read(given, SourceConfig, found)  # type: ignore[arg-type]
+    assert (found, declared.capture) == ([], "triggers")
     assert "sqlserver" in str(json_schema(SourceConfig, {}))
 
 

@@ -16,7 +16,7 @@ BinarySpelling: TypeAlias = Literal["hex", "base64"]
 DecimalSpelling: TypeAlias = Literal["string", "precise"]
 MalformedMessages: TypeAlias = Literal["stop", "keep"]
 SaslMechanism: TypeAlias = Literal["plain", "scram-sha-256", "scram-sha-512", "aws-msk-iam"]
-SqlServerCapture: TypeAlias = Literal["cdc", "change_tracking"]
+SqlServerCapture: TypeAlias = Literal["cdc", "change_tracking", "triggers"]
 EncryptMode: TypeAlias = Literal["yes", "strict", "no"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 SSL_MODES: tuple[SslMode, ...] = get_args(SslMode)
@@ -119,8 +119,9 @@ class SqlServerSourceConfig(Declaration):
     `trust_server_certificate` says not to; `server_certificate` is a file that the server's must equal.
     `capture` "cdc" reads the tables of change data capture, every change with its old values;
     "change_tracking" reads Change Tracking, which knows the last change of each row of tables with a
-    primary key, and costs the source less. `mode`, `capture_interval_seconds` and `max_parallel_loads` are
-    as in `PostgresSourceConfig`.
+    primary key, and costs the source less; "triggers" makes triggers on tables with a primary key, which
+    write every change into a log of their own (docs/triggers.md). `mode`, `capture_interval_seconds` and
+    `max_parallel_loads` are as in `PostgresSourceConfig`.
     """
 
     name: str

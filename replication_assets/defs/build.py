@@ -43,12 +43,7 @@ def build_definitions(catalog: Catalog) -> dg.Definitions:
 def _definitions(catalog: Catalog) -> dg.Definitions:
     tables = list(catalog.tables)
     replication = Replication(catalog)
-    projected = [
-        projection_asset(projection, table)
-        for projection in catalog.projections
-        for table in catalog.projected(projection)
-    ]
-    projected += [topic_asset(topic, table) for topic in catalog.topics for table in catalog.projected(topic)]
+    projected = _projected(catalog)
     jobs: list[dg.JobDefinition] = []
     sensors: list[dg.SensorDefinition] = []
     for source in catalog.sources:
@@ -91,3 +86,14 @@ def _definitions(catalog: Catalog) -> dg.Definitions:
         schedules=[schedule, *validations, *refresh_schedules(catalog, refreshes), *tasks.schedules],
         resources={"replication": replication, ENVIRONMENTS: replication},
     )
+
+
+def _projected(catalog: Catalog) -> list[dg.AssetsDefinition]:
+    found = [
+        projection_asset(projection, table)
+        for projection in catalog.projections
+        for table in catalog.projected(projection)
+    ]
+    return found + [
+        topic_asset(topic, table) for topic in catalog.topics for table in catalog.projected(topic)
+    ]

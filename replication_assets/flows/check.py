@@ -7,7 +7,7 @@ and writes one small file to the event store, which it deletes. Nothing is set u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -17,7 +17,7 @@ from replication_assets.errors import CatalogError, ReplicationError
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.range_plans import VIEW, VIEW_FIX, plan_of_declared, plan_of_loads
 from replication_assets.flows.watch.health import Adapters
-from replication_assets.ports import ChangeSource, EventStore
+from replication_assets.ports import ChangeSource, EventStore, IntrusiveSource
 from replication_assets.ports.topics import Topic
 from replication_assets.table_fit import TableFit, fit_table
 
@@ -151,6 +151,9 @@ def _set_up(
 ) -> Iterator[Finding]:
     try:
         yield from (_finding(source.name, text) for text in source.missing(sound))
+        if isinstance(source, IntrusiveSource):
+            told = (_finding(source.name, text) for text in source.consequences(sound))
+            yield from (replace(finding, severity="advice") for finding in told)
         store = adapters.store()
         mark = store.ledger(source.name).last()
         if mark is None:

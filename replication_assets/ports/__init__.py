@@ -9,6 +9,7 @@ from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.refusals import Refusal
 from replication_assets.ports.cutover import CutoverLog, HookCall, SwitchHook
 from replication_assets.ports.dead_letters import Closed, DeadLetter, DeadLetters, Suspension
+from replication_assets.ports.intrusive import IntrusiveSource
 from replication_assets.ports.source import (
     CaptureSetup,
     ChangeChunk,
@@ -66,6 +67,7 @@ __all__ = [
     "EventStore",
     "FindingLists",
     "HookCall",
+    "IntrusiveSource",
     "KeyBounds",
     "KnownDigest",
     "KnownDigests",

@@ -1,7 +1,7 @@
 """SQL Server as a change source. See `ports.ChangeSource` for what each method promises.
 
-What a table is and how its rows are read is the same for both ways to capture; `CdcSource` and
-`TrackingSource` add where changes come from, and where a load meets them.
+What a table is and how its rows are read is the same for all ways to capture; `CdcSource`,
+`TrackingSource` and `TriggerSource` add where changes come from, and where a load meets them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.range_plans import RangePlan
@@ -31,12 +31,22 @@ from replication_assets.ports import (
     Writer,
 )
 from replication_assets.sources.sqlserver import books as ledger
-from replication_assets.sources.sqlserver import cdc, extent, lease, plans, reflection, tracking, writers
+from replication_assets.sources.sqlserver import (
+    cdc,
+    extent,
+    lease,
+    plans,
+    reflection,
+    tracking,
+    triggers,
+    writers,
+)
 from replication_assets.sources.sqlserver.digests import read_digests
 from replication_assets.sources.sqlserver.load import HandOff, open_load
 from replication_assets.sources.sqlserver.sessions import Session, Sessions, connected
 from replication_assets.sources.sqlserver.statements import server
 from replication_assets.sources.sqlserver.statements.books import Books
+from replication_assets.sources.sqlserver.statements.triggers import ChangeLog
 from replication_assets.sources.sqlserver.structure import read_structure
 
 SCAN_SECONDS = 30 * 60
@@ -243,3 +253,48 @@ class TrackingSource(SqlServerSource):
 
     def _status(self, session: Session, *, active: bool) -> SourceStatus:
         return tracking.read_status(session, self.books, active=active)
+
+
+@dataclass(frozen=True)
+class TriggerSource(SqlServerSource):
+    """Captured by triggers: every change of tables with a primary key."""
+
+    @property
+    def log(self) -> ChangeLog:
+        return ChangeLog(self.name)
+
+    @property
+    def hand_off(self) -> HandOff:
+        return triggers.TriggerHandOff()
+
+    def structure(self, table: TableId) -> TableStructure:
+        """Without our own triggers, which no copy is to have."""
+        found = super().structure(table)
+        ours = f"trigger {self.log.schema}_"
+        return replace(found, others=tuple(each for each in found.others if not each.startswith(ours)))
+
+    def consequences(self, tables: Tables) -> tuple[str, ...]:
+        """See `ports.IntrusiveSource`."""
+        return triggers.consequences(tables)
+
+    def changes(
+        self, tables: Tables, *, epoch: int, after: int, upto: int | None, stop: Callable[[], bool]
+    ) -> AbstractContextManager[ChangeStream]:
+        return triggers.open_changes(
+            self.sessions, self.name, tables, epoch=epoch, after=after, upto=upto, stop=stop
+        )
+
+    def _setup(self, session: Session, tables: Tables) -> CaptureSetup:
+        return triggers.setup.setup(session, self.log, tables)
+
+    def _missing(self, session: Session, tables: Tables) -> tuple[str, ...]:
+        return triggers.setup.missing(session, self.log, tables)
+
+    def _teardown(self, session: Session) -> None:
+        triggers.setup.teardown(session, self.log)
+
+    def _remains(self, session: Session) -> tuple[str, ...]:
+        return triggers.setup.remains(session, self.log)
+
+    def _status(self, session: Session, *, active: bool) -> SourceStatus:
+        return triggers.read_status(session, self.log, active=active)

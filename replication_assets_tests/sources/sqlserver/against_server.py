@@ -26,7 +26,12 @@ import pytest
 from replication_assets.errors import SourceError
 from replication_assets.ports import SourceStatus
 from replication_assets.sources.sqlserver.sessions import Session, SqlServerConnection, connected
-from replication_assets.sources.sqlserver.source import CdcSource, SqlServerSource, TrackingSource
+from replication_assets.sources.sqlserver.source import (
+    CdcSource,
+    SqlServerSource,
+    TrackingSource,
+    TriggerSource,
+)
 from replication_assets.sources.sqlserver.statements.names import literal, quoted
 from replication_assets_tests.contracts.change_source import (
     ROWS,
@@ -309,3 +314,119 @@ class TestChangeTracking(ChangeSourceContract):
                     else:
                         rows[row["id"]] = tuple(row[name] for name in names)
             assert Counter(rows.values()) == final, position
+
+
+class TestTriggers(ChangeSourceContract):
+    """Every change, with both images; and what triggers alone have to say."""
+
+    @pytest.fixture
+    def place(self, server: SqlServerConnection) -> Iterator[SqlServerPlace]:
+        source = TriggerSource("contract", server)
+        source.teardown(force=True)
+        _emptied(server)
+        yield SqlServerPlace(source, server, scans=False)
+        source.teardown(force=True)
+        _emptied(server)
+
+    def test_rows_without_a_key_are_told_whole(self, following: Following) -> None:
+        """They cannot be paired, nor guarded from TRUNCATE, which is said."""
+        place, t = following.place, following.table("t")
+        place.create("t", "a integer, b text")
+        (problem,) = place.source.missing([(t, place.source.reflect(t))])
+        assert "has no primary key" in problem
+
+    def test_a_renamed_column_asks_for_a_load(self, following: Following) -> None:
+        """The server refuses what would fail the writers of the table."""
+        place = following.place
+        place.create("t", ROWS)
+        following.declare("t")
+        for statement in (
+            "ALTER TABLE t RENAME COLUMN s TO word",
+            "ALTER TABLE t DROP COLUMN s",
+            "ALTER TABLE t ALTER COLUMN v bigint",
+            "TRUNCATE TABLE t",
+            "DROP TABLE t",
+        ):
+            with pytest.raises(SourceError):
+                place.execute(statement)
+        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        assert told(following.drain(), following.table("t"), "id") == [("I", 1)]
+
+    def test_loads_beside_writers_are_what_the_events_before_them_make(self, following: Following) -> None:
+        """A load stands at a lower bound, as with change data capture."""
+        TestCdc.test_loads_beside_writers_are_what_the_events_before_them_make(self, following)  # type: ignore[arg-type]
+
+    def test_an_older_transaction_holds_up_what_ended_after_it_and_nothing_is_skipped(
+        self, following: Following
+    ) -> None:
+        place, t = following.place, following.table("t")
+        place.create("t", ROWS)
+        following.declare("t")
+        with place.transaction() as older, place.transaction() as later:
+            older.execute("INSERT INTO t VALUES (1, 1, 'a')")
+            later.execute("INSERT INTO t VALUES (2, 1, 'b')")
+            later.commit()
+            assert told(following.drain(), t, "id") == []
+            older.execute("INSERT INTO t VALUES (3, 1, 'c')")
+            older.commit()
+        following.drain()
+        assert told(following.chunks, t, "id") == [("I", 2), ("I", 1), ("I", 3)]
+
+    def test_settings_of_the_writer_do_not_matter(self, following: Following) -> None:
+        place, t = following.place, following.table("t")
+        place.create("t", ROWS)
+        following.declare("t")
+        with place.transaction() as writer:
+            writer.execute(
+                "SET ANSI_NULLS OFF; SET QUOTED_IDENTIFIER OFF; SET ANSI_WARNINGS OFF; SET ANSI_PADDING OFF;"
+                " SET ARITHABORT OFF; SET CONCAT_NULL_YIELDS_NULL OFF; SET XACT_ABORT OFF;"
+                " INSERT INTO t VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c');"
+                " SET ROWCOUNT 2; UPDATE t SET v = 9; SET ROWCOUNT 0"
+            )
+            writer.commit()
+        following.drain()
+        counted = Counter(row[0] for row in told(following.chunks, t, "id"))
+        assert counted == {"I": 3, "U": 2}
+
+    def test_keys_that_change_together_and_merges_leave_the_rows_of_the_table(
+        self, following: Following
+    ) -> None:
+        place, t = following.place, following.table("t")
+        place.create("t", ROWS)
+        following.declare("t")
+        place.execute("INSERT INTO t VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')")
+        place.execute("UPDATE t SET id = id + 1")
+        place.execute(
+            "MERGE t USING (VALUES (2, 7), (9, 8)) AS s (id, v) ON t.v = s.v"
+            " WHEN NOT MATCHED THEN INSERT (id, v, s) VALUES (s.id, s.v, 'new')"
+            " WHEN NOT MATCHED BY SOURCE AND t.id = 2 THEN DELETE"
+            " WHEN NOT MATCHED BY SOURCE THEN UPDATE SET s = 'old';"
+        )
+        following.drain()
+        found = events(following.chunks, t)
+        end = found[-1]["_commit_position"] + 1
+        assert replayed(found, ("id", "v", "s"), end) == Counter(place.rows("SELECT id, v, s FROM t"))
+
+    def test_what_other_triggers_change_is_told_behind_what_they_were_fired_by(
+        self, following: Following
+    ) -> None:
+        place, t = following.place, following.table("t")
+        place.create("t", ROWS)
+        place.execute(
+            "CREATE TRIGGER other ON t AFTER INSERT AS UPDATE t SET v = t.v + 1 FROM t JOIN inserted i"
+            " ON i.id = t.id"
+        )
+        following.declare("t")
+        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        following.drain()
+        assert told(following.chunks, t, "id", "v") == [("I", 1, 1), ("U", 1, 2)]
+
+    def test_the_identity_that_a_writer_asks_for_is_its_own(self, following: Following) -> None:
+        place = following.place
+        place.create("t", "id integer IDENTITY(7, 1) PRIMARY KEY, v integer")
+        following.declare("t")
+        with place.transaction() as writer:
+            writer.execute("INSERT INTO t (v) VALUES (1)")
+            found = writer.execute("SELECT CAST(@@IDENTITY AS int)")
+            writer.commit()
+        assert found == [(7,)]

@@ -11,11 +11,18 @@ from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.ports import LoadSlice
 from replication_assets.sources.sqlserver.cdc.positions import last_of
 from replication_assets.sources.sqlserver.sessions import _SETTINGS
-from replication_assets.sources.sqlserver.statements import catalog, cdc, extent, server, tracking
+from replication_assets.sources.sqlserver.statements import catalog, cdc, extent, server, tracking, triggers
 from replication_assets.sources.sqlserver.statements.books import Books
 from replication_assets.sources.sqlserver.statements.predicates import range_conditions, row_conditions
+from replication_assets.sources.sqlserver.statements.triggers import ChangeLog
 from replication_assets.sources.sqlserver.statements.values import select_rows
-from replication_assets.sources.sqlserver.types import REFUSED, SYSTEM_TYPES, NativeType, stored_type
+from replication_assets.sources.sqlserver.types import (
+    OLD_LOBS,
+    REFUSED,
+    SYSTEM_TYPES,
+    NativeType,
+    stored_type,
+)
 
 LSN = last_of(0x0000002A_000001F0)
 DAYS = EventDates("d", "month", dt.date(2026, 1, 1))
@@ -67,6 +74,7 @@ def statements(table: TableId, column: str) -> Iterator[str]:
     yield from _reads(table, number, every)
     yield from _captures(table, number, every)
     yield from _books(table, column)
+    yield from _triggers(table, number, every)
     yield from (server.SNAPSHOT, server.BEGIN, server.COMMIT, server.ROLLBACK, server.CLOCK, *_SETTINGS)
     yield from (server.IDENTITY, server.SETTINGS, server.PERMISSIONS, server.REPL_SIZE, server.kill(51))
     yield from (extent.SHOWPLAN_ON, extent.SHOWPLAN_OFF)
@@ -130,3 +138,20 @@ def _books(table: TableId, name: str) -> Iterator[str]:
     yield from (books.name_instance(1, name), books.note_change(1, name), books.note_made(1))
     yield from (books.note_began(1, 5, LSN), books.note_began(1, 5, None), books.forget(1), books.confirm())
     yield from books.drop()
+
+
+def _triggers(table: TableId, number: Column, every: tuple[Column, ...]) -> Iterator[str]:
+    log, key = ChangeLog(number.name), (number.name, every[0].name)
+    seen = tuple(c for c in every if NativeType.parse(c.source_type).base not in OLD_LOBS)
+    yield from (triggers.MIN_ACTIVE, triggers.BOOT, triggers.NESTED, triggers.DURABILITY, triggers.FLUSH)
+    yield from (triggers.LOCK_TIMEOUT, triggers.lock_table(table), triggers.owner(table))
+    yield from (triggers.standing_triggers(table), log.create_schema(), log.exist(), *log.create_runs())
+    yield from (log.create_marks(), log.mark(3), log.guards_stand(3))
+    yield from log.create_shape(table, 3, seen, key, {number.name: "Latin1_General_CI_AS"})
+    # What the parser takes of a trigger is its beginning; its statements are looked at one by one.
+    for op in triggers.EVENTS:
+        yield from log.trigger_body(table, 3, op, seen, key)
+    yield from log.create_triggers(table, 3, seen, key, tuple(triggers.EVENTS))
+    yield from (*log.drop_capture(table, 3), log.drop_images(3), *log.drop())
+    yield from (log.window(3, 9, 100), log.changes(3, seen, key, after=3, upto=9), log.waiting(3))
+    yield from (log.space(), log.first_kept(3), log.trim_images(3, 9, 100), log.trim_runs(9, 100))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from replication_assets import Catalog, EventStoreConfig, Replication, Table
+from replication_assets import Catalog, EventStoreConfig, Replication, SqlServerSourceConfig, Table
 from replication_assets.errors import SlotLost
 from replication_assets.flows.capture import capture
+from replication_assets.flows.check import check
 from replication_assets.flows.load import load_range
 from replication_assets.flows.prepare import open_table, prepare
 from replication_assets.flows.read import read_table
 from replication_assets.ports import ChangeSource, EventStore
-from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource
+from replication_assets.sources.sqlserver.source import CdcSource, TrackingSource, TriggerSource
 from replication_assets.sources.sqlserver.statements import catalog, cdc, extent, tracking
+from replication_assets.sources.sqlserver.statements import triggers as statements
 from replication_assets.sources.sqlserver.statements.values import select_rows
+from replication_assets.sources.sqlserver.triggers.stream import ROUND_TRANSACTIONS
+from replication_assets.sources.sqlserver.triggers.trimming import TRIMMED
 from replication_assets_tests.sources.sqlserver.captured import (
     BOOKS,
     NUMBER,
@@ -44,6 +49,8 @@ from replication_assets_tests.sources.sqlserver.test_cdc_decoding import ID as I
 from replication_assets_tests.sources.sqlserver.test_cdc_decoding import V as V_COLUMN
 from replication_assets_tests.sources.sqlserver.test_cdc_decoding import changed
 from replication_assets_tests.sources.sqlserver.test_tracking import net
+from replication_assets_tests.sources.sqlserver.test_trigger_decoding import images
+from replication_assets_tests.sources.sqlserver.test_triggers import LOG, ROW, by_triggers
 
 TABLE = Table("erp.dbo.orders")
 LOADED = [batch(pa.array([1, 2, 3], pa.int32()), pa.array([10, 20, 30], pa.int32()))]
@@ -140,3 +147,65 @@ def test_change_tables_fold_to_the_rows_of_the_source(tmp_path: Path) -> None:
     without_books(recorded)
     with pytest.raises(SlotLost):
         prepare(source, store, [TABLE])
+
+
+def test_what_triggers_kept_folds_to_the_rows_of_the_source(tmp_path: Path) -> None:
+    recorded = by_triggers()
+    source, store = TriggerSource("erp", recorded), opened(tmp_path)
+    with_books(recorded, [ROW], began=40, acknowledged=40)
+    with_rows(recorded, source)
+    recorded.knows(BOOKS.begin(40), *(BOOKS.acknowledge(each) for each in range(40, 50)))
+    recorded.answers |= {
+        statements.MIN_ACTIVE: [(41,)],
+        LOG.waiting(40): [(0,)],
+        LOG.first_kept(49): [(None,)],
+        LOG.trim_images(1, 50, TRIMMED): [(5,)],
+        LOG.trim_runs(50, TRIMMED): [(4,)],
+    }
+    loaded(source, store)
+    # Row 1 had changed when the load began, behind a transaction that was open: it comes again.
+    recorded.answers |= {
+        statements.MIN_ACTIVE: [(50,)],
+        LOG.window(40, 49, ROUND_TRANSACTIONS): [(2, 48)],
+        LOG.changes(1, (ID_COLUMN, V_COLUMN), ("id",), after=40, upto=49): [
+            images([(43, 43, "U", 1, "O", 1, 1, 9), (43, 43, "U", 1, "N", 0, 1, 10)]),
+            images([(48, 46, "D", 1, "O", 0, 3, 30), (48, 47, "U", 1, "O", 0, 2, 20)]),
+            images([(48, 47, "U", 1, "N", 0, 5, 21)]),
+        ],
+    }
+    capture(source, store, [open_table(source, store, TABLE)], upto=49)
+    assert folded(store) == [{"id": 1, "v": 10}, {"id": 5, "v": 21}]
+    assert BOOKS.acknowledge(49) in recorded.sent
+    assert recorded.open == 0
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The adapters of a catalog, of a source that answers from a record."""
+
+    folder: Path
+    recorded: Recorded
+
+    @property
+    def catalog(self) -> Catalog:
+        declared = SqlServerSourceConfig("erp", host="db", database="shop", user="u", capture="triggers")
+        return Catalog(EventStoreConfig(str(self.folder)), sources=[declared], tables=[TABLE])
+
+    def source(self, name: str) -> ChangeSource:
+        return TriggerSource(name, self.recorded)
+
+    def store(self) -> EventStore:
+        return opened(self.folder)
+
+    def target(self, *_: object) -> None:
+        raise AssertionError("there are no projections")
+
+
+def test_a_check_tells_what_triggers_mean_for_applications(tmp_path: Path) -> None:
+    recorded = by_triggers()
+    with_rows(recorded, TriggerSource("erp", recorded))
+    found = [each for part in check(Recordings(tmp_path, recorded)) for each in part.findings]  # type: ignore[arg-type]
+    told = [each for each in found if "error 334" in each.what or "TRUNCATE TABLE" in each.what]
+    assert [each.severity for each in told] == ["advice", "advice"]
+    assert "OUTPUT ... INTO" in told[0].fix
+    assert [each for each in found if each.severity == "problem"] == []
