@@ -14,7 +14,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install servers test test-sqlserver check faults soak breaks bench demo dev docs format constraints clean
+.PHONY: help install servers test test-oracle test-sqlserver check faults soak breaks bench demo dev docs format constraints clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ servers: install
 	.ci/install-mariadb
 	.ci/install-sysbench
 	.ci/install-dynamodb-local
+
+test-oracle: install ## The contract of sources on the Oracle database of ORACLE_URL; writes to users of its own
+	@test -n "$$ORACLE_URL" || { \
+	  echo "Set ORACLE_URL to oracle://USER:PASSWORD@HOST:PORT/SERVICE, of an account that may create users" >&2; \
+	  echo "and has what docs/oracle.md grants." >&2; exit 1; }
+	$(BIN)/python -m pytest replication_assets_tests/sources/oracle/server_contract.py
 
 faults: servers ## Every fault of docs/guarantees.md, and all else that `make test` runs in short
 	$(BIN)/python -m pytest --full -m 'faults or full' --numprocesses 2 --dist worksteal

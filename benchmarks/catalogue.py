@@ -18,6 +18,8 @@ from benchmarks.measure.scale import Scale
 BENCHMARKS = (
     "load",
     "capture",
+    "mariadb_load",
+    "binlog",
     "fold",
     "delta",
     "dynamodb",

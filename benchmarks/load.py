@@ -130,12 +130,12 @@ def loaded(server: PostgresServer, home: Path, table: str, ranges: int, only: in
     try:
         prepared(chosen)
         numbers = range(ranges) if only is None else (only,)
-        return run_together([partial(_load, chosen, number) for number in numbers], [server.pid])
+        return run_together([partial(load_one_range, chosen, number) for number in numbers], [server.pid])
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _load(chosen: Catalog, number: int, timed: Timed) -> int:
+def load_one_range(chosen: Catalog, number: int, timed: Timed) -> int:
     replication = Replication(chosen)
     source, store = replication.source(SOURCE), replication.store()
     (table,) = opened(chosen)

@@ -37,6 +37,7 @@ from replication_assets.ports.environment import EnvironmentTarget
 from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.targets.delta import DeltaTarget
+from replication_assets.targets.shaped import ShapedTarget
 
 if TYPE_CHECKING:
     from replication_assets.targets.dynamodb import DynamoDbSettings
@@ -53,7 +54,7 @@ class Replication:
 
     def source(self, name: str) -> ChangeSource:
         """Raises KeyError for a source that is not declared, SecretError for its password."""
-        return change_source(self.catalog.source(name))
+        return change_source(self.catalog.source(name), self.store)
 
     def store(self) -> EventStore:
         """Raises SecretError for a storage option that cannot be read."""
@@ -62,11 +63,28 @@ class Replication:
 
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget:
         """Raises SecretError for a credential that cannot be read."""
+        target = self._plain_target(projection, table)
+        shape = next((each for each in projection.shapes if each.table == str(table)), None)
+        return target if shape is None else ShapedTarget(target, shape)
+
+    def _plain_target(self, projection: Projection, table: TableId) -> ProjectionTarget:
+        if isinstance(projection, DynamoDbProjection):
+            return self._dynamodb_target(projection, table)
+        target = self._row_target(projection, table)
+        documents = [each for each in projection.documents if each.table == str(table)]
+        if not documents:
+            return target
+        from replication_assets.targets.documents import DocumentTarget
+
+        return DocumentTarget(target, documents, f"projection {projection.name} {table}")
+
+    def _row_target(self, projection: DeltaProjection | SqlProjection, table: TableId) -> ProjectionTarget:
         if isinstance(projection, DeltaProjection):
             options = _revealed(projection.storage_options, f"projection {projection.name}")
             return DeltaTarget(projection.root, table, options)
-        if isinstance(projection, SqlProjection):
-            return self._sql_target(projection, table)
+        return self._sql_target(projection, table)
+
+    def _dynamodb_target(self, projection: DynamoDbProjection, table: TableId) -> ProjectionTarget:
         from replication_assets.targets.dynamodb import DynamoDbTarget
 
         (items,) = (each for each in projection.items if each.table == str(table))

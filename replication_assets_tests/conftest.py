@@ -17,6 +17,7 @@ from replication_assets_tests.dynamodb_servers import (
     running_dynamodb_local,
     running_moto,
 )
+from replication_assets_tests.kafka_servers import Broker, running_broker
 from replication_assets_tests.mysql_servers import (
     BINLOG_SETTINGS,
     MariaDbPrefix,
@@ -60,6 +61,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A broker that speaks Kafka's protocol; make topics of your own on it."""
+    with running_broker() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import pytest
 
 from replication_assets.catalog import (
     Catalog,
+    DeltaProjection,
+    Document,
     Environment,
     EnvVar,
     EventStoreConfig,
@@ -18,6 +20,7 @@ from replication_assets.catalog import (
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
+    Shape,
     SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
@@ -139,3 +142,18 @@ def test_no_projection_writes_into_a_source_of_its_own_engine(target: DatabaseTa
         projections=[SqlProjection("copy", tables=["legacy.*", "app.*"], target=target)],
     ).problems(today=TODAY)
     assert any("is the database of source" in problem for problem in found) == refused
+
+
+def test_a_table_has_documents_or_a_shape() -> None:
+    table = "shop.public.orders"
+    lake = DeltaProjection(
+        "lake", tables=[table], root="/lake", documents=[Document(table, "body")],
+        shapes=[Shape(table, exclude=["note"])],
+    )  # fmt: skip
+    found = Catalog(
+        event_store=EventStoreConfig(root="/data/events"),
+        sources=[PostgresSourceConfig("shop", host="db", database="shop", user="u")],
+        tables=[Table(table)],
+        projections=[lake],
+    ).problems(today=TODAY)
+    assert any("has documents too" in problem for problem in found)

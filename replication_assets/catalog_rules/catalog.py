@@ -15,7 +15,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 
+from replication_assets.catalog_rules.documents import projected_documents
 from replication_assets.catalog_rules.dynamodb import dynamodb_problems, rival_problems
+from replication_assets.catalog_rules.shapes import shapes_problems
 from replication_assets.catalog_rules.sources import shared_server_ids, shared_slots, source_rules
 from replication_assets.catalog_rules.sql import folder_of, sql_problems, sql_rivals
 from replication_assets.catalog_rules.watch import freshness_problems, sla_problems, watch_problems
@@ -198,8 +200,11 @@ def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterat
         if times[name] > 1:
             yield f"table {name!r} is named twice. Fix: name it once"
     yield from _serving_rules(projection.refusals, projection.validation)
+    yield from shapes_problems(projection, tables)
     if isinstance(projection, DynamoDbProjection):
         yield from dynamodb_problems(projection)
+    else:
+        yield from projected_documents(projection, tables)
     if isinstance(projection, SqlProjection):
         yield from sql_problems(projection, tables)
 

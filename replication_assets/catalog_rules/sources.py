@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
+from replication_assets.core.envelopes.types import spelled_column
 from replication_assets.declarations.sources import (
+    KafkaSourceConfig,
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
@@ -19,7 +23,9 @@ from replication_assets.secret_references import EnvVar
 
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _SCHEMA_NAME = 100
+_TRIGGER_NAME = 45
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WithLogin: TypeAlias = PostgresSourceConfig | MySqlSourceConfig | SqlServerSourceConfig | OracleSourceConfig
 
 
 def source_rules(source: SourceConfig) -> Iterator[str]:
@@ -30,6 +36,10 @@ def source_rules(source: SourceConfig) -> Iterator[str]:
         yield from _mysql_rules(source)
     elif isinstance(source, SqlServerSourceConfig):
         yield from _sqlserver_rules(source)
+    elif isinstance(source, OracleSourceConfig):
+        yield from _oracle_rules(source)
+    elif isinstance(source, KafkaSourceConfig):
+        yield from _kafka_rules(source)
     else:
         yield from _sqlite_rules(source)
     if not 1 <= source.max_parallel_loads <= 64:
@@ -42,9 +52,13 @@ def _seconds_rules(source: SourceConfig, field: str) -> Iterator[str]:
         yield f"{field} is not above 0. Fix: a number of seconds"
 
 
-def _login_rules(
-    source: PostgresSourceConfig | MySqlSourceConfig | SqlServerSourceConfig, fields: Sequence[str], port: int
-) -> Iterator[str]:
+def _without_meaning(source: SourceConfig, *fields: str) -> Iterator[str]:
+    for field in fields:
+        if getattr(source, field) is not None:
+            yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
+
+
+def _login_rules(source: _WithLogin, fields: Sequence[str], port: int) -> Iterator[str]:
     for field in fields:
         if not getattr(source, field):
             yield f"{field} is empty. Fix: where and as whom to connect"
@@ -58,6 +72,10 @@ def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
     yield from _login_rules(source, ("host", "user"), 3306)
     if source.server_id is not None and not 0 < source.server_id < 2**32:
         yield f"server_id {source.server_id} is not between 1 and {2**32 - 1}. Fix: one that no replica has"
+    if source.capture == "triggers":
+        yield from _without_meaning(source, "server_id")
+        if len(source.name) > _TRIGGER_NAME:
+            yield f"name has more than {_TRIGGER_NAME} letters; triggers bear it. Fix: a shorter one"
     yield from _seconds_rules(source, "load_wait_seconds")
 
 
@@ -74,6 +92,54 @@ def _sqlserver_rules(source: SqlServerSourceConfig) -> Iterator[str]:
         )
 
 
+def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
+    yield from _login_rules(source, ("host", "service", "user"), 1521)
+    if isinstance(source.wallet_password, EnvVar) and not _VARIABLE.fullmatch(source.wallet_password.name):
+        yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
+    if source.log_service == "":
+        yield "log_service is empty. Fix: the service of the container's root, or None"
+    for field in ("wallet", "server_name"):
+        if getattr(source, field) is not None and not source.tls:
+            yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
+    if source.wallet_password is not None and source.wallet is None:
+        yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
+
+
+def _kafka_rules(source: KafkaSourceConfig) -> Iterator[str]:
+    if not all(":" in server for server in source.bootstrap_servers.split(",")):
+        yield "bootstrap_servers is not a list of host:port. Fix: 'b-1.example:9096,b-2.example:9096'"
+    if not source.topics or not all(source.topics) or len(set(source.topics)) < len(source.topics):
+        yield "topics is empty, or names one twice. Fix: the topics to read, each once"
+    for table, spelled in source.columns.items():
+        if len([name for name in table.split(".") if name]) < 2:
+            yield f"columns names {table[:63]!r}, which is no schema.table. Fix: as its messages name it"
+        yield from _column_rules(table, spelled)
+    yield from _sasl_rules(source)
+
+
+def _column_rules(table: str, spelled: Sequence[str]) -> Iterator[str]:
+    names = []
+    for each in spelled:
+        try:
+            names.append(spelled_column(each).name)
+        except ValueError as error:
+            yield f"columns of {table}: {error}. Fix: a name and a type, as in 'id bigint'"
+    if len(set(names)) < len(names):
+        yield f"columns of {table} names a column twice. Fix: each once"
+
+
+def _sasl_rules(source: KafkaSourceConfig) -> Iterator[str]:
+    named = source.user is not None and source.password is not None
+    if source.sasl in ("plain", "scram-sha-256", "scram-sha-512") and not named:
+        yield f"sasl={source.sasl!r} has no user or password. Fix: both, the password by reference"
+    if source.sasl in (None, "aws-msk-iam") and (source.user is not None or source.password is not None):
+        yield "user and password have no meaning without SASL's plain or scram. Fix: sasl, or leave them out"
+    if source.sasl in ("plain", "aws-msk-iam") and not source.tls:
+        yield f"sasl={source.sasl!r} without TLS shows the secret to the network. Fix: tls=True"
+    if isinstance(source.password, EnvVar) and not _VARIABLE.fullmatch(source.password.name):
+        yield "password names no environment variable. Fix: EnvVar takes the variable's name, not its value"
+
+
 def _sqlite_rules(source: SqliteSourceConfig) -> Iterator[str]:
     if not source.path or "\0" in source.path:
         yield "path is empty. Fix: the database file"
@@ -87,9 +153,7 @@ def _postgres_rules(source: PostgresSourceConfig) -> Iterator[str]:
     if source.publication is not None and not 1 <= len(source.publication.encode()) <= 63:
         yield "publication is no PostgreSQL name. Fix: 1 to 63 bytes"
     if source.capture == "triggers":
-        for field in ("slot", "publication"):
-            if getattr(source, field) is not None:
-                yield f"{field} has no meaning with capture='triggers'. Fix: leave it out, or capture='log'"
+        yield from _without_meaning(source, "slot", "publication")
     yield from _seconds_rules(source, "load_wait_seconds")
 
 

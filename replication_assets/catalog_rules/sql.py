@@ -10,6 +10,7 @@ from replication_assets.catalog_rules.environments import form, host_of, place_o
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
     Environment,
+    KafkaSourceConfig,
     MySqlTarget,
     PostgresSourceConfig,
     PostgresTarget,
@@ -111,6 +112,8 @@ def _is_source(projection: SqlProjection, tables: Sequence[Table], source: Sourc
         return folder is not None and posixpath.normpath(folder) == posixpath.dirname(
             posixpath.normpath(source.path)
         )
+    if isinstance(source, KafkaSourceConfig):
+        return False
     if not isinstance(target, MySqlTarget) or target.port != source.port:
         return False
     written = {

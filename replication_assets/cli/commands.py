@@ -11,10 +11,12 @@ from replication_assets.cli.capture import capture
 from replication_assets.cli.check import check
 from replication_assets.cli.cutover import group as cutover_group
 from replication_assets.cli.dead_letters import group as dead_letters_group
+from replication_assets.cli.dms import group as dms_group
 from replication_assets.cli.lifecycle import compact, recover, setup, teardown
 from replication_assets.cli.load import load
 from replication_assets.cli.mask import group as mask_group
 from replication_assets.cli.metrics import metrics
+from replication_assets.cli.overhead import overhead
 from replication_assets.cli.project import project
 from replication_assets.cli.query import query
 from replication_assets.cli.refresh import group as refresh_group
@@ -35,6 +37,7 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (status, "status --watch 5"),
     (query, 'query "SELECT status, count(*) FROM now.orders GROUP BY 1" --as-of 2026-06-01T00:00Z'),
     (metrics, "metrics --serve 9187"),
+    (overhead, "overhead shop --scale 0.05 --rounds 5 --seconds 5"),
     (compact, "compact orders"),
     (recover, "recover shop"),
     (teardown, "teardown shop"),
@@ -49,3 +52,4 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(cutover_group(), name="cutover")
     app.add_typer(mask_group(), name="mask")
     app.add_typer(refresh_group(), name="refresh")
+    app.add_typer(dms_group(), name="dms")

@@ -102,12 +102,12 @@ def retire(
     ] = False,
     catalog: CatalogOption = "",
 ) -> None:
-    """Drop slot and publications once a cutover passed, and prove that nothing is left."""
+    """Remove what capture made in the sources once a cutover passed, and prove that nothing is left."""
     from replication_assets.cli.output import say, show
     from replication_assets.flows.cutover.retire import retire as retire_it
 
     handover = _handover(name, catalog)
-    _confirmed(name, confirm, f"Drop the slot and the publications of {', '.join(handover.sources)}")
+    _confirmed(name, confirm, f"Remove what capture made in {', '.join(handover.sources)}")
     done = retire_it(handover, confirm=name, force=force)
     for line in done.removed:
         show(f"removed  {line}")

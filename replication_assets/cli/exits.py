@@ -58,12 +58,17 @@ def code_of(error: BaseException, *, debug: bool) -> int:
         _say(f"Interrupted. {kept}")
         return INTERRUPTED
     if isinstance(error, ReplicationError):
-        _say(_without_secrets(f"Failed. {_paragraph(error)}"))
+        told(error)
         return USAGE if isinstance(error, CatalogError | QueryError) else FAILED
     if not debug:
         kind = type(error).__name__
         _say(f"Failed. {kind}, an error nobody thought of. Fix: run it again with --debug, and report it")
     return FAILED
+
+
+def told(error: ReplicationError) -> None:
+    """The one paragraph of an error, on standard error."""
+    _say(_without_secrets(f"Failed. {_paragraph(error)}"))
 
 
 def _paragraph(error: ReplicationError) -> str:

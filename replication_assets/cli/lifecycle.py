@@ -26,6 +26,7 @@ def setup(source: SourceArgument, catalog: CatalogOption = "") -> None:
     """
     from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import say, things
+    from replication_assets.cli.range_plans import tell_plan
     from replication_assets.flows.coverage import coverage
     from replication_assets.flows.prepare import prepare
 
@@ -40,6 +41,7 @@ def setup(source: SourceArgument, catalog: CatalogOption = "") -> None:
         say(f"{table.id}: key {key}, {found.loaded} of {things(len(found.known), 'id range')} loaded")
         for column in table.schema.not_replicated:
             say(f"{table.id}: column {column} is generated and not replicated")
+        tell_plan(adapter, table)
     say(f"{source} is set up." + (" Next: replication-assets load" if lacking else ""), "bold")
 
 
@@ -53,13 +55,15 @@ def recover(source: SourceArgument, yes: YesOption = False, catalog: CatalogOpti
 
     replication = open_replication(catalog)
     tables = replication.catalog.tables_of(chosen_source(replication, source))
-    agreed(yes, f"Replace the slot of {source}? Every id range must then be loaded again")
+    agreed(yes, f"Begin the log of {source} anew? Every id range must then be loaded again")
     position = begin_anew(replication.source(source), replication.store(), tables)
     say(f"{source}: epoch {position.epoch} starts at {position}. Next: replication-assets load", "bold")
 
 
 def teardown(source: SourceArgument, yes: YesOption = False, catalog: CatalogOption = "") -> None:
-    """Drop our slot and publications from a source. The event store and the projections stay.
+    """Remove what capture made in a source. The event store and the projections stay.
+
+    Slot and publications, or triggers and the log that they write.
 
     Captures cannot go on afterwards: changes from here on are lost to the event store.
     """
@@ -67,9 +71,9 @@ def teardown(source: SourceArgument, yes: YesOption = False, catalog: CatalogOpt
 
     replication = open_replication(catalog)
     adapter = replication.source(chosen_source(replication, source))
-    agreed(yes, f"Drop the slot and the publications of {source}? Changes from here on are not captured")
+    agreed(yes, f"Remove what capture made in {source}? Changes from here on are not captured")
     adapter.teardown()
-    say(f"{source}: slot and publications are gone; the event store stays", "bold")
+    say(f"{source}: what capture made in it is gone; the event store stays", "bold")
 
 
 def compact(tables: TablesArgument = None, catalog: CatalogOption = "") -> None:

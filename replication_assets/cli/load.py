@@ -13,11 +13,14 @@ from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.cli.dagster_view import DagsterView
+    from replication_assets.cli.failures import Failures
     from replication_assets.cli.output import Work
     from replication_assets.cli.parallel import StopAsked
     from replication_assets.core.id_ranges import IdRange
+    from replication_assets.declarations import Table
     from replication_assets.flows.load import LoadReceipt
     from replication_assets.flows.prepare import ReplicatedTable
+    from replication_assets.ports import ChangeSource, EventStore
     from replication_assets.replication import Replication
 
 
@@ -39,24 +42,28 @@ def load(
     """Load id ranges that lack a load. Run it again after an interruption: it goes on.
 
     Each range is read in a snapshot of its own, beside running writers and captures. A load is a new
-    generation: loading a range again never edits what is stored.
+    generation: loading a range again never edits what is stored. If ranges can only be read by scans
+    of the whole table, that is said before, with the index to create. A source that fails stops no other.
     """
+    from replication_assets.cli.failures import Failures
     from replication_assets.cli.output import say, seconds, things
 
     replication = open_replication(catalog)
     jobs: list[tuple[ReplicatedTable, IdRange]] = []
     receipts: list[LoadReceipt] = []
+    failures = Failures()
     try:
-        jobs += _jobs(replication, tables, tuple(id_ranges or ()), everything)
-        took = _load(replication, jobs, parallel, receipts)
+        jobs += _jobs(replication, tables, tuple(id_ranges or ()), everything, failures)
+        took = _load(replication, jobs, parallel, receipts, failures)
     except KeyboardInterrupt:
         raise Interrupted(_kept(len(receipts), len(jobs))) from None
-    if not jobs:
+    if not jobs and not failures:
         say("Nothing to load: every id range has a load. To load them again: --all")
-        return
-    rows = sum(receipt.rows for receipt in receipts)
-    of = f"{things(rows, 'row')} of {things(len(jobs), 'id range')}"
-    say(f"{of} in {seconds(took)}, {rows / took:,.0f} rows/s", "bold")
+    if receipts:
+        rows = sum(receipt.rows for receipt in receipts)
+        of = f"{things(rows, 'row')} of {things(len(receipts), 'id range')}"
+        say(f"{of} in {seconds(took)}, {rows / took:,.0f} rows/s", "bold")
+    failures.end()
 
 
 def _load(
@@ -64,6 +71,7 @@ def _load(
     jobs: list[tuple[ReplicatedTable, IdRange]],
     parallel: int | None,
     receipts: list[LoadReceipt],
+    failures: Failures,
 ) -> float:
     """Returns the seconds it took. Receipts are there as ranges are done."""
     from replication_assets.cli.dagster_view import DagsterView
@@ -78,7 +86,7 @@ def _load(
     with working() as work:
         work.begin("loading", len(jobs), "id ranges")
         view = DagsterView()
-        in_parallel([_Job(replication, *each, work, receipts, view) for each in jobs], limit)
+        in_parallel([_Job(replication, *each, work, receipts, view, failures) for each in jobs], limit)
         return work.seconds
 
 
@@ -96,26 +104,43 @@ def _kept(loaded: int, of: int) -> str:
 
 
 def _jobs(
-    replication: Replication, names: list[str] | None, keys: tuple[str, ...], everything: bool
+    replication: Replication,
+    names: list[str] | None,
+    keys: tuple[str, ...],
+    everything: bool,
+    failures: Failures,
 ) -> Iterator[tuple[ReplicatedTable, IdRange]]:
-    from replication_assets.cli.opening import opened
-    from replication_assets.flows.coverage import coverage
-
     chosen = chosen_tables(replication, names)
     if keys and len(chosen) != 1:
         raise CatalogError(["--range is of one table. Fix: name the table"], where="command line")
     store = replication.store()
     for name in dict.fromkeys(table.id.source for table in chosen):
-        source = replication.source(name)
-        for table in opened(source, store, [each for each in chosen if each.id.source == name]):
-            found = coverage(source, store, table)
-            known = tuple(id_range.key for id_range in found.known)
-            unknown = sorted(set(keys) - set(known))
-            if unknown:
-                problem = f"{table.id} has no id range {', '.join(unknown)}. Fix: {known[0]} to {known[-1]}"
-                raise CatalogError([problem], where="command line")
-            for id_range in found.to_load(known if everything else keys or None):
-                yield table, id_range
+        own = [table for table in chosen if table.id.source == name]
+        found: list[tuple[ReplicatedTable, IdRange]] = []
+        with failures.of(name):
+            found += _jobs_of(replication.source(name), store, own, keys, everything)
+        yield from found
+
+
+def _jobs_of(
+    source: ChangeSource, store: EventStore, tables: list[Table], keys: tuple[str, ...], everything: bool
+) -> Iterator[tuple[ReplicatedTable, IdRange]]:
+    from replication_assets.cli.opening import opened
+    from replication_assets.cli.range_plans import tell_plan
+    from replication_assets.flows.coverage import coverage
+
+    for table in opened(source, store, tables):
+        found = coverage(source, store, table)
+        known = tuple(id_range.key for id_range in found.known)
+        unknown = sorted(set(keys) - set(known))
+        if unknown:
+            problem = f"{table.id} has no id range {', '.join(unknown)}. Fix: {known[0]} to {known[-1]}"
+            raise CatalogError([problem], where="command line")
+        wanted = found.to_load(known if everything else keys or None)
+        if wanted:
+            tell_plan(source, table)
+        for id_range in wanted:
+            yield table, id_range
 
 
 class _Job:
@@ -129,6 +154,7 @@ class _Job:
         work: Work,
         receipts: list[LoadReceipt],
         view: DagsterView,
+        failures: Failures,
     ) -> None:
         self._replication = replication
         self._table = table
@@ -136,8 +162,14 @@ class _Job:
         self._work = work
         self._receipts = receipts
         self._view = view
+        self._failures = failures
 
     def __call__(self, stopped: StopAsked) -> None:
+        if not self._failures.has(self._table.id.source):
+            with self._failures.of(self._table.id.source):
+                self._load(stopped)
+
+    def _load(self, stopped: StopAsked) -> None:
         from replication_assets.cli.output import things
         from replication_assets.flows.load import load_range
 

@@ -34,9 +34,10 @@ def project(
     """Bring projections forward, id range by id range. A range that was emptied or loaded again is rebuilt.
 
     Ranges that have no load yet are passed over, and named. Ends with 3 while dead letters of these
-    tables are open.
+    tables are open. A projection that fails stops no other.
     """
     from replication_assets.cli.dagster_view import DagsterView
+    from replication_assets.cli.failures import Failures
     from replication_assets.cli.output import things, working
 
     replication = open_replication(catalog)
@@ -46,14 +47,15 @@ def project(
         for each, table in chosen:
             _require_fillable(replication, each, table)
         agreed(yes, f"Empty {names}, and fill it again? Readers miss rows meanwhile")
-    total, view = _Total(), DagsterView()
+    total, view, failures = _Total(), DagsterView(), Failures()
     with working() as work:
         try:
             for number, (each, table) in enumerate(chosen, start=1):
                 work.begin(f"{each.name} {table.id}", None, "id ranges")
-                if reset:
-                    _reset(replication, each, table, work)
-                _project(replication, each, table, rebuild, work, total, view)
+                with failures.of(f"{each.name} {table.id}"):
+                    if reset:
+                        _reset(replication, each, table, work)
+                    _project(replication, each, table, rebuild, work, total, view)
                 work.note(f"{number} of {things(len(chosen), 'table')}")
         except KeyboardInterrupt:
             done = things(total.ranges, "id range")
@@ -63,6 +65,7 @@ def project(
             ) from None
         took = work.seconds
     _summarise(total, took)
+    failures.end()
     raise typer.Exit(exits.FOUND if total.refused else exits.OK)
 
 

@@ -24,6 +24,8 @@ def sources(found: Status) -> Printed:
             rows.append([source.name, state, "", "", "", "", ""])
             continue
         headroom = "no limit" if status.headroom_bytes is None else size(status.headroom_bytes)
+        if status.expires_at is not None and status.headroom_bytes is None:
+            headroom = "by age"
         if source.headroom_hours is not None:
             headroom += f" ({source.headroom_hours:.1f} h)"
         rows.append(

@@ -54,23 +54,29 @@ def validate(
 
     Compares digests of all id ranges, and the rows of those that differ. Rows in flight are not
     called mismatches. Changes nothing but this: where no capture runs, it captures up to now.
-    Ends with 3 if something differs, or cannot be said.
+    Ends with 3 if something differs, or cannot be said. A source that fails stops no other.
     """
+    from replication_assets.cli.failures import Failures
     from replication_assets.cli.output import show_json, working
 
     replication = open_replication(catalog)
     parts = list(_parts(replication, projection, tables, source, wait))
     found: list[tuple[_Part, Validation]] = []
+    failures = Failures()
     with working() as work:
         work.begin("validating", len(parts), "tables")
         for part in parts:
-            result = part.validate(tuple(id_ranges) if id_ranges else None)
-            found.append((part, result))
-            work.done(f"{part.name}: {_state(result)} ({result.rows:,} rows, {result.seconds:.1f} s)")
+            if failures.has(part.owner):
+                continue
+            with failures.of(part.owner):
+                result = part.validate(tuple(id_ranges) if id_ranges else None)
+                found.append((part, result))
+                work.done(f"{part.name}: {_state(result)} ({result.rows:,} rows, {result.seconds:.1f} s)")
     if as_json:
         show_json([_document(part, result) for part, result in found])
     else:
         _show(found)
+    failures.end()
     raise typer.Exit(exits.OK if all(result.passed for _, result in found) else exits.FOUND)
 
 
@@ -130,6 +136,8 @@ class _Part:
     """One table against its source, or of one projection against the event store."""
 
     name: str
+    owner: str
+    """The source or projection that it asks: where that fails, others are still asked."""
     validate: Callable[[Ranges], Validation]
     repair: Callable[[Ranges], Repair]
 
@@ -138,10 +146,13 @@ def _parts(
     replication: Replication, projection: str | None, tables: list[str] | None, source: bool, wait: float
 ) -> Iterator[_Part]:
     pairs = chosen_projections(replication, projection, tables) if replication.catalog.projections else []
+    from replication_assets.declarations.sources import holds_rows
+
     if source:
         chosen = {table.id for _, table in pairs} if projection is not None else None
         for table in chosen_tables(replication, tables):
-            if chosen is None or table.id in chosen:
+            held = holds_rows(replication.catalog.source(table.id.source))
+            if held and (chosen is None or table.id in chosen):
                 yield _against_source(replication, table, wait)
     for each, table in pairs:
         yield _against_store(replication, each, table)
@@ -170,6 +181,7 @@ def _against_source(replication: Replication, table: Table, wait: float) -> _Par
 
     return _Part(
         f"event store {table.id}",
+        table.id.source,
         lambda ranges: validate_source(**arguments(ranges)),
         lambda ranges: repair_event_store(**arguments(ranges)),
     )
@@ -209,7 +221,7 @@ def _against_store(replication: Replication, projection: Projection, table: Tabl
             store, target, table.id, projection=projection.name, id_ranges=ranges, handling=handling
         )
 
-    return _Part(f"{projection.name} {table.id}", validated, repaired)
+    return _Part(f"{projection.name} {table.id}", f"projection {projection.name}", validated, repaired)
 
 
 # --- what is told -----------------------------------------------------------------------------

@@ -39,6 +39,8 @@ _TAGS = {
     "SqliteSourceConfig": "sqlite",
     "MySqlSourceConfig": "mysql",
     "SqlServerSourceConfig": "sqlserver",
+    "OracleSourceConfig": "oracle",
+    "KafkaSourceConfig": "kafka",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     # `null` is no text in YAML.

@@ -91,7 +91,7 @@ def is_covered(controls: Controls, id_range: IdRange) -> bool:
 
 
 def _order(load: RangeReplaced) -> tuple[Position, str]:
-    # Two loads can share a snapshot; the id makes the choice between them a stable one.
+    # Two loads can share a position; ids sort by the time at which loads began.
     return (load.position, load.load_id)
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SMALL_ROWS = 10_000
+"""Tables and views below this many rows are read whole without a word about it: a scan of them takes
+milliseconds, and no planner uses an index for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RangePlan:
@@ -19,3 +23,17 @@ class RangePlan:
     index: str | None
     reason: str
     told: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """What a person is to know of it; empty where there is nothing to say."""
+        if not self.scanned:
+            return ""
+        whole = f"each id range reads {', '.join(self.scanned)} whole"
+        return f"{whole}: {self.reason}" if self.reason else whole
+
+    @property
+    def fix(self) -> str:
+        """The statement, or what can be done where no index helps."""
+        if not self.scanned:
+            return ""
+        return self.index or "cut by a column that a table holds and an index can serve, or into fewer ranges"

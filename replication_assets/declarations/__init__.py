@@ -4,6 +4,8 @@ Declarations are frozen dataclasses without behaviour; `catalog.py` puts them to
 `catalog_rules` says what is wrong with them.
 """
 
+from replication_assets.core.row_filters import Compare, Where
+from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations.base import Declaration, LiteralSecret
 from replication_assets.declarations.dynamodb import (
     Attribute,
@@ -33,6 +35,7 @@ from replication_assets.declarations.operations import (
 )
 from replication_assets.declarations.projections import (
     DeltaProjection,
+    Document,
     DynamoDbProjection,
     Follow,
     Projection,
@@ -52,7 +55,9 @@ from replication_assets.declarations.sources import (
     CaptureBy,
     CaptureMode,
     EventStoreConfig,
+    KafkaSourceConfig,
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SourceConfig,
     SqliteSourceConfig,
@@ -80,10 +85,13 @@ __all__ = [
     "Channel",
     "CloudWatch",
     "ColumnPolicy",
+    "Compare",
+    "Computed",
     "Cutover",
     "DatabaseTarget",
     "Declaration",
     "DeltaProjection",
+    "Document",
     "DynamoDbProjection",
     "Email",
     "Environment",
@@ -94,6 +102,7 @@ __all__ = [
     "Hook",
     "ItemKey",
     "Items",
+    "KafkaSourceConfig",
     "LiteralSecret",
     "LoadCapacity",
     "MaskingPolicy",
@@ -102,6 +111,7 @@ __all__ = [
     "MySqlTarget",
     "Namespace",
     "OneTime",
+    "OracleSourceConfig",
     "PostgresSourceConfig",
     "PostgresTarget",
     "Projection",
@@ -113,6 +123,7 @@ __all__ = [
     "S3Pointer",
     "Schedule",
     "SeedRows",
+    "Shape",
     "Sns",
     "SourceConfig",
     "Split",
@@ -131,4 +142,5 @@ __all__ = [
     "WatchEvent",
     "Webhook",
     "WebhookHook",
+    "Where",
 ]

@@ -6,11 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
+from replication_assets.core.documents.spec import Document
+from replication_assets.core.shape_specs import Shape
 from replication_assets.declarations.base import Declaration
 from replication_assets.declarations.dynamodb import Items, LoadCapacity
 from replication_assets.declarations.environments import DatabaseTarget
 from replication_assets.declarations.operations import Refusals, Validation
 from replication_assets.secret_references import SecretReference
+
+__all__ = [
+    "DeltaProjection",
+    "Document",
+    "DynamoDbProjection",
+    "Follow",
+    "Projection",
+    "SqlProjection",
+]
 
 Follow: TypeAlias = Literal["micro-batch", "inline"]
 
@@ -21,9 +32,10 @@ class DeltaProjection(Declaration):
 
     `tables` are names as in `Table`, or `shop.*` for all of a source. `follow` "inline" projects
     in the run that captured, "micro-batch" in a run of its own. `storage_options` are as in
-    `EventStoreConfig`. `refusals` says what happens to rows that cannot be written, `validation`
-    how it is held against its source. `freshness_seconds` is how far it may be behind the source,
-    instead of `Watch.lag_sla_seconds`.
+    `EventStoreConfig`. `documents` are columns of XML or JSON that arrive as JSON. `refusals` says what
+    happens to rows and values that cannot be written, `validation` how it is held against its source.
+    `freshness_seconds` is how far it may be behind the source, instead of `Watch.lag_sla_seconds`.
+    `shapes` says which rows and columns of a table it has; without one it has all.
     """
 
     name: str
@@ -32,9 +44,11 @@ class DeltaProjection(Declaration):
     root: str
     follow: Follow = "micro-batch"
     storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)
+    documents: Sequence[Document] = ()
     refusals: Refusals = Refusals()
     validation: Validation = Validation()
     freshness_seconds: float | None = None
+    shapes: Sequence[Shape] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,7 @@ class DynamoDbProjection(Declaration):
 
     `items` says what becomes of each table. Credentials come from boto3's chain unless given by
     reference: `access_key_id`, `secret_access_key`. `follow`, `refusals`, `validation` and
-    `freshness_seconds` are as in `DeltaProjection`. Checkpoints stand in
+    `freshness_seconds` and `shapes` are as in `DeltaProjection`. Checkpoints stand in
     `control_table` of the same account and region. `connections` is how many writes are in
     flight at a time, per run. Tombstones keep deleted items deleted under late and repeated
     writes; they go after `tombstone_hours`. `load_capacity` changes a table's capacity for the
@@ -65,6 +79,7 @@ class DynamoDbProjection(Declaration):
     refusals: Refusals = Refusals()
     validation: Validation = Validation()
     freshness_seconds: float | None = None
+    shapes: Sequence[Shape] = ()
 
     @property
     def tables(self) -> Sequence[str]:
@@ -77,8 +92,9 @@ class SqlProjection(Declaration):
     """Current rows of some tables as tables of a SQL database, whichever engine they come from.
 
     `target` is the database: a source's schema becomes a schema of PostgreSQL, a database of MySQL, a
-    file of SQLite; with `into`, all tables go to the one that it names. `tables`, `follow`, `refusals`,
-    `validation` and `freshness_seconds` are as in `DeltaProjection`.
+    file of SQLite; with `into`, all tables go to the one that it names. `tables`, `follow`, `documents`,
+    `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and so are `shapes`, which
+    can filter rows here and do nothing else: columns are the source's own.
     """
 
     name: str
@@ -87,9 +103,11 @@ class SqlProjection(Declaration):
     target: DatabaseTarget
     into: str | None = None
     follow: Follow = "micro-batch"
+    documents: Sequence[Document] = ()
     refusals: Refusals = Refusals()
     validation: Validation = Validation()
     freshness_seconds: float | None = None
+    shapes: Sequence[Shape] = ()
 
 
 Projection: TypeAlias = DeltaProjection | DynamoDbProjection | SqlProjection

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from replication_assets.declarations.base import Declaration
 from replication_assets.secret_references import SecretReference
 
 CaptureBy: TypeAlias = Literal["log", "triggers"]
 CaptureMode: TypeAlias = Literal["micro-batch", "continuous"]
+TopicEnvelope: TypeAlias = Literal["dms", "debezium"]
+BinarySpelling: TypeAlias = Literal["hex", "base64"]
+DecimalSpelling: TypeAlias = Literal["string", "precise"]
+MalformedMessages: TypeAlias = Literal["stop", "keep"]
+SaslMechanism: TypeAlias = Literal["plain", "scram-sha-256", "scram-sha-512", "aws-msk-iam"]
 SqlServerCapture: TypeAlias = Literal["cdc", "change_tracking"]
 EncryptMode: TypeAlias = Literal["yes", "strict", "no"]
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+SSL_MODES: tuple[SslMode, ...] = get_args(SslMode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,15 @@ class SqliteSourceConfig(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class MySqlSourceConfig(Declaration):
-    """A MySQL or MariaDB server that is loaded, and captured from its binlog (docs/mysql.md).
+    """A MySQL or MariaDB server that is loaded, and captured from its binlog (docs/mysql.md) or by triggers.
 
     The schema of a table is its database. `user` logs in with `password`, a reference. `sslmode` is one
     of libpq's words and asks for TLS unless told otherwise; `sslrootcert` (a file) is what certificates
     are verified by. `server_id` is that of our replica connection, which no other replica may have; one
     is made from the name unless given. With `cascades` tables are captured although their foreign keys
-    change rows that no binlog tells of. `mode`, `capture_interval_seconds` and `max_parallel_loads` are
+    change rows that nothing tells of. With `capture` "triggers" the server keeps a log of its own in the
+    database `ra_<name>`, for where the binlog cannot be read, and `server_id` has no meaning
+    (docs/triggers.md). `mode`, `capture_interval_seconds` and `max_parallel_loads` are
     as in `PostgresSourceConfig`. A load waits `load_wait_seconds` for what holds its table.
     """
 
@@ -95,6 +103,7 @@ class MySqlSourceConfig(Declaration):
     sslrootcert: str | None = None
     server_id: int | None = None
     cascades: bool = False
+    capture: CaptureBy = "log"
     mode: CaptureMode = "micro-batch"
     max_parallel_loads: int = 4
     capture_interval_seconds: float = 5
@@ -130,10 +139,90 @@ class SqlServerSourceConfig(Declaration):
     capture_interval_seconds: float = 5
 
 
+@dataclass(frozen=True, slots=True)
+class OracleSourceConfig(Declaration):
+    """An Oracle database that is loaded as of an SCN, and captured by LogMiner (docs/oracle.md).
+
+    `service` is that of the database, a pluggable one included; `log_service` is that of the root of its
+    container, for where LogMiner must run there. `user` logs in with `password`, a reference. With `tls`
+    the server's certificate is verified, by the system's authorities or by `wallet` (a folder with an
+    `ewallet.pem`, opened with `wallet_password`), and must name the host, or have `server_name` as its
+    distinguished name. `mode`, `capture_interval_seconds` and `max_parallel_loads` are as in
+    `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    host: str
+    service: str
+    user: str
+    port: int = 1521
+    password: SecretReference | None = None
+    tls: bool = True
+    wallet: str | None = None
+    wallet_password: SecretReference | None = None
+    server_name: str | None = None
+    log_service: str | None = None
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSourceConfig(Declaration):
+    """Topics that AWS DMS or Debezium writes changes to (docs/kafka.md).
+
+    `bootstrap_servers` are some brokers, as `host:port` with commas between; all of `topics` are read.
+    `envelope` is what their messages are in. A table is named by the schema and table in them, and needs a
+    `key`; messages of other tables are passed over. `columns` are those of each `schema.table` with their
+    types, as in `["id bigint", "name text"]`; a column that is not declared is stored as JSON text.
+    `binary` ("hex" for DMS, "base64" for Debezium unless given) and `decimals` ("precise" is Debezium's
+    bytes) are how the producer spells values. A message that cannot be understood stops the capture; with
+    `malformed` "keep" it is kept in the event store and passed over. `partial_history` takes topics whose
+    first messages passed retention.
+
+    `tls` asks for TLS, with `ca_file`, `certificate_file` and `key_file`. `sasl` logs `user` in with
+    `password`, a reference; "aws-msk-iam" uses the AWS credentials of the process in `region`. `mode`,
+    `capture_interval_seconds` and `max_parallel_loads` are as in `PostgresSourceConfig`.
+    """
+
+    name: str
+    _: KW_ONLY
+    bootstrap_servers: str
+    topics: Sequence[str]
+    envelope: TopicEnvelope
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    binary: BinarySpelling | None = None
+    decimals: DecimalSpelling = "string"
+    malformed: MalformedMessages = "stop"
+    partial_history: bool = False
+    tls: bool = True
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    sasl: SaslMechanism | None = None
+    user: str | None = None
+    password: SecretReference | None = None
+    region: str | None = None
+    mode: CaptureMode = "micro-batch"
+    max_parallel_loads: int = 4
+    capture_interval_seconds: float = 5
+
+
 SourceConfig: TypeAlias = (
-    PostgresSourceConfig | MySqlSourceConfig | SqliteSourceConfig | SqlServerSourceConfig
+    PostgresSourceConfig
+    | MySqlSourceConfig
+    | SqliteSourceConfig
+    | SqlServerSourceConfig
+    | OracleSourceConfig
+    | KafkaSourceConfig
 )
 """A source: every kind has a `name`, a `mode`, `max_parallel_loads` and `capture_interval_seconds`."""
+
+
+def holds_rows(source: SourceConfig) -> bool:
+    """Whether rows can be read from the source, to hold the event store against: a topic has none."""
+    return not isinstance(source, KafkaSourceConfig)
 
 
 @dataclass(frozen=True, slots=True)

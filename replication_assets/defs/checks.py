@@ -13,6 +13,7 @@ import dagster as dg
 
 from replication_assets.catalog import Catalog, Projection, Table
 from replication_assets.core.schema import TableId
+from replication_assets.declarations.sources import holds_rows
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.flows.prepare import open_table
@@ -32,13 +33,18 @@ _NEVER = dg.AutomationCondition.initial_evaluation() & ~dg.AutomationCondition.i
 
 
 def validation_checks(catalog: Catalog) -> list[dg.AssetChecksDefinition]:
-    """`matches_source` of each table's events, `matches_event_store` of each projected table."""
+    """`matches_source` of each table's events, where the source holds rows; `matches_event_store` of each
+    projected table."""
     waits: dict[TableId, float] = {}
     for projection in catalog.projections:
         for table in catalog.projected(projection):
             waits[table.id] = max(projection.validation.wait_seconds, waits.get(table.id, 0.0))
     return [
-        *(_source_check(table, waits.get(table.id, WAIT_SECONDS)) for table in catalog.tables),
+        *(
+            _source_check(table, waits.get(table.id, WAIT_SECONDS))
+            for table in catalog.tables
+            if holds_rows(catalog.source(table.id.source))
+        ),
         *(
             _projection_check(projection, table)
             for projection in catalog.projections
@@ -172,7 +178,8 @@ def validation_job(
 def _keys(catalog: Catalog, projections: Sequence[Projection]) -> Iterator[dg.AssetCheckKey]:
     for projection in projections:
         for table in catalog.projected(projection):
-            yield dg.AssetCheckKey(naming.event_store_key(table.id), MATCHES_SOURCE)
+            if holds_rows(catalog.source(table.id.source)):
+                yield dg.AssetCheckKey(naming.event_store_key(table.id), MATCHES_SOURCE)
             yield dg.AssetCheckKey(naming.projection_key(projection.name, table.id), MATCHES_EVENT_STORE)
 
 

@@ -170,7 +170,7 @@ def _retire_job(cutover: Cutover) -> dg.JobDefinition:
             False, description="Although it did not pass, or others need the source; ends running captures."
         )
 
-    @_op(cutover, "drop", "Drops slot and publications; proves that nothing is left.")
+    @_op(cutover, "drop", "Removes what capture made in the source; proves that nothing is left.")
     def drop(context: dg.OpExecutionContext, config: RetireConfig, replication: Parts) -> None:
         with explained():
             handover = Handover.of(replication, cutover.name)

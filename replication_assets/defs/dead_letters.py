@@ -12,14 +12,14 @@ import dagster as dg
 import pyarrow.compute as pc
 from pydantic import Field
 
-from replication_assets.catalog import Catalog, DeltaProjection, Projection, Table
+from replication_assets.catalog import Catalog, Projection, Table
 from replication_assets.core.schema import TableId
 from replication_assets.defs import metadata, naming
 from replication_assets.defs.failures import explained
 from replication_assets.flows.dead_letters import RetryReceipt, discard, resume, retry
 from replication_assets.flows.project import project_range
 from replication_assets.flows.read import ranges_of
-from replication_assets.flows.refusals import Handling, handling_of
+from replication_assets.flows.refusals import Handling, can_refuse, handling_of
 from replication_assets.replication import Replication
 
 CHECK = "none_open"
@@ -40,8 +40,8 @@ def dead_letters_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
     return [
         _asset(projection, table)
         for projection in catalog.projections
-        if not isinstance(projection, DeltaProjection)
         for table in catalog.projected(projection)
+        if can_refuse(projection, table.id)
     ]
 
 

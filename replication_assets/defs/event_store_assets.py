@@ -11,10 +11,12 @@ import dagster as dg
 
 from replication_assets.catalog import Table
 from replication_assets.core.id_ranges import IdRange
+from replication_assets.core.range_plans import RangePlan
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.flows.load import LoadReceipt, load_range
 from replication_assets.flows.prepare import ReplicatedTable, open_table
+from replication_assets.flows.range_plans import plan_of_loads
 from replication_assets.replication import Replication
 
 
@@ -58,6 +60,9 @@ def _load(
 ) -> None:
     source, store = replication.source(table.id.source), replication.store()
     replicated = open_table(source, store, table)
+    plan = plan_of_loads(source, replicated)
+    if plan is not None and plan.scanned:
+        context.log.warning(f"{table.id}: {plan}. Fix: {plan.fix}")
     wanted = partitions.cells_by_range(keys, table.event_date.pinned())
     listed = sorted(partitions.listed_ranges(context.instance, table.id))
     today = dt.datetime.now(dt.UTC).date()
@@ -75,7 +80,7 @@ def _load(
             )
 
         receipt = load_range(source, store, replicated, id_range, dates=days, progress=progress)
-        _report(context, replicated, receipt, id_range, set(keys))
+        _report(context, replicated, receipt, id_range, set(keys), plan)
 
 
 def _report(
@@ -84,6 +89,7 @@ def _report(
     receipt: LoadReceipt,
     id_range: IdRange,
     requested: set[str],
+    plan: RangePlan | None,
 ) -> None:
     """Metadata of each requested cell, and a materialization of each other one that got rows."""
     context.log.info(
@@ -97,7 +103,8 @@ def _report(
             isinstance(key, dg.MultiPartitionKey)
             and key.keys_by_dimension[partitions.ID_RANGE] == id_range.key
         ):
-            context.add_asset_metadata(dict(metadata.loaded(receipt, written.pop(key, 0))), partition_key=key)
+            facts = {**metadata.loaded(receipt, written.pop(key, 0)), **metadata.planned(plan)}
+            context.add_asset_metadata(facts, partition_key=key)
     for cell, rows in written.items():
         if cell not in requested:
             context.log_event(

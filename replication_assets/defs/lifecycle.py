@@ -9,6 +9,7 @@ from replication_assets.declarations import SourceConfig
 from replication_assets.defs import naming, partitions
 from replication_assets.defs.failures import explained
 from replication_assets.flows.prepare import ReplicatedTable, prepare, recover
+from replication_assets.flows.range_plans import VIEW, VIEW_FIX, plan_of_loads
 from replication_assets.flows.upkeep import tidy_dead_letters, tidy_log, tidy_target
 from replication_assets.ports import ChangeSource
 from replication_assets.replication import Replication
@@ -45,6 +46,11 @@ def _setup_job(name: str) -> dg.JobDefinition:
                 context.log.info(f"{table.id}: {len(ranges)} id ranges, key ({key})")
                 for column in table.schema.not_replicated:
                     context.log.warning(f"{table.id}: column {column} is generated and not replicated")
+                plan = plan_of_loads(adapter, table)
+                if plan is not None and plan.scanned:
+                    context.log.warning(f"{table.id}: {plan}. Fix: {plan.fix}")
+                if not table.captured:
+                    context.log.warning(f"{table.id}: {VIEW}. Fix: {VIEW_FIX}")
         limit = replication.catalog.source(name).max_parallel_loads
         context.instance.event_log_storage.set_concurrency_slots(naming.load_pool(name), limit)
 
@@ -78,12 +84,12 @@ def _recover_job(name: str) -> dg.JobDefinition:
 def _teardown_job(name: str) -> dg.JobDefinition:
     @dg.op(
         name=f"drop_slot_{naming.plain(name)}",
-        description="Drops our slot and publications. The event store stays.",
+        description="Removes what capture made in the source: a slot and publications, or triggers.",
     )
     def drop_slot(context: dg.OpExecutionContext, replication: dg.ResourceParam[Replication]) -> None:
         with explained():
             replication.source(name).teardown()
-        context.log.info(f"{name}: slot and publications are gone")
+        context.log.info(f"{name}: what capture made in the source is gone")
 
     @dg.job(name=f"{naming.plain(name)}_teardown", executor_def=dg.in_process_executor)
     def teardown() -> None:

@@ -7,6 +7,7 @@ import dagster as dg
 
 from replication_assets.core.differences import Kind
 from replication_assets.core.id_ranges import IdRange
+from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.schema import TableSchema
 from replication_assets.flows.capture import FlushReceipt
 from replication_assets.flows.load import LoadReceipt
@@ -47,6 +48,16 @@ def loaded(receipt: LoadReceipt, rows: int) -> Metadata:
         "seconds": round(receipt.seconds, 3),
         **bounds(receipt.id_range),
     }
+
+
+def planned(plan: RangePlan | None) -> Metadata:
+    """How the ranges of a load were read: the engine's own words, and what would serve them better."""
+    if plan is None or not plan.told:
+        return {}
+    facts = {"read_by": "; ".join(plan.told), "scanned": ", ".join(plan.scanned) or "nothing"}
+    if plan.scanned:
+        facts["advice"] = f"{plan}. Fix: {plan.fix}"
+    return facts
 
 
 def captured(receipt: FlushReceipt, rows: int, rows_per_second: float, lag_seconds: float) -> Metadata:

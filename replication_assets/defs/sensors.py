@@ -141,7 +141,7 @@ def _without_slot(replication: Replication, source: str, state: str) -> dg.SkipR
     if (cutover := retired_by(replication, source)) is not None:
         return dg.SkipReason(f"retired by cutover {cutover}: turn this sensor off")
     raise SlotLost(
-        f"the replication slot is {state}",
+        f"the slot or change log is {state}",
         where=source,
         fix=f"run job {naming.plain(source)}_recover, then load every id range again",
     )

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 import dagster as dg
 
 from replication_assets.catalog import (
+    KafkaSourceConfig,
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SqliteSourceConfig,
     SqlServerSourceConfig,
@@ -19,6 +21,8 @@ _ENGINES: Mapping[type, str] = {
     MySqlSourceConfig: "mysql",
     SqliteSourceConfig: "sqlite",
     SqlServerSourceConfig: "sqlserver",
+    OracleSourceConfig: "oracle",
+    KafkaSourceConfig: "kafka",
 }
 """Dagster's words for them, which have icons."""
 

@@ -59,7 +59,9 @@ class NumberedLines:
             return []
         with self._place.errors():
             files = [file for file in active_files(table) if file.high.sequence > after]
-            lines: list[dict[str, Any]] = self._lines(files).sort_by(SEQUENCE).to_pylist()
+            rows: list[dict[str, Any]] = self._lines(files).sort_by(SEQUENCE).to_pylist()
+        # A file that was compacted holds older ones too.
+        lines = [line for line in rows if line[SEQUENCE] > after]
         if [line[SEQUENCE] for line in lines] != list(range(after + 1, _count(table) + 1)):
             raise StoreCorrupt(
                 f"{_count(table)} lines were told, and others are there",

@@ -50,6 +50,11 @@ def ledger_folder(source: str) -> str:
     return folder_name(source) + "/_captures"
 
 
+def capture_lists_folder(source: str) -> str:
+    """Which tables the source's captures kept, beside its ledger."""
+    return folder_name(source) + "/_captured_tables"
+
+
 def dead_letters_folder(projection: str, table: TableId) -> str:
     """Of one table in one projection: one level deeper than any log."""
     return f"_dead_letters/{folder_name(projection)}/{folder_of(table)}"

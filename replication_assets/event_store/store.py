@@ -12,14 +12,17 @@ import pyarrow.parquet as pq
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.event_store.audit import DeltaAudit
+from replication_assets.event_store.capture_lists import DeltaCaptureLists
 from replication_assets.event_store.cutover_log import DeltaCutoverLog
 from replication_assets.event_store.dead_letters import DeltaDeadLetters
 from replication_assets.event_store.ledger import DeltaLedger
 from replication_assets.event_store.log import Beginning, DeltaEventLog
+from replication_assets.event_store.offset_journal import DeltaOffsetJournal
 from replication_assets.event_store.staging import StagedBatches
 from replication_assets.event_store.storage import (
     Place,
     Storage,
+    capture_lists_folder,
     dead_letters_folder,
     folder_name,
     folder_of,
@@ -88,6 +91,17 @@ class DeltaEventStore:
 
     def ledger(self, source: str) -> DeltaLedger:
         return DeltaLedger(self._storage.place(ledger_folder(source), f"ledger of {source}"))
+
+    def capture_lists(self, source: str) -> DeltaCaptureLists:
+        place = self._storage.place(capture_lists_folder(source), f"captured tables of {source}")
+        return DeltaCaptureLists(source, place)
+
+    def offsets(self, source: str) -> DeltaOffsetJournal:
+        ends, refused = (
+            self._storage.place(f"_offsets/{folder_name(source)}/{what}", f"offset journal of {source}")
+            for what in ("ends", "refused")
+        )
+        return DeltaOffsetJournal(ends, refused)
 
     def cutover_log(self, name: str) -> DeltaCutoverLog:
         # No source is called `_cutovers`: their names begin with a letter.

@@ -25,10 +25,12 @@ from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.events import COMMIT_POSITION, EPOCH
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import CommitConflict, SlotLost, SourceError
+from replication_assets.errors import CommitConflict, SlotLost, SourceError, SourceNotReady
 from replication_assets.failpoints import reach
+from replication_assets.flows.capture_gaps import record_list, tell_gaps
 from replication_assets.flows.partition_trees import note_partitions
 from replication_assets.flows.prepare import ReplicatedTable, last_mark, log_for, record_structure
+from replication_assets.flows.range_plans import VIEW, VIEW_FIX
 from replication_assets.ports import (
     CaptureMark,
     CellCount,
@@ -100,18 +102,20 @@ def capture(
     policy: FlushPolicy = FlushPolicy(),
     on_flush: OnFlush | None = None,
 ) -> CaptureReceipt:
-    """Capture from the last mark until `upto` (a commit position) is durable, or `stop()`.
+    """Capture from the last mark until `upto` (a commit position) is durable, or `stop()`. Views are
+    passed over.
 
     Raises:
+        SourceNotReady: none of the tables has a change stream.
         SlotBusy: another capture of this source runs.
         SlotLost: changes are gone; see `flows.prepare.recover`.
         CommitConflict: another capture overtook this one; nothing was written twice.
     """
-    started = time.monotonic()
-    ledger = store.ledger(source.name)
+    started, ledger = time.monotonic(), store.ledger(source.name)
     mark = last_mark(source, ledger)
     epoch = mark.epoch
-    captured = [table for table in tables if table.captured]
+    captured = _captured(source, tables)
+    tell_gaps(store, source.name, mark, [table.id for table in captured])
     drain = _Drain(source, store, ledger, captured, epoch, mark, policy, on_flush)
     watched = [(table.id, table.schema) for table in captured]
     for table in captured:
@@ -138,6 +142,16 @@ def capture(
         time.monotonic() - started,
         tuple(sorted(drain.touched)),
     )
+
+
+def _captured(source: ChangeSource, tables: Sequence[ReplicatedTable]) -> list[ReplicatedTable]:
+    captured = [table for table in tables if table.captured]
+    if tables and not captured:
+        names = ", ".join(str(table.id) for table in tables)
+        raise SourceNotReady(
+            f"there is nothing to capture: of {names}, {VIEW}", where=source.name, fix=VIEW_FIX
+        )
+    return captured
 
 
 def _record_structures(source: ChangeSource, store: EventStore, tables: Iterable[TableId]) -> None:
@@ -266,8 +280,10 @@ class _Drain:
         self.ended, self.writers = [], {}
         reach("capture.tables_committed")
         now = dt.datetime.now(dt.UTC)
-        identity = self.identity = self.identity or self.source.identify()
-        self.ledger.record(CaptureMark(self.epoch, self.boundary, identity, self.committed_at, now))
+        first, self.identity = self.identity is None, self.identity or self.source.identify()
+        self.ledger.record(CaptureMark(self.epoch, self.boundary, self.identity, self.committed_at, now))
+        if first:
+            record_list(self.store, self.source.name, self.epoch, self.by_id)
         reach("capture.recorded")
         stream.acknowledge(self.boundary)
         reach("capture.acknowledged")

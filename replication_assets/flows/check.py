@@ -14,6 +14,8 @@ from typing import Literal
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.declarations import Projection, SourceConfig, Table
 from replication_assets.errors import CatalogError, ReplicationError
+from replication_assets.flows.prepare import open_table
+from replication_assets.flows.range_plans import VIEW, VIEW_FIX, plan_of_declared, plan_of_loads
 from replication_assets.flows.watch.health import Adapters
 from replication_assets.ports import ChangeSource, EventStore
 from replication_assets.table_fit import TableFit, fit_table
@@ -101,19 +103,23 @@ def _source(adapters: Adapters, config: SourceConfig) -> Iterator[Finding]:
     tables = adapters.catalog.tables_of(config.name)
     sound: list[tuple[TableId, TableSchema]] = []
     for table in tables:
-        found = list(_table(source, table, sound))
+        found = list(_table(adapters, source, table, sound))
         yield from found
     yield from _set_up(adapters, source, tables, sound)
 
 
-def _table(source: ChangeSource, table: Table, sound: list[tuple[TableId, TableSchema]]) -> Iterator[Finding]:
+def _table(
+    adapters: Adapters, source: ChangeSource, table: Table, sound: list[tuple[TableId, TableSchema]]
+) -> Iterator[Finding]:
     where = str(table.id)
     try:
         schema = source.reflect(table.id, key=table.key, append_only=table.append_only)
         fit = fit_table(table, schema)
         if source.is_captured(table.id):
             sound.append((table.id, schema))
-        yield from _indexes(source, table, fit)
+        else:
+            yield Finding("advice", where, VIEW, VIEW_FIX)
+        yield from _plan(adapters, source, table, schema, fit)
     except ReplicationError as error:
         yield from findings_of(error)
         return
@@ -122,15 +128,16 @@ def _table(source: ChangeSource, table: Table, sound: list[tuple[TableId, TableS
         yield Finding("advice", where, what, "compute it where the rows are read")
 
 
-def _indexes(source: ChangeSource, table: Table, fit: TableFit) -> Iterator[Finding]:
-    if fit.range_column is None:
-        return
-    statement = source.range_index(table.id, fit.range_column)
-    if statement is not None:
-        what = (
-            f"no index serves range column {fit.range_column}: each id range is loaded by a scan of the table"
-        )
-        yield Finding("advice", str(table.id), what, statement)
+def _plan(
+    adapters: Adapters, source: ChangeSource, table: Table, schema: TableSchema, fit: TableFit
+) -> Iterator[Finding]:
+    store = adapters.store()
+    if store.log(table.id).exists():
+        plan = plan_of_loads(source, open_table(source, store, table))
+    else:
+        plan = plan_of_declared(source, table.id, schema, fit)
+    if plan is not None and plan.scanned:
+        yield Finding("advice", str(table.id), f"{plan}", plan.fix)
 
 
 def _set_up(

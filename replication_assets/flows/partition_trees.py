@@ -11,7 +11,8 @@ from collections.abc import Collection
 
 from replication_assets.core.controls import Controls, SchemaChanged
 from replication_assets.core.positions import Position
-from replication_assets.flows.prepare import ReplicatedTable, tell
+from replication_assets.flows.control_events import tell
+from replication_assets.flows.prepare import ReplicatedTable
 from replication_assets.ports import ChangeSource, EventLog
 
 

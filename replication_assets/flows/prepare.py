@@ -1,8 +1,8 @@
 """Prepare: from what is declared to what can be loaded and captured.
 
 Reflects the declared tables, pins their id ranges, creates their logs, and has the source
-set up its publication and slot, in the order that makes the first load safe: the slot must
-keep changes before any row is read. Idempotent; a second run finds everything in place.
+set up what keeps changes (a slot, or triggers), in the order that makes the first load safe: changes
+must be kept before any row is read. Idempotent; a second run finds everything in place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from replication_assets.catalog import Table
-from replication_assets.core.assemble import schema_changed
 from replication_assets.core.controls import SchemaChanged, live_schema
 from replication_assets.core.dates import EventDates
 from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, plan_id_ranges
@@ -21,6 +20,8 @@ from replication_assets.core.plan import plan_granularity
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import LoadBlocked, SchemaConflict, SlotLost, SourceNotReady
+from replication_assets.flows.capture_gaps import tell_gaps
+from replication_assets.flows.control_events import tell
 from replication_assets.ports import (
     CaptureMark,
     CaptureSetup,
@@ -28,6 +29,7 @@ from replication_assets.ports import (
     EventLog,
     EventStore,
     Ledger,
+    PassiveSource,
     SchemaDifference,
 )
 from replication_assets.table_fit import TableFit, fit_table
@@ -56,7 +58,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
 
     Raises:
         SourceNotReady: with everything that is missing, each with the statement that adds it.
-        SlotLost: the slot that earlier captures stood on is gone; see `recover`.
+        SlotLost: what earlier captures stood on is gone; see `recover`.
     """
     schemas = _reflect_all(source, tables)
     captured = [(table.id, schema) for table, schema in schemas if source.is_captured(table.id)]
@@ -64,7 +66,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
     mark = ledger.last()
     if mark is not None and captured and source.status().state == "missing":
         raise SlotLost(
-            "the replication slot is gone, and with it every change since the last capture",
+            "the slot or change log is gone, and with it every change since the last capture",
             where=source.name,
             fix=f"run `recover` for {source.name} and load every id range again",
         )
@@ -76,6 +78,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
         if table.id in setup.added and store.log(table.id).exists():
             reason = "the table was not captured for a while"
             _demand_reload(store, table.id, schema, Position(mark.epoch, source.status().head), reason)
+    tell_gaps(store, source.name, mark, [table for table, _ in captured])
     if captured:
         source.confirm_setup()
     for table, _ in schemas:
@@ -84,7 +87,7 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
 
 
 def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) -> Position:
-    """Start a new epoch after the slot was lost: a new slot, and every range to be loaded again.
+    """Start a new epoch after changes were lost: a new slot or change log, and every range to be loaded.
 
     Nothing in the store is edited: each log gets an `S` event that makes its older loads
     unusable for rows from here on. Returns the position at which the new epoch starts.
@@ -101,7 +104,7 @@ def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
     position = Position(last.epoch + 1 if last else 1, setup.start)
     for table, schema in schemas:
         if store.log(table.id).exists():
-            _demand_reload(store, table.id, schema, position, "changes were lost with the replication slot")
+            _demand_reload(store, table.id, schema, position, "changes were lost with the slot or change log")
     ledger.record(CaptureMark(position.epoch, setup.start, source.identify(), None, dt.datetime.now(dt.UTC)))
     source.confirm_setup()
     return position
@@ -112,17 +115,6 @@ def _demand_reload(
 ) -> None:
     """An `S` event: loads older than `position` no longer tell the truth."""
     tell(store.log(table), schema, SchemaChanged(position, True, reason))
-
-
-def tell(log: EventLog, schema: TableSchema, change: SchemaChanged) -> None:
-    """Commit an `S` event on its own."""
-    writer = log.writer()
-    try:
-        writer.write(schema_changed(change, schema, dt.datetime.now(dt.UTC)))
-        writer.commit()
-    except BaseException:
-        writer.abort()
-        raise
 
 
 def record_structure(source: ChangeSource, store: EventStore, table: TableId) -> bool:
@@ -170,7 +162,7 @@ def last_mark(source: ChangeSource, ledger: Ledger) -> CaptureMark:
 
     Raises:
         SourceNotReady: never prepared.
-        SlotLost: this is not the server that was captured before.
+        SlotLost: this is not the server that was captured before, or its log was begun anew.
     """
     mark = ledger.last()
     if mark is None:
@@ -179,6 +171,13 @@ def last_mark(source: ChangeSource, ledger: Ledger) -> CaptureMark:
     if identity.system_id != mark.identity.system_id:
         raise SlotLost(
             f"this is server {identity.system_id}; captured before was {mark.identity.system_id}",
+            where=source.name,
+            fix=f"run `recover` for {source.name} and load every id range again",
+        )
+    begun_anew = source.log_begun_anew(mark.identity) if isinstance(source, PassiveSource) else None
+    if begun_anew is not None:
+        raise SlotLost(
+            f"{begun_anew}: changes after the last capture are lost, and positions begin anew",
             where=source.name,
             fix=f"run `recover` for {source.name} and load every id range again",
         )

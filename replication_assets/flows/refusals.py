@@ -50,11 +50,18 @@ class Handling:
 
 
 def handling_of(store: EventStore, projection: Projection, table: TableId) -> Handling | None:
-    """None for a projection whose targets refuse nothing."""
-    if isinstance(projection, DeltaProjection):
+    """None for a table of a projection that refuses nothing: rows of Delta without documents."""
+    if not can_refuse(projection, table):
         return None
     letters = store.dead_letters(projection.name, table)
     return Handling(letters, projection.refusals, f"{projection.name} {table}")
+
+
+def can_refuse(projection: Projection, table: TableId) -> bool:
+    """Whether rows or values of the table may be refused: Delta takes all but documents."""
+    if not isinstance(projection, DeltaProjection):
+        return True
+    return any(document.table == str(table) for document in projection.documents)
 
 
 @dataclass(frozen=True, slots=True)

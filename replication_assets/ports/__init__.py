@@ -5,6 +5,7 @@ follows. Adapters import this module and `core`, never each other. Guarantees ar
 docstrings; one contract suite per port runs over every implementation.
 """
 
+from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.refusals import Refusal
 from replication_assets.ports.cutover import CutoverLog, HookCall, SwitchHook
 from replication_assets.ports.dead_letters import Closed, DeadLetter, DeadLetters, Suspension
@@ -17,6 +18,7 @@ from replication_assets.ports.source import (
     LoadSlice,
     LoadStream,
     PartitionTree,
+    PassiveSource,
     RangeDigests,
     SchemaDifference,
     SourceIdentity,
@@ -24,6 +26,8 @@ from replication_assets.ports.source import (
     Writer,
 )
 from replication_assets.ports.store import (
+    CapturedTables,
+    CaptureLists,
     CaptureMark,
     CellCount,
     EventLog,
@@ -46,8 +50,10 @@ from replication_assets.ports.validation import FindingLists, KnownDigest, Known
 
 __all__ = [
     "DELETED",
+    "CaptureLists",
     "CaptureMark",
     "CaptureSetup",
+    "CapturedTables",
     "CellCount",
     "ChangeChunk",
     "ChangeSource",
@@ -69,9 +75,11 @@ __all__ = [
     "LogSnapshot",
     "LogWriter",
     "PartitionTree",
+    "PassiveSource",
     "ProjectionTarget",
     "RangeCheckpoint",
     "RangeDigests",
+    "RangePlan",
     "Refusal",
     "Refuse",
     "SchemaDifference",

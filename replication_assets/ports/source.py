@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from replication_assets.core.digests import Digest
 from replication_assets.core.events import EventBatch
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
+from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.structure import TableStructure
 
@@ -35,7 +36,8 @@ class SourceStatus:
     `head` is the newest position of the log; `confirmed` what this capture acknowledged.
     `lag_bytes` is the distance between them, `retained_bytes` what the source keeps for us,
     `headroom_bytes` how much more it would keep before it gives our place up (None: no
-    limit). `state` is the engine's own word (`reserved`, `extended`, `lost`, `missing`).
+    limit), `expires_at` from when on it may for the age of our place (None: not for that).
+    `state` is the engine's own word (`reserved`, `extended`, `lost`, `missing`).
     """
 
     head: int
@@ -46,6 +48,7 @@ class SourceStatus:
     active: bool
     state: str
     read_at: dt.datetime
+    expires_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +259,18 @@ class ChangeSource(Protocol):
         if nothing would. Changes nothing."""
         ...
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        """The statement that creates an index for reads of ranges of `column`; None if such
-        reads need no scan of the whole table, or could not be helped (views)."""
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
+        """How the statement that `load` runs for `id_range` of `column` would be read: its plan, asked of
+        the engine and not run. Rows are not read, nothing is created, no statistics are gathered.
+
+        What holds fewer than `core.range_plans.SMALL_ROWS` rows is not called scanned: reading it whole
+        is cheap, and planners choose to. Nor is what an index serves and the planner reads whole all the
+        same, because a range is most of it. A plan that cannot be made sense of is no reason to stop a
+        load: it says so in `reason`.
+
+        Raises:
+            SourceNotReady: there is no such table, or the column cannot cut ranges.
+        """
         ...
 
     def teardown(self, *, force: bool = False) -> None:
@@ -311,4 +323,20 @@ class ChangeSource(Protocol):
         Raises SlotBusy if another capture reads it, SlotLost if the log no longer reaches
         back to `after`.
         """
+        ...
+
+
+@runtime_checkable
+class PassiveSource(Protocol):
+    """A source with a log that it keeps for nobody, such as a binlog: it knows no place of ours, so how far
+    we are is told to it."""
+
+    def status_after(self, commit: int) -> SourceStatus:
+        """`ChangeSource.status`, with everything that follows from a capture that is durable up to `commit`.
+        `state` is `lost` where the log no longer reaches back that far."""
+        ...
+
+    def log_begun_anew(self, known: SourceIdentity) -> str | None:
+        """Why the log is another one than `identify` told of then, in words, though the server is the same:
+        places in it mean something else. None if it goes on, or if what it began with is gone."""
         ...

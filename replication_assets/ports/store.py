@@ -16,6 +16,7 @@ from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.ports.cutover import CutoverLog
 from replication_assets.ports.dead_letters import DeadLetters
+from replication_assets.ports.offsets import OffsetJournal
 from replication_assets.ports.refresh import Audit, Staging, Structures
 from replication_assets.ports.source import SourceIdentity
 from replication_assets.ports.validation import FindingLists, KnownDigests
@@ -155,6 +156,25 @@ class Ledger(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CapturedTables:
+    """What a capture of this epoch was given: every change of these tables, and of no other."""
+
+    epoch: int
+    tables: frozenset[TableId]
+
+
+class CaptureLists(Protocol):
+    """Which tables a source's captures kept, each time that changed."""
+
+    def last(self) -> CapturedTables | None: ...
+
+    def record(self, tables: CapturedTables, at: dt.datetime) -> None:
+        """Nothing is written where they are the last. Raises CommitConflict if another capture recorded
+        a list meanwhile."""
+        ...
+
+
 class EventStore(Protocol):
     """Logs by table. A log goes on in a new chapter when a column changes to a type that its
     stored column cannot hold: what was stored stays as it was, and what comes is stored as it
@@ -175,6 +195,12 @@ class EventStore(Protocol):
         ...
 
     def ledger(self, source: str) -> Ledger: ...
+
+    def capture_lists(self, source: str) -> CaptureLists: ...
+
+    def offsets(self, source: str) -> OffsetJournal:
+        """Which offsets belong to which commit position, of a source that reads topics."""
+        ...
 
     def try_writing(self) -> None:
         """Write something small where the store is, or will be, and delete it.

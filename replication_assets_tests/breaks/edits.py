@@ -95,6 +95,29 @@ EDITS = (
         "targets/test_delta.py",
     ),
     Edit(
+        "the checkpoint of a table is committed before its rows",
+        "targets/sql/projection/target.py",
+        "            with session.writing():\n                book = self._books.locked(session, id_range)\n"
+        "                reached = self._require_filled(session, id_range, book, baseline)\n"
+        "                if position <= reached.position:",
+        "            with session.writing():\n                book = self._books.locked(session, id_range)\n"
+        "                reached = self._require_filled(session, id_range, book, baseline)\n"
+        "                moved = RangeCheckpoint(baseline, position, reached.rows)\n"
+        "                self._books.move(session, id_range, moved)\n"
+        "            with session.writing():\n"
+        "                if position <= reached.position:",
+        "targets/sql/projection/test_faults.py",
+        "killed and apply",
+    ),
+    Edit(
+        "changes that a table has already had are applied again",
+        "targets/sql/projection/target.py",
+        "after(rows, reached.position) for rows in",
+        "rows for rows in",
+        "targets/sql/projection/test_faults.py",
+        "late_and_repeated",
+    ),
+    Edit(
         "keys at a bound belong to the range below",
         "core/id_ranges.py",
         'found = np.searchsorted(bounds, keys, side="right")',
@@ -114,5 +137,77 @@ EDITS = (
         'quote(name, safe="")',
         "name",
         "faults/test_hostile_names.py",
+    ),
+    Edit(
+        "changes of triggers are read by their ids alone (MariaDB)",
+        "sources/mysql/triggers/stream.py",
+        'f"{before.hides()} AND {reached.shows()}"',
+        'f"id > {before.id} AND {reached.shows()}"',
+        "sources/mysql/triggers/test_order.py",
+        "first_id",
+    ),
+    Edit(
+        "an altered table fails its writers (MariaDB)",
+        "sources/mysql/triggers/sql.py",
+        '_UNFIT = "1054, 1264,',
+        '_UNFIT = "1264,',
+        "sources/mysql/triggers/test_tables.py",
+        "no_writer_fails",
+    ),
+    Edit(
+        "a transaction that committed late stands before the fence (PostgreSQL)",
+        "sources/postgres/triggers/positions.py",
+        "max(f.id) + 1",
+        "max(f.id) - 1",
+        "sources/postgres/test_triggers.py",
+        "first_id",
+    ),
+    Edit(
+        "a load of MySQL says a place of the binlog that its snapshot does not have",
+        "sources/mysql/load.py",
+        "MySqlLoad(snapshot.commit, taken_at",
+        "MySqlLoad(snapshot.commit + 100_000, taken_at",
+        "sources/mysql/binlog/test_handoff.py",
+        "under_writers",
+    ),
+    Edit(
+        "compressed rows of a binlog are passed over",
+        "sources/mysql/binlog/row_header.py",
+        "return inflate(event[end:]) if compressed else event[end:]",
+        'return b"" if compressed else event[end:]',
+        "sources/mysql/binlog/test_stream.py",
+        "compressed",
+    ),
+    Edit(
+        "an unsigned number of MySQL is read with a sign",
+        "sources/mysql/binlog/number_values.py",
+        "    if column.unsigned:",
+        "    if not column.unsigned:",
+        "sources/mysql/binlog/test_both_ways.py",
+        "every_type",
+    ),
+    Edit(
+        "a binlog that was begun anew is read on",
+        "sources/mysql/retention.py",
+        "    if found == birth:",
+        "    if found >= birth:",
+        "sources/mysql/binlog/test_lost_log.py",
+        "begun_anew",
+    ),
+    Edit(
+        "a table that captures left out comes back without a word",
+        "flows/capture_gaps.py",
+        "    return not told and any(",
+        "    return told and any(",
+        "sources/mysql/binlog/test_lost_log.py",
+        "left_out",
+    ),
+    Edit(
+        "an answer of MySQL that was lost is waited for",
+        "sources/mysql/silence.py",
+        "        if waits == 2:",
+        "        if waits == 2_000_000:",
+        "faults/test_network_of_mysql.py",
+        "row and freeze",
     ),
 )

@@ -100,6 +100,7 @@ def test_a_range_column_without_an_index_is_advised_with_the_statement(project: 
         "ALTER TABLE orders REPLICA IDENTITY USING INDEX by_status",
     )
     project.edit_catalog('"shop.public.orders", ', '"shop.public.orders", range_column="id", ')
+    project.sql("INSERT INTO orders SELECT i, 'new', 1 FROM generate_series(10001, 25000) AS i")
     (advice,) = [line.strip() for line in project.run("check").lines if "CREATE INDEX" in line]
     assert advice == 'Fix: CREATE INDEX CONCURRENTLY ON "public"."orders" ("id")'
     project.sql(advice.removeprefix("Fix: "))

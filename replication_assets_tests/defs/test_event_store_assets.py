@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from replication_assets.defs import partitions
+from replication_assets.core.range_plans import RangePlan
+from replication_assets.defs import metadata, partitions
 from replication_assets_tests.defs.conftest import ITEMS, NOTES, TODAY, Graph
 
 EVENTS = ["event_store", "shop", "public", "items"]
@@ -35,6 +36,19 @@ def test_one_partition_loads_one_id_range(ready: Graph) -> None:
     facts = ready.materialized(EVENTS)[cell(THIS_MONTH, "r000001")]
     assert facts["rows"] == 100
     assert facts["id_range"] == "[100, 200)"
+    assert facts["scanned"] == "nothing"
+    assert "public.items" in facts["read_by"]
+    assert "advice" not in facts
+
+
+def test_metadata_of_a_load_says_what_it_read_whole_and_which_index_mends_that() -> None:
+    plan = RangePlan(("t",), "CREATE INDEX ON t (id)", "", ("Seq Scan on t",))
+    assert metadata.planned(plan) == {
+        "read_by": "Seq Scan on t",
+        "scanned": "t",
+        "advice": "each id range reads t whole. Fix: CREATE INDEX ON t (id)",
+    }
+    assert metadata.planned(None) == {}
 
 
 def test_a_range_of_partitions_loads_each_id_range_once_in_one_run(ready: Graph) -> None:

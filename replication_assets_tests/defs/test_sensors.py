@@ -69,7 +69,7 @@ def test_keys_that_grew_are_listed_as_new_id_ranges(ready: Graph) -> None:
 
 def test_a_lost_slot_fails_the_tick_with_its_remedy(ready: Graph) -> None:
     ready.run("shop_teardown")
-    with pytest.raises(dg.DagsterError, match=r"replication slot is missing.*shop_recover"):
+    with pytest.raises(dg.DagsterError, match=r"slot or change log is missing.*shop_recover"):
         tick(ready)
 
 

@@ -152,7 +152,7 @@ def test_a_full_slot_reaches_the_receiver(
         shop.tick(shop.channel())
         said = [each["what"] for each in receiver.told()]
         assert "left before it is lost" in said[0]
-        assert "slot is lost" in said[-1]
+        assert "slot or change log is lost" in said[-1]
         assert len(said) <= 3
         graph.replication.source("shop").teardown()
 
@@ -314,7 +314,7 @@ def test_a_check_run_by_hand_looks_anew(ready: Graph) -> None:
     result = job.get_subset(asset_check_selection={check}).execute_in_process(instance=ready.instance)
     (evaluation,) = result.get_asset_check_evaluations()
     assert not evaluation.passed
-    assert "the replication slot is missing" in (evaluation.description or "")
+    assert "the slot or change log is missing" in (evaluation.description or "")
 
 
 def test_metrics_are_exported_and_one_that_fails_is_told_with_the_next_look(

@@ -26,6 +26,7 @@ from replication_assets.core.schema import TableId
 from replication_assets.declarations import DatabaseTarget
 from replication_assets.defs import naming
 from replication_assets.defs.build import build_definitions
+from replication_assets.defs.checks import MATCHES_EVENT_STORE
 from replication_assets.errors import NotLoaded, TargetError
 from replication_assets.flows.dead_letters import retry
 from replication_assets.flows.project import project_range
@@ -298,8 +299,20 @@ def test_rows_that_an_engine_cannot_have_become_dead_letters(
     system.source.teardown()
 
 
+def checked(definitions: dg.Definitions, key: dg.AssetKey, instance: dg.DagsterInstance) -> Any:
+    """The evaluation of the projection's check, made by a run of it alone."""
+    wanted = dg.AssetCheckKey(key, MATCHES_EVENT_STORE)
+    (check,) = (each for each in definitions.asset_checks or () if wanted in each.check_keys)
+    job = dg.define_asset_job("alone", selection=dg.AssetSelection.checks(wanted))
+    alone = dg.Definitions(asset_checks=[check], jobs=[job], resources=definitions.resources)
+    (found,) = (
+        alone.resolve_job_def("alone").execute_in_process(instance=instance).get_asset_check_evaluations()
+    )
+    return found
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_the_projection_is_an_asset_with_a_check(system: System) -> None:
+def test_the_projection_is_an_asset_with_a_check(system: System, engine: Engine) -> None:
     definitions = build_definitions(system.catalog)
     key = naming.projection_key("copy", CHILD)
     system.execute("UPDATE child SET note = 'asset' WHERE id < 10")
@@ -310,6 +323,15 @@ def test_the_projection_is_an_asset_with_a_check(system: System) -> None:
             instance=instance, asset_selection=[key], partition_key="r000000"
         )
         event = instance.get_latest_materialization_event(key)
+        first = checked(definitions, key, instance)
+        engine.place(CHILD).run("UPDATE child SET note = 'edited' WHERE id = 3")
+        second = checked(definitions, key, instance)
+    assert first.passed
+    assert first.metadata["ranges"].value == 1
+    assert not second.passed
+    assert second.metadata["differing"].value == 1
+    assert "edited" not in str(second.metadata)
+    assert repaired(system, CHILD).done
     assert done.success
     assert event is not None
     assert event.asset_materialization is not None

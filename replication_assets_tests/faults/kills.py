@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
+from replication_assets.catalog import PostgresSourceConfig
 from replication_assets.failpoints import arm
 from replication_assets.flows.project import project_range
 from replication_assets.flows.read import ranges_of
@@ -22,13 +24,13 @@ SMALL_FILES = 9
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`prepare` brings about the work that `run` does; `places` are those that it reaches. `served`:
-    with items of DynamoDB instead of a lakehouse."""
+    """`prepare` brings about the work that `run` does; `places` are those that it reaches. `into`:
+    files of a lakehouse, items of DynamoDB, or tables of a SQL database."""
 
     prepare: Callable[[FaultySystem], None]
     run: Callable[[FaultySystem], None]
     places: tuple[str, ...]
-    served: bool = False
+    into: Literal["lake", "items", "tables"] = "lake"
 
 
 @contextmanager
@@ -65,6 +67,7 @@ def check_promises(system: FaultySystem, before: tuple[tuple[int, int], ...]) ->
     now = durable(system)
     assert all(new >= old for new, old in zip(now, before, strict=True)), (before, now)
     config = system.catalog.source(SOURCE)
+    assert isinstance(config, PostgresSourceConfig)
     with system.sql() as session:
         found = session.execute(
             "SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = %s",
@@ -138,6 +141,7 @@ _WRITTEN = ("store.file_finished", "store.files_finished", "store.committed")
 _CAPTURE = ("read", "written", "table_committed", "tables_committed", "recorded", "acknowledged")
 _DELTA = ("delta.written", "delta.committed")
 _ITEMS = ("dynamodb.parts_put", "dynamodb.items_written", "dynamodb.checkpointed")
+_TABLES = ("sql.checkpointed", "sql.committed")
 _REPAIR = ("repair.compared", "repair.written")
 
 STEPS: Mapping[str, Step] = {
@@ -156,13 +160,19 @@ STEPS: Mapping[str, Step] = {
     "project": Step(_projected, _project, ("project.begun", *_DELTA)),
     "fill": Step(_captured, _rebuild, _DELTA),
     "repair": Step(_spoilt, FaultySystem.repair, (*_REPAIR, *_DELTA)),
-    "fill items": Step(_captured, _project, ("project.begun", "dynamodb.batch_filled", *_ITEMS), served=True),
-    "project items": Step(_projected, _project, ("dynamodb.batch_put", *_ITEMS), served=True),
-    "refill items": Step(_projected, _rebuild, ("dynamodb.batch_put", *_ITEMS), served=True),
+    "fill items": Step(
+        _captured, _project, ("project.begun", "dynamodb.batch_filled", *_ITEMS), into="items"
+    ),
+    "project items": Step(_projected, _project, ("dynamodb.batch_put", *_ITEMS), into="items"),
+    "refill items": Step(_projected, _rebuild, ("dynamodb.batch_put", *_ITEMS), into="items"),
     "repair items": Step(
         _spoilt,
         FaultySystem.repair,
         (*_REPAIR, "dynamodb.batch_put", "dynamodb.items_written", "dynamodb.checkpointed"),
-        served=True,
+        into="items",
     ),
+    "fill tables": Step(_captured, _project, ("project.begun", "sql.replaced", *_TABLES), into="tables"),
+    "project tables": Step(_projected, _project, ("sql.merged", *_TABLES), into="tables"),
+    "refill tables": Step(_projected, _rebuild, ("sql.replaced", *_TABLES), into="tables"),
+    "repair tables": Step(_spoilt, FaultySystem.repair, (*_REPAIR, *_TABLES), into="tables"),
 }

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from replication_assets.catalog import ByCount, DynamoDbProjection, ItemKey, Items, Split, Table
+from replication_assets.catalog import (
+    ByCount,
+    DynamoDbProjection,
+    ItemKey,
+    Items,
+    Split,
+    SqliteTarget,
+    SqlProjection,
+    Table,
+)
 from replication_assets.core.schema import TableId
 from replication_assets.errors import CommitConflict
 from replication_assets.flows.prepare import ReplicatedTable
@@ -155,6 +164,21 @@ def lake_system(database: FreshDatabase, folder: Path) -> FaultySystem:
     """Prepared and loaded, with nothing captured yet."""
     made = system_of(database, folder, _tables())
     return _filled(FaultySystem(made.catalog, made.dsn))
+
+
+@dataclass(frozen=True)
+class CopiedSystem(FaultySystem):
+    """Tables of a SQL database."""
+
+    name = "copy"
+
+
+def copied_system(database: FreshDatabase, folder: Path) -> CopiedSystem:
+    made = system_of(database, folder, _tables())
+    target = SqliteTarget(str(folder / "copies"))
+    projection = SqlProjection("copy", tables=[f"{SOURCE}.*"], target=target)
+    catalog = dataclasses.replace(made.catalog, projections=(projection,))
+    return _filled(CopiedSystem(catalog, made.dsn))
 
 
 def served_system(database: FreshDatabase, folder: Path, server: DynamoDbServer) -> ServedSystem:

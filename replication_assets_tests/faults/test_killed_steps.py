@@ -16,7 +16,7 @@ from replication_assets.errors import ReplicationError
 from replication_assets.failpoints import PLACES
 from replication_assets_tests.dynamodb_servers import DynamoDbServer
 from replication_assets_tests.faults.kills import STEPS, check_promises, die, durable, failing_at, run_step
-from replication_assets_tests.faults.systems import FaultySystem, lake_system, served_system
+from replication_assets_tests.faults.systems import FaultySystem, copied_system, lake_system, served_system
 from replication_assets_tests.postgres_servers import FreshDatabase
 
 
@@ -31,6 +31,7 @@ AMONG_MANY = {
     "compact": ("compact.written",),
     "project": ("delta.written", "delta.committed"),
     "project items": ("dynamodb.batch_put", "dynamodb.items_written"),
+    "project tables": ("sql.merged", "sql.checkpointed", "sql.committed"),
 }
 """Places of the short form: the last moment of doubt before each kind of commit, and after it."""
 
@@ -40,8 +41,10 @@ Making = Callable[[str], FaultySystem]
 @pytest.fixture
 def making(database: FreshDatabase, tmp_path: Path, request: pytest.FixtureRequest) -> Making:
     def make(name: str) -> FaultySystem:
-        if not STEPS[name].served:
+        if STEPS[name].into == "lake":
             return lake_system(database, tmp_path)
+        if STEPS[name].into == "tables":
+            return copied_system(database, tmp_path)
         server: DynamoDbServer = request.getfixturevalue("moto_dynamodb")
         return served_system(database, tmp_path, server)
 

@@ -331,7 +331,7 @@ def test_a_full_slot_is_told_as_in_danger_and_then_as_lost(
     assert {each.phase for each in slot} == {"started"}
     assert 2 <= len(slot) <= 3
     assert "left before it is lost" in slot[0].what
-    assert "slot is lost" in slot[-1].what
+    assert "slot or change log is lost" in slot[-1].what
 
 
 def status(retained: int, left: int | None, state: str = "reserved") -> SourceStatus:

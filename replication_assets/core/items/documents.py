@@ -53,18 +53,32 @@ def from_json(text: str, depth: int) -> Written:
     """Raises NotStorable: `malformed-json`, `duplicate-name`, `empty-name`, `too-deep`, or what
     `canonical_number` refuses."""
     try:
-        return written(_DECODER.decode(text), depth)
+        return written(decoded(text), depth)
     except RecursionError:
         raise NotStorable("too-deep") from None
-    except NotStorable:
-        raise
-    except ValueError:
-        # Also half a surrogate pair, which no UTF-8 can hold.
-        raise NotStorable("malformed-json") from None
+    except UnicodeEncodeError:
+        raise NotStorable("malformed-json", "half a surrogate pair") from None
+
+
+def decoded(text: str) -> Node:
+    """The document as maps, lists, texts and numbers.
+
+    Raises:
+        NotStorable: `malformed-json` with the parser's words, `duplicate-name`, `empty-name`.
+        RecursionError: it is deeper than Python follows.
+    """
+    try:
+        node: Node = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        # What stands behind a colon would be the text itself.
+        words = error.msg.partition(":")[0].removesuffix(" at")
+        detail = f"{words} at line {error.lineno}, column {error.colno}"
+        raise NotStorable("malformed-json", detail) from None
+    return node
 
 
 def _no_constant(_: str) -> Node:
-    raise NotStorable("malformed-json")
+    raise NotStorable("malformed-json", "NaN and infinity are not JSON")
 
 
 def _members(pairs: list[tuple[str, Node]]) -> dict[str, Node]:

@@ -172,7 +172,7 @@ class ItemMapping:
                 Position(*(column[at] for column in positions)),
                 None if each.reason.startswith("key-") else each.column,
                 each.reason,
-                explained(each.reason, each.attribute, each.column),
+                explained(each.reason, each.attribute, each.column, each.detail),
             )
             for at, each in enumerate(refused)
         )
@@ -184,7 +184,7 @@ def _key_value(rows: Rows, key: ItemKey, template: Template, limit: int) -> tupl
     conversions = rows.refused[before:]
     del rows.refused[before:]
     column = ", ".join(template.columns)
-    refused = [Refused(e.row, e.column, e.attribute, f"key-{e.reason}") for e in conversions]
+    refused = [Refused(e.row, e.column, e.attribute, f"key-{e.reason}", e.detail) for e in conversions]
     for reason, where in (
         ("key-is-null", rows.missing(template)),
         ("key-is-empty", rows.empty(template)),

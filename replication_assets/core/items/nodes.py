@@ -23,6 +23,7 @@ from replication_assets.core.items.fragments import (
 )
 from replication_assets.core.items.numbers import canonical_number
 from replication_assets.core.items.rows import Rows
+from replication_assets.core.items.selected import SELECTABLE
 from replication_assets.core.items.spec import Attribute, AttributeType, Items
 from replication_assets.core.items.templates import Template
 from replication_assets.core.items.texts import is_binary, is_number
@@ -49,9 +50,12 @@ class Scalar:
     type: AttributeType
     nan: Nan
     nulls: bool
+    select: tuple[str, ...] = ()
 
     def convert(self, rows: Rows, attribute: str, depth: int) -> Fragment:
-        value = value_of(rows, self.template, self.type, attribute, nan=self.nan, depth=depth)
+        value = value_of(
+            rows, self.template, self.type, attribute, nan=self.nan, depth=depth, select=self.select
+        )
         return with_nulls(rows, self.template, value) if self.nulls else value
 
 
@@ -132,7 +136,13 @@ def node_of(attribute: Attribute, items: Items, schema: TableSchema) -> Node:
     assert attribute.template is not None
     template = Template.parse(attribute.template)
     kind = attribute.type or template_type(template, items.types, schema)
-    return Scalar(template, kind, items.nan, items.nulls == "null")
+    return Scalar(template, kind, items.nan, items.nulls == "null", _selected(template, kind, items))
+
+
+def _selected(template: Template, kind: AttributeType, items: Items) -> tuple[str, ...]:
+    """The parts of a document that are kept; of what is no document, nothing is said."""
+    column = template.single_column
+    return tuple(items.select.get(column, ())) if column is not None and kind in SELECTABLE else ()
 
 
 def template_type(
@@ -156,7 +166,8 @@ def constant_node(attribute: Attribute) -> Constant:
 
 def column_node(column: Column, items: Items) -> Scalar:
     kind = items.types.get(column.name) or own_type(column)
-    return Scalar(Template.of(column.name), kind, items.nan, items.nulls == "null")
+    template = Template.of(column.name)
+    return Scalar(template, kind, items.nan, items.nulls == "null", _selected(template, kind, items))
 
 
 def attribute_nodes(items: Items, schema: TableSchema, names: Sequence[str]) -> dict[str, Node]:

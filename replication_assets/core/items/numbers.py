@@ -30,11 +30,13 @@ NUMBER_BYTES = 21
 
 
 class NotStorable(ValueError):
-    """A value that an attribute cannot hold; `reason` is the code of its refusal."""
+    """A value that an attribute cannot hold; `reason` is the code of its refusal. `detail` is what a parser
+    says of it: what it expected and where, never what it found."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.detail = detail
 
 
 def canonical_number(text: str) -> str:

@@ -13,6 +13,7 @@ REASONS: Mapping[str, str] = {
     "number-too-precise": "more than 38 significant digits",
     "number-out-of-range": "outside the range of DynamoDB's numbers (1E-130 to 9.99E+125)",
     "not-a-boolean": "neither true nor false",
+    "not-binary": "a value of another class in a binary column",
     "malformed-json": "not JSON, or JSON with NaN, infinity or half a surrogate pair",
     "duplicate-name": "a JSON object names a member twice",
     "empty-name": "a JSON object has a member without a name",
@@ -27,7 +28,7 @@ REASONS: Mapping[str, str] = {
 }
 
 
-def explained(reason: str, attribute: str, column: str) -> str:
-    """A sentence for a refusal: which attribute, from which column, why."""
-    words = REASONS.get(reason) or REASONS[reason.removeprefix("key-")]
+def explained(reason: str, attribute: str, column: str, detail: str = "") -> str:
+    """A sentence for a refusal: which attribute, from which column, why; `detail` in the parser's words."""
+    words = detail or REASONS.get(reason) or REASONS[reason.removeprefix("key-")]
     return f"attribute {attribute} from {column}: {words}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring as quoted_json
 
@@ -28,12 +28,14 @@ from replication_assets.core.items.texts import (
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One value of one row; `attribute` is what it was for, `column` where it came from."""
+    """One value of one row; `attribute` is what it was for, `column` where it came from, `detail` what a
+    parser said of it."""
 
     row: int
     column: str
     attribute: str
     reason: str
+    detail: str = ""
 
 
 class Rows:
@@ -108,9 +110,17 @@ class Rows:
                 empty |= (byte_lengths(values) == 0) & values.is_valid().to_numpy(zero_copy_only=False)
         return empty
 
-    def refuse(self, template: Template, attribute: str, reasons: dict[int, str]) -> None:
-        column = ", ".join(template.columns)
-        self.refused += [Refused(row, column, attribute, reason) for row, reason in reasons.items()]
+    def refuse(
+        self,
+        template: Template,
+        attribute: str,
+        reasons: Mapping[int, str],
+        details: Mapping[int, str] | None = None,
+    ) -> None:
+        column, told = ", ".join(template.columns), details or {}
+        self.refused += [
+            Refused(row, column, attribute, reason, told.get(row, "")) for row, reason in reasons.items()
+        ]
 
 
 def _odd_values(batch: pa.RecordBatch) -> dict[str, pa.Array]:

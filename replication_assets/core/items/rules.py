@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import get_args
 
 import pyarrow as pa
 
+from replication_assets.core.documents.selection import path_problems
 from replication_assets.core.items.documents import MAX_DEPTH
 from replication_assets.core.items.nodes import constant_node, template_type
 from replication_assets.core.items.numbers import NotStorable
 from replication_assets.core.items.registers import REGISTERS
+from replication_assets.core.items.selected import SELECTABLE
 from replication_assets.core.items.spec import Attribute, AttributeType, Items, S3Pointer, Split
 from replication_assets.core.items.templates import Template
 from replication_assets.core.items.values import fits
@@ -145,10 +147,13 @@ def schema_problems(items: Items, schema: TableSchema) -> Iterator[str]:
     """What does not fit the table's columns. `spec_problems` must have found nothing."""
     types = {column.name: column.arrow for column in schema.columns}
     known = {*types, *schema.not_replicated}
-    for what, names in (("exclude", items.exclude), ("types", items.types)):
+    for what, names in (("exclude", items.exclude), ("types", items.types), ("select", items.select)):
         for name in names:
             if name not in known:
                 yield f"{what} {name!r} is no column of the table. Fix: {_nearest(name, types)}"
+    for name, paths in items.select.items():
+        if name in types:
+            yield from _select_problems(name, paths, items, schema)
     for key in items.keys:
         template = Template.parse(key.template)
         yield from _fit_problems(f"key {key.name!r}", template, key.type, types)
@@ -162,6 +167,17 @@ def schema_problems(items: Items, schema: TableSchema) -> Iterator[str]:
     if items.ttl is not None:
         yield from _ttl_problems(items.ttl.column, types)
     yield from _hidden_columns(items, schema)
+
+
+def _select_problems(name: str, paths: Sequence[str], items: Items, schema: TableSchema) -> Iterator[str]:
+    kind = items.types.get(name) or template_type(Template.of(name), items.types, schema)
+    declared = (each for each in items.attributes if each.template is not None and each.type in SELECTABLE)
+    kinds = {each.type for each in declared if Template.parse(each.template or "").single_column == name}
+    kinds |= {kind} if kind in SELECTABLE else set()
+    if not kinds:
+        yield f"select {name!r} is of a column that is no document. Fix: types={{{name!r}: 'json'}} or 'xml'"
+    for each in sorted(str(kind) for kind in kinds):
+        yield from path_problems(tuple(paths), each)
 
 
 def _schema_problems(

@@ -112,7 +112,8 @@ class Items(Declared):
     map called `document_name` (`document`), or nothing (`none`). A column whose name is that of
     a key or of a declared attribute does not become another one. `types` gives single
     columns another type than their own: json and xml columns are maps and lists unless told
-    `string`, arrays are strings unless told to be a list or a set.
+    `string`, arrays are strings unless told to be a list or a set. `select` names, by column, the parts
+    of json and xml documents that are kept, as paths: `/order/line/@widget`, `$.emails[*].to`.
 
     `nulls`: SQL NULL is no attribute, or one of type NULL. `nan`: NaN and the infinities of a
     number become strings, or the value goes to the dead letters and the rest of the row stays.
@@ -129,6 +130,7 @@ class Items(Declared):
     columns: Literal["attributes", "document", "none"] = "attributes"
     document_name: str = "_doc"
     types: Mapping[str, AttributeType] = field(default_factory=dict, hash=False)
+    select: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
     ttl: Ttl | None = None
     nulls: Literal["omit", "null"] = "omit"
     nan: Literal["string", "dead-letter"] = "string"

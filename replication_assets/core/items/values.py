@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from replication_assets.core.items.documents import Convert, Written
 from replication_assets.core.items.fragments import NULL_VALUE, Fragment, fragment, replaced
 from replication_assets.core.items.numbers import NotStorable, canonical_numbers, number_bytes
 from replication_assets.core.items.rows import Rows
+from replication_assets.core.items.selected import selecting
 from replication_assets.core.items.spec import AttributeType
 from replication_assets.core.items.templates import Template
 from replication_assets.core.items.texts import (
@@ -40,10 +41,17 @@ DOCUMENTS: Mapping[AttributeType, Convert] = {
 
 
 def value_of(
-    rows: Rows, template: Template, kind: AttributeType, attribute: str, *, nan: Nan, depth: int
+    rows: Rows,
+    template: Template,
+    kind: AttributeType,
+    attribute: str,
+    *,
+    nan: Nan,
+    depth: int,
+    select: Sequence[str] = (),
 ) -> Fragment:
     """The value of each row, absent where a column of the template is NULL or the value is
-    refused, which `rows` is told."""
+    refused, which `rows` is told. Of a document the parts that `select` names, or all."""
     if kind == "string":
         return fragment('{"S":"', rows.escaped(template), '"}', byte_lengths(rows.text(template)))
     if kind == "number":
@@ -52,8 +60,10 @@ def value_of(
         return _boolean_value(rows, template, attribute)
     if kind == "binary":
         values = rows.values(template.columns[0])
+        _refuse_odd(rows, template, attribute, "not-binary")
         return fragment('{"B":"', base64_text(values), '"}', byte_lengths(values))
-    return _document_value(rows, template, attribute, DOCUMENTS[kind], depth)
+    convert = selecting(kind, select) if select else DOCUMENTS[kind]
+    return _document_value(rows, template, attribute, convert, depth)
 
 
 def with_nulls(rows: Rows, template: Template, value: Fragment) -> Fragment:
@@ -108,9 +118,21 @@ def _not_finite(text: str) -> str:
 _TRUE, _FALSE = r"^(?i:true|t|1)$", r"^(?i:false|f|0)$"
 
 
+def _refuse_odd(rows: Rows, template: Template, attribute: str, reason: str) -> None:
+    """Values of another class in a typed column, as SQLite has them: the attribute has no place for them."""
+    odd = rows.odd(template.columns[0])
+    if odd is not None:
+        found = np.flatnonzero(odd.is_valid().to_numpy(zero_copy_only=False)).tolist()
+        rows.refuse(template, attribute, dict.fromkeys(found, reason))
+
+
 def _boolean_value(rows: Rows, template: Template, attribute: str) -> Fragment:
-    texts = rows.text(template)
-    if not pa.types.is_boolean(rows.values(template.columns[0]).type):
+    values = rows.values(template.columns[0])
+    if pa.types.is_boolean(values.type):
+        _refuse_odd(rows, template, attribute, "not-a-boolean")
+        texts = values.cast(Text)
+    else:
+        texts = rows.text(template)
         true = pc.match_substring_regex(texts, _TRUE)
         false = pc.match_substring_regex(texts, _FALSE)
         neither = pc.fill_null(pc.invert(pc.or_(true, false)), False)
@@ -121,20 +143,34 @@ def _boolean_value(rows: Rows, template: Template, attribute: str) -> Fragment:
 
 
 def _document_value(rows: Rows, template: Template, attribute: str, convert: Convert, depth: int) -> Fragment:
+    """Each distinct text is converted once."""
+    encoded = pc.dictionary_encode(rows.text(template))
     texts: list[str | None] = []
-    sizes = np.zeros(len(rows), dtype=np.int64)
-    reasons: dict[int, str] = {}
-    for row, text in enumerate(rows.text(template).to_pylist()):
+    sizes = np.zeros(len(encoded.dictionary) + 1, dtype=np.int64)
+    errors: dict[int, NotStorable] = {}
+    for number, text in enumerate(encoded.dictionary.to_pylist()):
         done: Written | None = None
-        if text is not None:
-            try:
-                done = convert(text, depth)
-            except NotStorable as error:
-                reasons[row] = error.reason
+        try:
+            done = convert(text, depth)
+        except NotStorable as error:
+            errors[number] = error
         texts.append(done.text if done is not None else None)
-        sizes[row] = done.size if done is not None else 0
-    rows.refuse(template, attribute, reasons)
-    return fragment("", pa.array(texts, Text), "", sizes)
+        sizes[number] = done.size if done is not None else 0
+    # Rows without a text take the last size, which is 0.
+    numbers = pc.fill_null(encoded.indices, len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
+    rows.refuse(template, attribute, *_by_row(numbers, errors))
+    return fragment("", pa.array(texts, Text).take(encoded.indices), "", sizes[numbers])
+
+
+def _by_row(
+    numbers: npt.NDArray[np.int64], errors: Mapping[int, NotStorable]
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Reasons and details of the rows that have one of the refused texts."""
+    if not errors:
+        return {}, {}
+    refused = np.flatnonzero(np.isin(numbers, list(errors))).tolist()
+    found = {row: errors[int(numbers[row])] for row in refused}
+    return {row: each.reason for row, each in found.items()}, {row: e.detail for row, e in found.items()}
 
 
 # --- time to live ----------------------------------------------------------------------

@@ -29,9 +29,13 @@ def from_xml(text: str, depth: int) -> Written:
     return written(parsed(text), depth)
 
 
-def parsed(text: str) -> Node:
-    """The document as maps, lists and strings."""
-    builder = _Builder()
+def parsed(text: str, most: int = MAX_DEPTH) -> Node:
+    """The document as maps, lists and strings; `most` is how many elements may be inside each other.
+
+    Raises:
+        NotStorable: as `from_xml`; `malformed-xml` with the parser's words.
+    """
+    builder = _Builder(most)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.ordered_attributes = True
@@ -41,8 +45,13 @@ def parsed(text: str) -> Node:
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(text, True)
-    except (expat.ExpatError, UnicodeEncodeError):
-        raise NotStorable("malformed-xml") from None
+    except expat.ExpatError as error:
+        # The parser's text for its code: what it prints may be no more than that.
+        words = expat.ErrorString(error.code)
+        detail = f"{words} at line {error.lineno}, column {error.offset + 1}"
+        raise NotStorable("malformed-xml", detail) from None
+    except UnicodeEncodeError:
+        raise NotStorable("malformed-xml", "half a surrogate pair") from None
     return builder.root
 
 
@@ -53,12 +62,13 @@ def _refuse_doctype(*_: Any) -> None:
 class _Builder:
     """Elements that are open, outermost first, each with its members and its text so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.root: dict[str, Node] = {}
         self._open: list[tuple[dict[str, Node], list[str]]] = [(self.root, [])]
 
     def start(self, _name: str, attributes: list[str]) -> None:
-        if len(self._open) > MAX_DEPTH:
+        if len(self._open) > self._most:
             raise NotStorable("too-deep")
         members: dict[str, Node] = {
             f"@{name}": value for name, value in zip(attributes[::2], attributes[1::2], strict=True)

@@ -19,6 +19,7 @@ from replication_assets.catalog import Catalog
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import Projection, SourceConfig, Table
 from replication_assets.errors import ReplicationError
+from replication_assets.flows.source_status import source_status
 from replication_assets.flows.watch.projection_health import ProjectionHealth, read_projection
 from replication_assets.flows.watch.readings import Readings
 from replication_assets.flows.watch.seen_checkpoints import SeenCheckpoints
@@ -145,7 +146,7 @@ def _source(
 ) -> SourceHealth:
     try:
         mark = store.ledger(config.name).last()
-        status = adapters.source(config.name).status()
+        status = source_status(adapters.source(config.name), mark)
     except ReplicationError as error:
         return SourceHealth(config.name, True, None, None, None, None, str(error))
     at, name = now.timestamp(), config.name
@@ -159,6 +160,9 @@ def _source(
         growth = readings.growth(f"retained/{name}")
         if status.headroom_bytes is not None:
             hours = _hours(readings.runs_out(f"retained/{name}", status.headroom_bytes))
+    if status.expires_at is not None:
+        by_age = max(0.0, (status.expires_at - now).total_seconds() / 3600)
+        hours = by_age if hours is None else min(hours, by_age)
     lag = lag_seconds(status, mark, now, caught_up)
     return SourceHealth(name, mark is not None, status, lag, growth, hours)
 

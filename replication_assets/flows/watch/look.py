@@ -119,13 +119,13 @@ def _source(source: SourceHealth, watch: Watch) -> Iterator[Condition]:
     if source.status is None or not source.set_up:
         return
     if source.status.state in ("missing", "lost"):
-        what = f"the replication slot is {source.status.state}: changes since the last capture are gone"
+        what = f"the slot or change log is {source.status.state}: changes since the last capture are gone"
         fix = "run the recovery of the source, then load every id range again"
         yield Condition("slot", source.name, what, fix, f"sources/{source.name}", grade=3)
     elif reason := slot_danger(source, watch):
         fix = (
-            "let the capture catch up; if it cannot in time, raise max_slot_wal_keep_size and give the "
-            "source's disk more room"
+            "let the capture catch up; if it cannot in time, raise max_slot_wal_keep_size (of a binlog, "
+            "binlog_expire_logs_seconds) and give the source's disk more room"
         )
         grade = 2 if source.status.state == "unreserved" else 1
         yield Condition("slot", source.name, reason, fix, f"sources/{source.name}", grade)
@@ -138,6 +138,11 @@ def slot_danger(source: SourceHealth, watch: Watch) -> str | None:
     retained, left = status.retained_bytes or 0, status.headroom_bytes
     if status.state == "unreserved":
         return f"the slot is about to be lost: it holds {_bytes(retained)} back, more than it may"
+    if status.expires_at is not None and (source.headroom_hours or 0.0) < watch.headroom_hours:
+        hours = source.headroom_hours or 0.0
+        return (
+            f"{_bytes(retained)} of log are not captured, and the first of it is deleted in {hours:.1f} hours"
+        )
     if left is None:
         if retained >= watch.retained_bytes:
             return (

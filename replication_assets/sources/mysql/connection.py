@@ -32,6 +32,9 @@ STATEMENT_SECONDS = 60
 LOCK_SECONDS = 30
 """How long a statement waits for a table that is being altered."""
 
+ANSWER_SECONDS = 10
+"""How much longer than the server's own limit an answer may take."""
+
 _SILENT_SECONDS = 60
 """After which a network that answers nothing is a lost connection."""
 
@@ -109,7 +112,7 @@ class Session(Connection):  # type: ignore[misc]
 
     def __init__(self, connection: MySqlConnection, **settings: Any) -> None:
         self._needs_tls = connection.sslmode not in ("disable", "allow", "prefer")
-        self.where = connection.where
+        self.where, self.connection = connection.where, connection
         context = connection.tls()
         super().__init__(
             host=connection.host,
@@ -167,7 +170,8 @@ def connect(connection: MySqlConnection, *, statement_seconds: int = STATEMENT_S
             with session.cursor() as cursor:
                 cursor.execute("SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings))
                 cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            session._read_timeout = None
+            # The server ends what takes too long; a proxy that lost the answer does not.
+            session._read_timeout = statement_seconds + ANSWER_SECONDS if statement_seconds else None
         except BaseException:
             session._force_close()
             raise
@@ -231,6 +235,7 @@ _FIXES = {
     1143: "GRANT SELECT on the whole table to the connecting account",
     1146: "check the spelling (case may count) and the database",
     1227: "grant the privilege to the connecting account",
+    1345: "GRANT SELECT, SHOW VIEW on the view's database, and on those that it reads, to the account",
     1356: "let the view's definer have access to what the view reads, or recreate the view",
     1820: "give the account a password that has not expired",
     1862: "give the account a password that has not expired",

@@ -22,7 +22,7 @@ from replication_assets.sources.mysql.predicates import range_conditions
 from replication_assets.sources.mysql.reflection import table_columns
 from replication_assets.sources.mysql.result_rows import ResultRows
 from replication_assets.sources.mysql.select_list import loaded_batch, loaded_schema
-from replication_assets.sources.mysql.snapshot import consistent_snapshot
+from replication_assets.sources.mysql.snapshot import Snapshots, consistent_snapshot
 
 
 def read_digests(
@@ -32,9 +32,10 @@ def read_digests(
     range_column: str | None,
     id_ranges: Sequence[IdRange],
     wait: float,
+    snapshots: Snapshots = consistent_snapshot,
 ) -> RangeDigests:
     """See `ports.ChangeSource.digests`. Raises as a load does."""
-    with consistent_snapshot(connection, table, wait) as snapshot:
+    with snapshots(connection, table, wait) as snapshot:
         columns = table_columns(snapshot.session, table)
         taken_at = read_clock(snapshot.session)
         compared = TableSchema(common_columns(schema, columns))

@@ -24,7 +24,7 @@ from replication_assets.sources.mysql.predicates import row_conditions
 from replication_assets.sources.mysql.reflection import table_columns
 from replication_assets.sources.mysql.result_rows import ResultRows
 from replication_assets.sources.mysql.select_list import loaded_batch, loaded_schema, read_expression
-from replication_assets.sources.mysql.snapshot import Method, consistent_snapshot
+from replication_assets.sources.mysql.snapshot import Snapshots, consistent_snapshot
 
 
 class MySqlLoad:
@@ -52,7 +52,10 @@ class MySqlLoad:
 
 @contextmanager
 def open_load(
-    connection: MySqlConnection, load_slice: LoadSlice, wait: float, method: Method | None = None
+    connection: MySqlConnection,
+    load_slice: LoadSlice,
+    wait: float,
+    snapshots: Snapshots = consistent_snapshot,
 ) -> Iterator[MySqlLoad]:
     """Open a slice. Leaves no lock or transaction behind, however the block ends.
 
@@ -62,7 +65,7 @@ def open_load(
     """
     table = load_slice.table
     conditions = row_conditions(load_slice)
-    with consistent_snapshot(connection, table, wait, method) as snapshot:
+    with snapshots(connection, table, wait) as snapshot:
         session = snapshot.session
         columns = table_columns(session, table)
         taken_at = read_clock(session)

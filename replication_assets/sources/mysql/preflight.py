@@ -97,14 +97,15 @@ def _replica_problems(session: Session, settings: Mapping[str, str]) -> Iterator
     logged = settings.get("log_slave_updates") or settings.get("log_replica_updates") or "ON"
     if logged.upper() in ("ON", "1"):
         return
-    if _replicates(session):
+    if replicates(session):
         yield (
             "changes that it replicates from another server are not in its own binlog."
             " Set log_slave_updates in its configuration, then restart it"
         )
 
 
-def _replicates(session: Session) -> bool:
+def replicates(session: Session) -> bool:
+    """Whether the server takes over changes of another one."""
     old = session.is_mariadb or session.version < (8, 0, 22)
     try:
         return bool(session.rows("SHOW SLAVE STATUS" if old else "SHOW REPLICA STATUS"))
@@ -133,11 +134,15 @@ def _filter_problems(session: Session) -> Iterator[str]:
 
 
 def _table_problems(session: Session, table: TableId, cascades: bool) -> Iterator[str]:
-    rows = quoted(table.schema, table.name)
     if find_relation(session, table) is None:
-        yield f"there is no table {rows}"
-    if cascades:
-        return
+        yield f"there is no table {quoted(table.schema, table.name)}"
+    if not cascades:
+        yield from cascade_problems(session, table, "is not in the binlog")
+
+
+def cascade_problems(session: Session, table: TableId, unseen: str) -> Iterator[str]:
+    """Foreign keys that change rows of the table themselves, of which nothing tells."""
+    rows = quoted(table.schema, table.name)
     for name, parent, on_delete, on_update in session.rows(
         "SELECT CONSTRAINT_NAME, REFERENCED_TABLE_NAME, DELETE_RULE, UPDATE_RULE"
         " FROM information_schema.REFERENTIAL_CONSTRAINTS"
@@ -150,7 +155,7 @@ def _table_problems(session: Session, table: TableId, cascades: bool) -> Iterato
         ]
         if rules:
             yield (
-                f"what {' and '.join(rules)} of foreign key {name} to {parent} does to {rows} is not in the"
-                f" binlog. Run: ALTER TABLE {rows} DROP FOREIGN KEY {quoted(str(name))} and leave the rows to"
+                f"what {' and '.join(rules)} of foreign key {name} to {parent} does to {rows} {unseen}."
+                f" Run: ALTER TABLE {rows} DROP FOREIGN KEY {quoted(str(name))} and leave the rows to"
                 " the application, or declare cascades=True and validate the table"
             )

@@ -23,6 +23,10 @@ from pymysql.constants import COMMAND
 
 from replication_assets.errors import DecodeError, SourceUnavailable
 from replication_assets.sources.mysql.connection import Session, server_error, source_errors
+from replication_assets.sources.mysql.silence import await_bytes
+
+SILENCE_SECONDS = 30.0
+"""Without a byte, until the server is asked what it does; twice that until we give up."""
 
 BUFFER_BYTES = 4 << 20
 """Where a batch ends; a single row may exceed it."""
@@ -53,6 +57,7 @@ class ResultRows:
         self._session, self._columns = session, columns
         with source_errors(session.where):
             session._execute_command(COMMAND.COM_QUERY, query.encode())
+            await_bytes(session, SILENCE_SECONDS)
             found = session._read_packet().read_length_encoded_integer()
             if found != columns:
                 raise DecodeError(f"an answer has {found} columns instead of {columns}", where=session.where)
@@ -133,6 +138,7 @@ class ResultRows:
         """One read of the socket. What the driver read ahead while the answer began comes first."""
         stream = self._session._rfile
         if not self._ahead:
+            await_bytes(self._session, SILENCE_SECONDS)
             found: int = stream.raw.readinto(room)
             return found
         self._ahead = False

@@ -20,8 +20,8 @@ by `reflection`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -46,7 +46,12 @@ class Snapshot:
 
     session: Session
     commit: int
-    method: Method
+    method: Method | None
+    """None for a snapshot that stands at another place than one of the binlog (`triggers`)."""
+
+
+Snapshots: TypeAlias = Callable[[MySqlConnection, TableId, float], AbstractContextManager[Snapshot]]
+"""A way to get a snapshot of a table, waiting for so many seconds."""
 
 
 @contextmanager

@@ -21,16 +21,18 @@ from replication_assets.ports import (
     LoadStream,
     PartitionTree,
     RangeDigests,
+    RangePlan,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
     Writer,
 )
-from replication_assets.sources.mysql import extent, reflection, schema_watch, status
+from replication_assets.sources.mysql import extent, reflection, retention, schema_watch, status
 from replication_assets.sources.mysql.connection import MySqlConnection, connected
 from replication_assets.sources.mysql.digests import read_digests
 from replication_assets.sources.mysql.load import open_load
 from replication_assets.sources.mysql.preflight import setup_problems
+from replication_assets.sources.mysql.range_plans import range_plan
 from replication_assets.sources.mysql.snapshot import DESCRIPTIONS, snapshot_method
 from replication_assets.sources.mysql.structure import read_structure
 from replication_assets.sources.mysql.writers import stop_writes, writers
@@ -63,7 +65,17 @@ class MySqlSource:
 
     def identify(self) -> SourceIdentity:
         with connected(self.connection) as session:
-            return status.identify(session)
+            server, files = status.identify(session), retention.log_files(session)
+        return SourceIdentity(server.system_id, retention.timeline(self.connection, files))
+
+    def log_begun_anew(self, known: SourceIdentity) -> str | None:
+        with connected(self.connection) as session:
+            return retention.begun_anew(self.connection, session, known)
+
+    def status_after(self, commit: int) -> SourceStatus:
+        lock = status.capture_lock(self.name)
+        with connected(self.connection) as session:
+            return retention.status_after(self.connection, session, lock, commit)
 
     def status(self) -> SourceStatus:
         with connected(self.connection) as session:
@@ -124,9 +136,10 @@ class MySqlSource:
         with connected(self.connection) as session:
             return DESCRIPTIONS[snapshot_method(session, table)]
 
-    def range_index(self, table: TableId, column: str) -> str | None:
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         with connected(self.connection) as session:
-            return extent.range_index(session, table, extent.range_column(session, table, column))
+            found = extent.range_column(session, table, column)
+            return range_plan(session, table, schema, found, id_range)
 
     def teardown(self, *, force: bool = False) -> None:
         """With `force`, a running capture is ended first; without, `SlotBusy` if one runs."""

@@ -1,8 +1,7 @@
 """Which log a server writes, how far it reaches, and who reads it.
 
-A binlog has no place of ours in it: what was captured is known to the event store alone, and the server
-deletes old files when it likes. So `confirmed` and what follows from it are not told, and a place that
-is gone is found when the stream is opened after it.
+A binlog has no place of ours in it: what was captured is known to the event store alone. So `confirmed` and
+what follows from it are told only to who says how far that is (`retention`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ _END_ATTEMPTS = 100
 
 def identify(session: Session) -> SourceIdentity:
     """MySQL's `server_uuid`; MariaDB's `server_uid` and `server_id`, of which the first depends on the
-    machine. A server that was restored elsewhere, or another replica, is another one."""
+    machine. A server that was restored elsewhere, or another replica, is another one. Which log it writes
+    is told by its files (`retention.timeline`)."""
     settings = {
         str(name): str(value)
         for name, value in session.rows(

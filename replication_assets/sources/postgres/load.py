@@ -148,7 +148,7 @@ def _open(
         taken_at: dt.datetime = cursor.value("SELECT pg_catalog.clock_timestamp()")
         if not holds_what_the_snapshot_shows(cursor, table, rows):
             return None
-        reader = stack.enter_context(cursor.stream(_query(load_slice.schema, rows, conditions)))
+        reader = stack.enter_context(cursor.stream(slice_query(load_slice.schema, rows, conditions)))
     stack.callback(_cancel, cursor)
 
     def read() -> pa.RecordBatch:
@@ -200,7 +200,8 @@ def _interrupted(message: str, where: str) -> SourceError:
     return SourceUnavailable("the rows stopped before their end", where=where)
 
 
-def _query(schema: TableSchema, rows: str, conditions: str) -> str:
+def slice_query(schema: TableSchema, rows: str, conditions: str) -> str:
+    """What a load of these rows executes."""
     expressions = [
         f"{read_expression(column)} AS {identifier(f'c{place}')}"
         for place, column in enumerate(schema.columns)

@@ -21,6 +21,7 @@ from replication_assets.ports import (
     LoadStream,
     PartitionTree,
     RangeDigests,
+    RangePlan,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -36,6 +37,7 @@ from replication_assets.sources.postgres.publication import (
     setup_capture,
     teardown_capture,
 )
+from replication_assets.sources.postgres.range_plans import range_plan
 from replication_assets.sources.postgres.remains import remains
 from replication_assets.sources.postgres.stream import open_changes
 from replication_assets.sources.postgres.structure import read_structure
@@ -128,9 +130,9 @@ class PostgresSource:
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
         return examine.missing(self.connection, self.names, tables)
 
-    def range_index(self, table: TableId, column: str) -> str | None:
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         with connect(self.connection) as session, source_errors(str(table)):
-            return examine.range_index(session, table, _range_column(session, table, column))
+            return range_plan(session, table, schema, _range_column(session, table, column), id_range)
 
     def teardown(self, *, force: bool = False) -> None:
         """With `force`, a running capture is ended first."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from replication_assets.core.change_rows import ChangeRows, Image, row_events
-from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.events import EventBatch
+from replication_assets.core.logged_columns import LoggedColumns, SchemaChange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.trigger_log import ANCHOR, SHAPED, Shape, ShapeChange
@@ -24,7 +23,6 @@ from replication_assets.sources.sqlite.triggers import LogNames
 from replication_assets.sources.sqlite.types import stored, stored_type, texts
 
 Row = tuple[Any, ...]
-SchemaChange = tuple[TableId, TableSchema, SchemaChanged]
 
 _ID, _SHAPE, _OP, _AT, _NOTE = range(5)
 _SEQUENCE = 1
@@ -43,7 +41,7 @@ class Decoder:
         where: str,
     ) -> None:
         self._session, self._names, self._epoch, self._where = session, names, epoch, where
-        self._schemas = {table.name: (table, schema) for table, schema in tables}
+        self._columns = LoggedColumns(tables, lambda table: table.name, _column_of)
         self._shapes: dict[int, Shape] = {}
 
     def log_columns(self) -> str:
@@ -60,14 +58,14 @@ class Decoder:
         for shape, run in self._runs(rows):
             if run[0][_OP] == ANCHOR:
                 continue
+            first = Position(self._epoch, run[0][_ID], _SEQUENCE)
             if run[0][_OP] == SHAPED:
-                changes += self._shaped(shape, run[0])
+                changes += self._columns.shaped(shape, ShapeChange.from_body(run[0][_NOTE]), first)
                 continue
-            declared = self._schemas.get(shape.table)
-            if declared is None:
-                continue
-            changes += self._fitted(shape, run[0][_ID])
-            batches.append(self._events(shape, run, width))
+            changes += self._columns.fitted(shape, first)
+            found = self._columns.of(shape)
+            if found is not None:
+                batches.append(self._events(*found, shape, run, width))
         ended = rows[-1][_ID] == through
         at = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=rows[-1][_AT])
         return ChangeChunk(
@@ -104,37 +102,11 @@ class Decoder:
                 f"shape {number} of the change log is not described", where=self._where
             ) from None
 
-    # --- columns ---------------------------------------------------------------------------
-
-    def _shaped(self, shape: Shape, row: Row) -> list[SchemaChange]:
-        if shape.table not in self._schemas:
-            return []
-        table, known = self._schemas[shape.table]
-        schema = known if shape.fits(known) else _schema_of(shape, known)
-        self._schemas[shape.table] = (table, schema)
-        told = ShapeChange.from_body(row[_NOTE])
-        at = Position(self._epoch, row[_ID], _SEQUENCE)
-        return [(table, schema, SchemaChanged(at, told.reload, told.reason, told.added, told.dropped))]
-
-    def _fitted(self, shape: Shape, first: int) -> list[SchemaChange]:
-        """Changes written before a load saw other columns: the stream tells of the older ones."""
-        table, known = self._schemas[shape.table]
-        types = {column.name: column.source_type for column in known.columns}
-        if all(types.get(name) == kind for name, kind in shape.columns) and set(known.key) <= set(
-            shape.names
-        ):
-            return []
-        schema = _schema_of(shape, known)
-        self._schemas[shape.table] = (table, schema)
-        gone = tuple(name for name in known.names if name not in shape.names)
-        came = tuple(name for name in shape.names if name not in types)
-        reason = "changes written with other columns than the log has"
-        return [(table, schema, SchemaChanged(Position(self._epoch, first), True, reason, came, gone))]
-
     # --- rows ------------------------------------------------------------------------------
 
-    def _events(self, shape: Shape, rows: list[Row], width: int) -> EventBatch:
-        table, schema = self._schemas[shape.table]
+    def _events(
+        self, table: TableId, schema: TableSchema, shape: Shape, rows: list[Row], width: int
+    ) -> EventBatch:
         columns = list(zip(*rows, strict=True))
         ids = np.array(columns[_ID], dtype=np.int64)
         changes = ChangeRows(
@@ -152,6 +124,10 @@ class Decoder:
             raise DecodeError(error.what, where=str(table), fix=error.fix) from None
 
 
+def _column_of(name: str, kind: str) -> Column:
+    return Column(name, kind, stored_type(kind))
+
+
 def _image(schema: TableSchema, shape: Shape, values: Sequence[Sequence[Any]], rows: int) -> Image:
     """Columns that the shape lacks are null."""
     places = {name: number for number, name in enumerate(shape.names)}
@@ -163,14 +139,3 @@ def _image(schema: TableSchema, shape: Shape, values: Sequence[Sequence[Any]], r
         odd.append(literals)
         found.append(texts(column, each))
     return Image(tuple(typed), tuple(odd), tuple(found))
-
-
-def _schema_of(shape: Shape, known: TableSchema) -> TableSchema:
-    before = {column.name: column for column in known.columns}
-    columns = tuple(
-        found
-        if (found := before.get(name)) is not None and found.source_type == kind
-        else Column(name, kind, stored_type(kind))
-        for name, kind in shape.columns
-    )
-    return replace(known, columns=columns, key=shape.key)

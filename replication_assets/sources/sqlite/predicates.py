@@ -37,7 +37,7 @@ def range_condition(column: Column, id_range: IdRange) -> str:
         return "true"
     if not is_range_column(column):
         raise ValueError(f"column {column.name!r} ({column.source_type}) cannot cut ranges")
-    key = _key(column)
+    key = key_expression(column)
     parts = [_has_key(column)]
     if id_range.lo is not None:
         parts.append(f"{key} >= {_constant(id_range.lo)}")
@@ -52,7 +52,7 @@ def bounds(session: sqlite3.Connection, table: TableId, column: Column) -> KeyBo
     where = f"FROM {relation(table)} WHERE {_has_key(column)}"
     ends = [
         session.execute(
-            f"SELECT {identifier(column.name)} {where} ORDER BY {_key(column)} {way} LIMIT 1"
+            f"SELECT {identifier(column.name)} {where} ORDER BY {key_expression(column)} {way} LIMIT 1"
         ).fetchone()
         for way in ("ASC", "DESC")
     ]
@@ -68,27 +68,13 @@ def quantiles(session: sqlite3.Connection, table: TableId, column: Column, parts
     found: list[Key] = []
     query = (
         f"SELECT {identifier(column.name)} FROM {relation(table)} WHERE {_has_key(column)}"
-        f" ORDER BY {_key(column)} LIMIT 1 OFFSET ?"
+        f" ORDER BY {key_expression(column)} LIMIT 1 OFFSET ?"
     )
     for place in places:
         row = session.execute(query, (place,)).fetchone()
         if row is not None and row[0] not in found:
             found.append(row[0])
     return tuple(found)
-
-
-def range_index(session: sqlite3.Connection, table: TableId, column: Column) -> str | None:
-    """The statement that creates an index for reads of ranges; None if they need no full scan."""
-    collated = _key(column)
-    bound = "0" if pa.types.is_int64(column.arrow) else "'a'"
-    plan = session.execute(
-        f"EXPLAIN QUERY PLAN SELECT * FROM {relation(table)} WHERE {_has_key(column)}"
-        f" AND {collated} >= {bound} AND {collated} < {bound}"
-    ).fetchall()
-    if any(str(row[3]).startswith("SEARCH") for row in plan):
-        return None
-    name = identifier(f"{table.name}_{column.name}")
-    return f"CREATE INDEX {name} ON {identifier(table.name)} ({collated})"
 
 
 def in_dates(values: pa.Array, event_dates: EventDates, wanted: tuple[dt.date | None, ...]) -> pa.Array:
@@ -103,7 +89,7 @@ def _has_key(column: Column) -> str:
     return f"typeof({identifier(column.name)}) = '{'integer' if pa.types.is_int64(column.arrow) else 'text'}'"
 
 
-def _key(column: Column) -> str:
+def key_expression(column: Column) -> str:
     """In the order that `core.id_ranges` cuts in: text by its bytes, whatever its collation."""
     name = identifier(column.name)
     return name if pa.types.is_int64(column.arrow) else f"{name} COLLATE BINARY"

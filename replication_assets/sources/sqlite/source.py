@@ -21,6 +21,7 @@ from replication_assets.ports import (
     LoadStream,
     PartitionTree,
     RangeDigests,
+    RangePlan,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -33,6 +34,7 @@ from replication_assets.sources.sqlite.lease import Lease
 from replication_assets.sources.sqlite.load import open_load
 from replication_assets.sources.sqlite.preflight import setup_problems
 from replication_assets.sources.sqlite.quoting import identifier, relation
+from replication_assets.sources.sqlite.range_plans import range_plan
 from replication_assets.sources.sqlite.reflection import columns_of, existing_relation, reflect_table
 from replication_assets.sources.sqlite.stream import open_changes
 from replication_assets.sources.sqlite.structure import read_structure
@@ -119,11 +121,9 @@ class SqliteSource:
         with connect(self.database) as session:
             return tuple(setup_problems(session, tables))
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        with connect(self.database, str(table)) as session:
-            if existing_relation(session, table).kind != "table":
-                return None
-            return predicates.range_index(session, table, _range_column(session, table, column))
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
+        with connect(self.database, str(table)) as session, reading(session):
+            return range_plan(session, table, schema, _range_column(session, table, column), id_range)
 
     def teardown(self, *, force: bool = False) -> None:
         """With `force`, a running capture finds its log gone, and ends with an error that says so."""

@@ -14,6 +14,7 @@ literal of it: `12`, `1.5`, `'text'`, `X'00ff'`. Nothing is coerced.
 | contains REAL, FLOA, DOUB | float64 | reals |
 | DATE | date32 | text `YYYY-MM-DD` |
 | DATETIME, TIMESTAMP | timestamp(us) | text `YYYY-MM-DD HH:MM:SS`, with six digits of fraction or none |
+| JSON, UUID, TIME | string | text |
 | any other (DECIMAL, NUMERIC) | float64 | reals, and integers up to 2**53 |
 | none, ANY | string | every value, as its literal |
 
@@ -42,6 +43,11 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?")
 
 
+_WRITTEN = ("JSON", "UUID", "TIME")
+"""Asks for a number by the rules of affinity, as all words do that none of them knows; what applications keep
+there is text."""
+
+
 class NotUtf8(bytes):
     """A text whose bytes are not UTF-8, as the sessions that look twice hand it out."""
 
@@ -62,7 +68,7 @@ def stored_type(declared: str) -> pa.DataType:
         return pa.string()
     if "BLOB" in name:
         return pa.binary()
-    if base in ("", "ANY"):
+    if base in ("", "ANY", *_WRITTEN):
         return pa.string()
     return pa.float64()
 

@@ -11,7 +11,6 @@ from replication_assets.ports import KeyBounds
 from replication_assets.sources.sqlserver.reflection import existing_relation, table_columns
 from replication_assets.sources.sqlserver.sessions import Session
 from replication_assets.sources.sqlserver.statements import extent as statements
-from replication_assets.sources.sqlserver.statements.names import relation
 from replication_assets.sources.sqlserver.statements.predicates import is_range_column
 from replication_assets.sources.sqlserver.types import is_whole_number
 
@@ -56,16 +55,6 @@ def quantiles(session: Session, table: TableId, column: Column, parts: int) -> t
         _key(column, value) for (value,) in session.rows(statements.quantiles(table, column, parts, percent))
     )
     return tuple(dict.fromkeys(key for key in keys if key is not None))
-
-
-def range_index(session: Session, table: TableId, column: Column) -> str | None:
-    """See `ports.ChangeSource.range_index`. Only whole numbers are compared in the order of an index; of
-    a view the plan is asked (`plans`)."""
-    if not is_whole_number(column) or not existing_relation(session, table).can_be_captured:
-        return None
-    if session.rows(statements.leading_index(table, column.name)):
-        return None
-    return statements.create_index(relation(table), column.name)
 
 
 def _key(column: Column, value: Any) -> Key | None:

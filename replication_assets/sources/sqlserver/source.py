@@ -113,10 +113,6 @@ class SqlServerSource(ABC):
         with connected(self.sessions, statement_seconds=SCAN_SECONDS) as session:
             return extent.quantiles(session, table, extent.range_column(session, table, column), parts)
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        with connected(self.sessions) as session:
-            return extent.range_index(session, table, extent.range_column(session, table, column))
-
     def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         """How the server would read a range: asked of its optimiser, nothing is executed."""
         with connected(self.sessions) as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -16,8 +17,12 @@ from replication_assets.core.items.documents import (
     number_set,
     string_set,
 )
+from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.items.numbers import NotStorable
+from replication_assets.core.items.spec import Attribute
 from replication_assets.core.items.xml_documents import from_xml, parsed
+from replication_assets.errors import CatalogError
+from replication_assets_tests.core.items.tables import SCHEMA, converted, only, reasons
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda name: not any("\ud800" <= c <= "\udfff" for c in name))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -219,3 +224,61 @@ def test_members_that_no_set_can_have_are_refused(text: str, reason: str) -> Non
     with pytest.raises(NotStorable) as raised:
         number_set(text, 0)
     assert raised.value.reason == reason
+
+
+# --- selected parts --------------------------------------------------------------------------
+
+SHEET = '<order id="7"><line w="1"><sku>a</sku></line><line w="2"/><secret>s</secret></order>'
+
+
+def test_items_keep_the_selected_parts_of_documents_as_maps_and_lists() -> None:
+    items = only(
+        "doc",
+        "sheet",
+        select={"sheet": ["/order/@id", "/order/line"], "doc": ["$.n", "$.inner[*].x"]},
+        attributes=[Attribute("copy", "${name}", type="json")],
+    )
+    row = {"doc": '{"n":0.10,"inner":[{"x":1,"y":2},{"y":3}],"z":1}', "sheet": SHEET, "name": "[1]"}
+    (item,) = converted(items, row).items.column("item").to_pylist()
+    found = {name: value for name, value in json.loads(item).items() if name != "pk"}
+    assert found == {
+        "doc": {"M": {"n": {"N": "0.1"}, "inner": {"L": [{"M": {"x": {"N": "1"}}}]}}},
+        "sheet": {
+            "M": {
+                "order": {
+                    "M": {
+                        "@id": {"S": "7"},
+                        "line": {
+                            "L": [{"M": {"@w": {"S": "1"}, "sku": {"S": "a"}}}, {"M": {"@w": {"S": "2"}}}]
+                        },
+                    }
+                }
+            }
+        },
+        "copy": {"L": [{"N": "1"}]},
+    }
+
+
+def test_refused_documents_are_told_in_the_words_of_the_parser_and_their_rows_stay() -> None:
+    done = converted(only("doc", "sheet"), {"sheet": "<a><b></a>", "doc": '{"a": secret}'})
+    assert reasons(done) == [("doc", "malformed-json"), ("sheet", "malformed-xml")]
+    assert [refusal.detail for refusal in done.refusals] == [
+        "attribute doc from doc: Expecting value at line 1, column 7",
+        "attribute sheet from sheet: mismatched tag at line 1, column 9",
+    ]
+    (item,) = done.items.column("item").to_pylist()
+    assert list(json.loads(item)) == ["pk"]
+
+
+@pytest.mark.parametrize(
+    ("select", "told"),
+    [
+        ({"nope": ["/a"]}, "select 'nope' is no column of the table"),
+        ({"name": ["/a"]}, "select 'name' is of a column that is no document"),
+        ({"sheet": ["a"]}, "select 'a' is no path of XML"),
+        ({"doc": ["/a"]}, "select '/a' is no path of JSON"),
+    ],
+)
+def test_a_selection_that_does_not_fit_is_told(select: dict[str, list[str]], told: str) -> None:
+    with pytest.raises(CatalogError, match=re.escape(told)):
+        ItemMapping(only("doc", "sheet", "name", select=select), SCHEMA)

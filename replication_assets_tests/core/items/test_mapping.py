@@ -146,6 +146,15 @@ def test_values_that_a_typed_column_cannot_hold_become_strings() -> None:
     assert second == {"pk": {"S": "order#1"}, "total": {"N": "1"}}
 
 
+def test_values_of_another_class_in_boolean_and_binary_columns_are_refused() -> None:
+    overflow = json.dumps({"paid": "'\"}},'", "raw": "'text'"})
+    done = converted(only("paid", "raw", "small"), {"_overflow": overflow, "small": 1.5}, {"paid": True})
+    assert reasons(done) == [("paid", "not-a-boolean"), ("raw", "not-binary")]
+    first, second = (json.loads(text) for text in done.items["item"].to_pylist())
+    assert first == {"pk": {"S": "order#0"}, "small": {"N": "1.5"}}
+    assert second == {"pk": {"S": "order#1"}, "paid": {"BOOL": True}}
+
+
 def test_null_is_an_attribute_of_type_null_where_declared() -> None:
     items = only("name", "doc", "tags", nulls="null", types={"tags": "string-set"})
     done = converted(items, {"tags": "{}"}, {"name": "x", "doc": "null", "tags": None})

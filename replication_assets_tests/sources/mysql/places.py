@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,21 @@ import pymysql
 import pymysql.constants.ER
 
 from replication_assets.sources.mysql import MySqlSource
+from replication_assets.sources.mysql.log_places import LogPlace
 from replication_assets_tests.sources.mysql.conftest import Database
+
+
+def purge(database: Database) -> None:
+    """All files but the one that is written, of which somebody may still read."""
+    newest = LogPlace.at(database.source().status().head, "binlog").file
+    for _ in range(100):
+        database.run(f"PURGE BINARY LOGS TO '{newest}'")
+        with closing(database.session()) as session, session.cursor() as cursor:
+            if cursor.execute("SHOW BINARY LOGS") == 1:
+                return
+        time.sleep(0.05)
+    raise AssertionError("files are still there")
+
 
 _OR_NOT = " ON CONFLICT DO NOTHING"
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import pymysql
 import pytest
@@ -79,7 +80,9 @@ def test_the_rows_are_those_of_the_transactions_below_the_position(
     with writing(database):
         for _ in range(6):
             time.sleep(0.03)
-            with open_load(database.connection, whole(table, schema), 5, method) as load:
+            with open_load(
+                database.connection, whole(table, schema), 5, partial(consistent_snapshot, method=method)
+            ) as load:
                 rows = sum(batch.num_rows for batch in load)
             assert rows == _written_below(database, load.commit)
         assert rows > 0
@@ -99,7 +102,9 @@ def test_a_table_is_not_altered_between_its_snapshot_and_its_first_read(
     database.run("CREATE TABLE t (id INT PRIMARY KEY, a INT)", "INSERT INTO t VALUES (1, 2)")
     source, table = database.source(), database.table("t")
     schema = source.reflect(table)
-    with open_load(database.connection, whole(table, schema), 5, method) as load:
+    with open_load(
+        database.connection, whole(table, schema), 5, partial(consistent_snapshot, method=method)
+    ) as load:
         with closing(database.session()) as session, session.cursor() as cursor:
             cursor.execute("SET lock_wait_timeout = 0")
             with pytest.raises(pymysql.err.OperationalError):
@@ -113,7 +118,9 @@ def test_writers_go_on_while_a_slice_is_read(database: Database, method: Method)
     database.run("CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)")
     source, table = database.source(), database.table("t")
     schema = source.reflect(table)
-    with open_load(database.connection, whole(table, schema), 5, method) as load:
+    with open_load(
+        database.connection, whole(table, schema), 5, partial(consistent_snapshot, method=method)
+    ) as load:
         with closing(database.session()) as session, session.cursor() as cursor:
             cursor.execute("SET lock_wait_timeout = 1")
             cursor.execute("INSERT INTO t VALUES (2)")

@@ -208,26 +208,6 @@ def test_bounds_and_quantiles_are_those_of_the_rows(database: Database) -> None:
         source.bounds(table, "nope")
 
 
-def test_an_index_is_advised_where_none_serves_ranges(database: Database) -> None:
-    database.run(
-        "CREATE TABLE t (id BIGINT PRIMARY KEY, n INT, m INT, note VARCHAR(9), KEY (m), KEY both_ (m, n))",
-        "INSERT INTO t SELECT seq, seq, seq, 'x' FROM seq_1_to_2000",
-        "CREATE VIEW w AS SELECT id, n AS number, m FROM t WHERE note = 'x'",
-    )
-    source, table, view = database.source(), database.table("t"), database.table("w")
-    assert source.range_index(table, "id") is None
-    assert source.range_index(table, "m") is None
-    assert source.range_index(table, "note") is None
-    assert source.range_index(table, "n") == f"CREATE INDEX `ix_n` ON `{database.name}`.`t` (`n`)"
-    assert source.range_index(view, "id") is None
-    assert source.range_index(view, "number") == f"CREATE INDEX `ix_n` ON `{database.name}`.`t` (`n`)"
-    statement = source.range_index(table, "n")
-    assert statement is not None
-    database.run(statement)
-    assert source.range_index(table, "n") is None
-    assert source.range_index(view, "number") is None
-
-
 def test_digests_are_those_of_the_rows_that_a_load_reads(database: Database) -> None:
     with closing(database.session()) as session, session.cursor() as cursor:
         cursor.execute("SET sql_mode = ''")

@@ -315,6 +315,16 @@ def test_a_type_that_is_not_known_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "declared", ["bit(1)", "bit(9)", "int", "date", "datetime", "float", "varchar(9)", "blob"]
+)
+@pytest.mark.parametrize("printed", [[], [None], [None, None]])
+def test_columns_without_any_value_are_read(declared: str, printed: list[bytes | None]) -> None:
+    column = column_of("v", declared, True)
+    typed, odd = from_text(column, pa.array(printed, pa.binary()))
+    assert (typed, odd) == (pa.array(printed, column.arrow), None)
+
+
+@pytest.mark.parametrize(
     ("declared", "printed"),
     [
         ("int", b"x1"),

@@ -15,49 +15,6 @@ from replication_assets.sources.postgres.connection import connect
 from replication_assets.sources.postgres.diagnosis import diagnose
 
 
-@pytest.mark.parametrize(
-    ("column", "statement"),
-    [
-        ("id bigint", '("id")'),
-        ("id oid", '(("id"::pg_catalog.int8))'),
-        ("id uuid", '("id")'),
-        ("id numeric(20)", '("id")'),
-        ("id text", '(("id"::pg_catalog.text COLLATE "C"))'),
-    ],
-)
-def test_a_range_column_without_an_index_is_told_the_one_that_serves(
-    source: PostgresSource, sql: psycopg.Connection[Any], column: str, statement: str
-) -> None:
-    sql.execute(f"CREATE TABLE t ({column}, other int)".encode())
-    table = TableId(source.name, "public", "t")
-    index = source.range_index(table, "id")
-    assert index == f'CREATE INDEX CONCURRENTLY ON "public"."t" {statement}'
-    sql.execute(index.encode())
-    assert source.range_index(table, "id") is None
-
-
-def test_a_primary_key_serves_its_leading_column_alone(
-    source: PostgresSource, sql: psycopg.Connection[Any]
-) -> None:
-    sql.execute("CREATE TABLE t (a int, b int, note text, PRIMARY KEY (a, b))")
-    sql.execute("CREATE VIEW v AS SELECT * FROM t")
-    table = TableId(source.name, "public", "t")
-    assert source.range_index(table, "a") is None
-    assert source.range_index(table, "b") == 'CREATE INDEX CONCURRENTLY ON "public"."t" ("b")'
-    assert source.range_index(TableId(source.name, "public", "v"), "b") is None
-
-
-def test_a_partitioned_table_is_indexed_as_a_whole(
-    source: PostgresSource, sql: psycopg.Connection[Any]
-) -> None:
-    sql.execute("CREATE TABLE t (id int, day date) PARTITION BY RANGE (day)")
-    sql.execute("CREATE TABLE t1 PARTITION OF t FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')")
-    index = source.range_index(TableId(source.name, "public", "t"), "id")
-    assert index == 'CREATE INDEX ON "public"."t" ("id")'
-    sql.execute(index.encode())
-    assert source.range_index(TableId(source.name, "public", "t"), "id") is None
-
-
 def test_all_that_setup_would_refuse_is_told_and_nothing_is_created(
     source: PostgresSource, sql: psycopg.Connection[Any]
 ) -> None:

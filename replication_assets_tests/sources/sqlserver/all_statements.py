@@ -94,7 +94,6 @@ def _reads(table: TableId, number: Column, every: tuple[Column, ...]) -> Iterato
         yield extent.bounds(table, schema.column(name))
         yield extent.quantiles(table, schema.column(name), 8, None)
     yield extent.quantiles(table, number, 8, 1.5)
-    yield extent.leading_index(table, number.name)
     yield extent.create_index("[s].[t]", number.name, (number.name, "x"))
 
 

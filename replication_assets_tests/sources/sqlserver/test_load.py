@@ -196,20 +196,16 @@ def test_rows_without_a_usable_date_are_one_bucket_odd_ones_among_them() -> None
     assert "[at] IS NULL OR NOT" in condition
 
 
-def test_bounds_quantiles_and_the_index_that_ranges_want() -> None:
+def test_bounds_and_quantiles_are_keys() -> None:
     recorded = ready()
     source = TrackingSource("erp", recorded)
     schema = source.reflect(T)
     key = schema.column("id")
     recorded.answers[extent.bounds(T, key)] = [(Decimal(-5), 99)]
     recorded.answers[extent.quantiles(T, key, 4, None)] = [(10,), (20,), (20,)]
-    recorded.answers[extent.leading_index(T, "id")] = []
     bounds = source.bounds(T, "id")
     assert (bounds.low, bounds.high, bounds.rows) == (-5, 99, 3)
     assert source.quantiles(T, "id", 4) == (10, 20)
-    assert source.range_index(T, "id") == "CREATE INDEX [IX_id] ON [dbo].[orders] ([id])"
-    recorded.answers[extent.leading_index(T, "id")] = [("PK",)]
-    assert source.range_index(T, "id") is None
     with pytest.raises(SourceNotReady, match="'at' cannot cut id ranges"):
         source.bounds(T, "at")
 

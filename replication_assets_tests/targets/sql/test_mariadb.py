@@ -30,7 +30,8 @@ from replication_assets.ports.environment import TableCopy
 from replication_assets.secret_references import EnvVar
 from replication_assets.targets.sql.mysql import MySqlServer, mysql_environment
 from replication_assets.targets.sql.target import SqlEnvironment
-from replication_assets_tests.contracts.environment_target import EnvironmentTargetContract, marker_of
+from replication_assets_tests.contracts.environment_copies import marker_of
+from replication_assets_tests.contracts.environment_target import EnvironmentTargetContract
 from replication_assets_tests.mysql_servers import MariaDbPrefix
 from replication_assets_tests.targets.sql.masked_copies import KEYS, Refresh, batch, copied, read, structure
 
@@ -138,7 +139,7 @@ EVERY_TYPE = copied(
     document=pa.string(),
     tags=pa.string(),
 )
-_TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
+_TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 _MOMENT = st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999999))
 _FLOAT32 = st.floats(allow_nan=False, allow_infinity=False, width=32).map(lambda each: each or 0.0)
 _VALUES: tuple[st.SearchStrategy[Any], ...] = (

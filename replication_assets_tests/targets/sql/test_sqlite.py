@@ -16,12 +16,8 @@ from replication_assets.core.structure import Index
 from replication_assets.errors import RefreshError, RefreshInProgress
 from replication_assets.targets.sql.sqlite import sqlite_environment
 from replication_assets.targets.sql.target import SqlEnvironment
-from replication_assets_tests.contracts.environment_target import (
-    CUSTOMER,
-    EnvironmentTargetContract,
-    copy_of,
-    marker_of,
-)
+from replication_assets_tests.contracts.environment_copies import CUSTOMER, copy_of, marker_of
+from replication_assets_tests.contracts.environment_target import EnvironmentTargetContract
 from replication_assets_tests.targets.sql.masked_copies import KEYS, Refresh, batch, copied, read, structure
 
 
@@ -60,7 +56,7 @@ class TestSqlite(EnvironmentTargetContract):
     negative_zero = False
 
     @pytest.fixture
-    def place(self, tmp_path: Path) -> SqlitePlace:  # type: ignore[override]
+    def place(self, tmp_path: Path) -> SqlitePlace:
         return SqlitePlace(tmp_path / "qa")
 
 
@@ -161,7 +157,7 @@ def test_a_process_that_is_killed_at_the_exchange_leaves_the_old_copy(
 
     child = os.fork()
     if child == 0:
-        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         refresh.publish()
         os._exit(0)
     _, status = os.waitpid(child, 0)

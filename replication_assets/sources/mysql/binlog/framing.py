@@ -73,7 +73,7 @@ class Framing:
         else:
             self._handed_on = self._handed_on or self.rows > 0
 
-    def advance(self, event: memoryview, *, in_payload: bool) -> int:
+    def advance(self, event: memoryview, in_payload: bool) -> int:
         """Note where the event ends: in its file, or among the events of a payload."""
         if in_payload:
             self._payload_at += len(event)
@@ -100,12 +100,12 @@ class Framing:
         elif kind in ev.WITHOUT_ROWS:
             # Some are made up for the connection, and have no place.
             if header.log_pos or in_payload:
-                self.advance(event, in_payload=in_payload)
+                self.advance(event, in_payload)
         elif kind in _GTIDS:
             self._begin(header.log_pos - header.size, ev.parse_begin(kind, header.timestamp, body))
-            self.advance(event, in_payload=in_payload)
+            self.advance(event, in_payload)
         else:
-            log_pos = self.advance(event, in_payload=in_payload)
+            log_pos = self.advance(event, in_payload)
             self._inside(header, kind, body, log_pos)
         if self._open is None:
             self.through = max(self.through, (self._file.number << 32 | self._at) - 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -20,6 +21,7 @@ SILENCE_SECONDS = 30.0
 _PART: Final = 0xFFFFFF
 """Length of a packet that another one continues."""
 _BUFFER: Final = 1 << 20
+_HEADER: Final = struct.Struct("<I")
 _OK, _EOF, _ERROR = 0, 0xFE, 0xFF
 _LOST: Final = 1236
 """ER_MASTER_FATAL_ERROR_READING_BINLOG."""
@@ -45,10 +47,11 @@ class Packets:
             SlotLost: the server has no log at the place that was asked for.
             SourceUnavailable: the server ended the dump.
         """
-        view = memoryview(self._buffer)
+        view, header = memoryview(self._buffer), _HEADER.unpack_from
         try:
             while (at := self._start + 4) <= self._end:
-                size = int.from_bytes(view[at - 4 : at - 1], "little")
+                # Three bytes of length; the fourth is the packet's number.
+                size = header(view, at - 4)[0] & _PART
                 if at + size > self._end:
                     return
                 self._start = at + size

@@ -16,7 +16,7 @@ from replication_assets.errors import DecodeError
 from replication_assets.sources.mysql.binlog import events as ev
 from replication_assets.sources.mysql.binlog.framing import Framing
 from replication_assets.sources.mysql.binlog.packets import Packets
-from replication_assets.sources.mysql.binlog.pieces import SPARE, Piece
+from replication_assets.sources.mysql.binlog.pieces import FIELDS, SPARE, Piece
 from replication_assets.sources.mysql.binlog.row_header import RowHeader
 from replication_assets.sources.mysql.binlog.table_map import TableMap, names_of, parse_table_map
 from replication_assets.sources.mysql.log_places import LogPlace
@@ -34,6 +34,8 @@ _DUMMY_TABLE = b"\xff\xff\xff\x00\x00\x00"
 """Table id of a rows event without rows, which only ends a statement."""
 
 _int32 = struct.Struct("<I")
+_packed = struct.Struct(f"={FIELDS}q").pack
+"""A line of `Piece.index`."""
 
 
 class Reader:
@@ -59,6 +61,7 @@ class Reader:
         self._framing = Framing(start, has_checksums, is_ours, decode, where)
         self._piece = Piece()
         self._maps: dict[bytes, int] = {}
+        self._by_shape: dict[bytes, int] = {}
         self._shapes: list[tuple[TableMap, RowHeader]] = []
         self._numbers: dict[int, int] = {}
         self._taken = packets.take()
@@ -126,23 +129,30 @@ class Reader:
         """Add events to the piece; False if it wants more of them."""
         piece, framing, tables = self._piece, self._framing, self._framing.tables
         data, index, numbers = piece.data, piece.index, self._numbers
+        checked, kinds, int32 = framing.has_checksums and not in_payload, ev.ROWS, _int32.unpack_from
+        room = self._piece_bytes - _EVENT_COST * piece.events
         for event in events:
             kind = event[4]
-            if framing.has_checksums and not in_payload and kind != ev.FORMAT_DESCRIPTION:
+            if checked and kind != ev.FORMAT_DESCRIPTION:
                 size = len(event) - 4
-                if crc32(event[:size]) != _int32.unpack_from(event, size)[0]:
-                    raise self._broken(f"the checksum of an event of type {kind} is wrong")
+                (told,) = int32(event, size)
                 event = event[:size]
-            rows = ev.ROWS.get(kind)
+                if crc32(event) != told:
+                    raise self._broken(f"the checksum of an event of type {kind} is wrong")
+            rows = kinds.get(kind)
             if rows is None and kind != ev.TABLE_MAP:
                 if self._frame(event, kind, in_payload):
                     return True
                 if framing.payload is not None and not in_payload:
                     return False
+                # A file says anew whether its events have checksums.
+                checked = framing.has_checksums and not in_payload
                 continue
-            log_pos = framing.advance(event, in_payload=in_payload)
+            log_pos = framing.advance(event, in_payload)
             if rows is None:
-                tables[bytes(event[19:25])] = self._map(event)
+                described = bytes(event[19:])
+                shape = self._maps.get(described)
+                tables[described[:6]] = self._map(described) if shape is None else shape
                 continue
             shape = self._shape(event)
             if shape == _NOT_OURS:
@@ -153,9 +163,11 @@ class Reader:
                 piece.shapes.append(self._shapes[shape][0])
             start = len(data)
             data += self._shapes[shape][1].images(event, rows)
+            end = len(data)
             framing.rows += 1
-            index.extend((start, len(data), rows[0], number, len(piece.transactions) - 1, log_pos))
-            if len(data) + _EVENT_COST * piece.events >= self._piece_bytes:
+            index.frombytes(_packed(start, end, rows[0], number, len(piece.transactions) - 1, log_pos))
+            room -= _EVENT_COST
+            if end >= room:
                 return True
         return False
 
@@ -180,20 +192,20 @@ class Reader:
             raise self._broken("rows outside of any transaction")
         return shape
 
-    def _map(self, event: memoryview) -> int:
-        """Number of the table's shape, `_NOT_OURS` for other tables, whatever columns they have."""
-        key = bytes(event[25:])
-        found = self._maps.get(key)
-        if found is not None:
-            return found
+    def _map(self, described: bytes) -> int:
+        """Number of the table's shape, `_NOT_OURS` for other tables, whatever columns they have. A table
+        that is described alike under another id has the shape that it had."""
         if len(self._maps) >= _KNOWN_MAPS:
             self._maps.clear()
-        number = _NOT_OURS
-        if self._is_ours(*names_of(key)):
-            table = parse_table_map(key, is_mariadb=self._is_mariadb)
-            number = len(self._shapes)
-            self._shapes.append((table, RowHeader(table)))
-        self._maps[key] = number
+        body, number = described[6:], _NOT_OURS
+        if self._is_ours(*names_of(body)):
+            found = self._by_shape.get(body)
+            number = len(self._shapes) if found is None else found
+            if found is None:
+                table = parse_table_map(body, is_mariadb=self._is_mariadb)
+                self._shapes.append((table, RowHeader(table)))
+                self._by_shape[body] = number
+        self._maps[described] = number
         return number
 
     def _broken(self, what: str) -> DecodeError:

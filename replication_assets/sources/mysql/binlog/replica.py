@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 from pymysql.constants import COMMAND
 
-from replication_assets.errors import SlotLost, SourceError, SourceNotReady
+from replication_assets.errors import SlotLost, SourceError, SourceNotReady, SourceUnavailable
+from replication_assets.sources.mysql.binlog.events import FORMAT_DESCRIPTION
 from replication_assets.sources.mysql.binlog.packets import Packets
 from replication_assets.sources.mysql.connection import (
     MySqlConnection,
     Session,
     connect,
+    connected,
     leave,
     source_errors,
 )
@@ -31,6 +33,10 @@ _HEADER = 4
 """Bytes before the first event of a file."""
 _RELEASE_SECONDS = 5.0
 """How long a replica that died may take to be noticed."""
+
+_NON_BLOCKING = 1
+"""Flag of a dump that ends where the log does."""
+_EVENTS_TO_BIRTH = 4
 
 _RECOVER = "recover the source (a new epoch), and load every id range again, which also finds deletes"
 
@@ -43,13 +49,14 @@ class Replica:
     packets: Packets
     has_checksums: bool
 
-    def close(self, through: Session) -> None:
-        """End it, and at the server by way of another session: it would notice only as it sends."""
+    def close(self) -> None:
+        """End it, and at the server by way of a new session: it would notice only as it sends, and other
+        sessions of ours may be as silent as this one."""
         number = int(self.session.thread_id())
         leave(self.session)
         # It may be gone by itself, with the server or before it. The next capture waits for it.
-        with suppress(SourceError):
-            through.rows(f"KILL {number}")
+        with suppress(SourceError), connected(self.session.connection) as other:
+            other.rows(f"KILL {number}")
 
 
 def place_of(session: Session, position: int) -> LogPlace:
@@ -104,6 +111,32 @@ def open_replica(connection: MySqlConnection, server_id: int, place: LogPlace) -
     except BaseException:
         leave(session)
         raise
+
+
+def log_birth(connection: MySqlConnection, end: LogPlace) -> int:
+    """When a file of the log was begun, in seconds of the server's clock: the time of its first event,
+    which no restart changes. Only a dump tells it, before what follows the `end` of the file that it is asked
+    for; this one takes no replica's number and ends by itself.
+
+    Raises:
+        SourceNotReady: the account may not read the log.
+        SlotLost: there is no such file.
+    """
+    session = connect(connection)
+    try:
+        _announce(session)
+        asked = struct.pack("<IHI", max(end.offset, _HEADER), _NON_BLOCKING, 0) + end.file.encode()
+        _send(session, COMMAND.COM_BINLOG_DUMP, asked)
+        with source_errors(connection.where):
+            # What says which file it is comes first.
+            for _ in range(_EVENTS_TO_BIRTH):
+                packet = bytes(session._read_packet().get_all_data())
+                if packet[:1] == b"\0" and len(packet) > 5 and packet[5] == FORMAT_DESCRIPTION:
+                    found: int = struct.unpack_from("<I", packet, 1)[0]
+                    return found
+    finally:
+        leave(session)
+    raise SourceUnavailable(f"{end.file} does not begin as a binary log does", where=connection.where)
 
 
 def _announce(session: Session) -> bool:

@@ -65,7 +65,7 @@ def open_changes(
         holder.check_settings()
         place = place_of(holder.session(), after + 1)
         replica = open_replica(connection, server_id, place)
-        stack.callback(replica.close, holder.session())
+        stack.callback(replica.close)
         charsets = Charsets(holder.query)
         shapes = Shapes(holder.session, tables, charsets, folds_case=holder.folds_case())
         reader = Reader(

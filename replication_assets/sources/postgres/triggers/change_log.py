@@ -28,7 +28,7 @@ from replication_assets.sources.postgres.quoting import relation
 from replication_assets.sources.postgres.reflection import find_relation, not_ready, replicated_columns
 from replication_assets.sources.postgres.triggers import sql
 from replication_assets.sources.postgres.triggers.positions import lease_holder
-from replication_assets.sources.postgres.triggers.preflight import setup_problems
+from replication_assets.sources.postgres.triggers.preflight import setup_problems, unlike
 from replication_assets.sources.postgres.triggers.shapes import (
     RowShape,
     grown_from,
@@ -36,8 +36,15 @@ from replication_assets.sources.postgres.triggers.shapes import (
     read_shapes,
     shape_now,
     shrunk_by_one,
+    unlike_partitions,
 )
 from replication_assets.sources.postgres.triggers.sql import LogNames
+from replication_assets.sources.postgres.triggers.standing import (
+    drop_triggers,
+    drop_triggers_of,
+    is_standing,
+    partition_reasons,
+)
 
 Tables = Sequence[tuple[TableId, TableSchema]]
 Session = psycopg.Connection[Any]
@@ -101,7 +108,7 @@ def _bring_up_to_date(session: Session, names: LogNames, tables: Tables, state: 
     kept = {shape.name: shape for shape in read_shapes(session, names, live=True).values()}
     for name in kept.keys() - {(table.schema, table.name) for table, _ in tables}:
         with session.transaction():
-            _drop_triggers(session, names, kept[name])
+            drop_triggers(session, names, kept[name])
             _retire(session, names, kept[name])
     for table, schema in tables:
         found = find_relation(session, table)
@@ -165,10 +172,18 @@ def remains(session: Session, names: LogNames) -> tuple[str, ...]:
 
 def _ensure_log(session: Session, names: LogNames) -> LogState:
     state = read_state(session, names)
+    if state is None:
+        for statement in sql.create(names):
+            session.execute(statement.encode())
+    row = session.execute(
+        "SELECT prosrc FROM pg_catalog.pg_proc WHERE oid = to_regprocedure(%s)", (f"{names.quoted}.note()",)
+    ).fetchone()
+    if row is None or row[0] != sql.function_body(names):
+        # There is none yet, or it is an earlier version's.
+        for statement in sql.create_function(names):
+            session.execute(statement.encode())
     if state is not None:
         return state
-    for statement in sql.create(names):
-        session.execute(statement.encode())
     row = session.execute(sql.add_anchor(names).encode()).fetchone()
     assert row is not None
     shown = session.execute("SELECT pg_catalog.pg_current_snapshot()::text").fetchone()
@@ -182,12 +197,19 @@ def _ensure_log(session: Session, names: LogNames) -> LogState:
 
 
 def fits(session: Session, names: LogNames, table: TableId, shape: RowShape) -> bool:
-    """Whether the triggers stand, and write the columns that the table has."""
+    """Whether the triggers stand, and write the columns that the table has.
+
+    Raises:
+        SourceNotReady: a partition came whose rows triggers do not tell as those of the table.
+    """
     found = find_relation(session, table)
-    if found is None or found.oid != shape.relation or not _standing(session, names, shape):
+    if found is not None and found.kind == "p" and (others := unlike_partitions(session, found.oid)):
+        raise not_ready([unlike(table, leaf) for leaf in others], str(table))
+    if found is None or found.oid != shape.relation or not is_standing(session, names, shape):
         return False
     schema = TableSchema((), (), shape.append_only)
-    return shape_now(session, found.oid, shape.name, schema).same_columns(shape)
+    now = shape_now(session, found.oid, shape.name, schema)
+    return now.same_columns(shape) and now.leaves == shape.leaves
 
 
 def follow(
@@ -200,7 +222,7 @@ def follow(
         return
     with session.transaction():
         if found is None:
-            _drop_triggers(session, names, before)
+            drop_triggers(session, names, before)
             _retire(session, names, before)
             gone = ShapeChange(True, "the table was dropped or renamed; its changes are not captured")
             session.execute(sql.add_shape_change(names).encode(), (before.number, gone.body()))
@@ -215,18 +237,21 @@ def _exchange(
     _lock(session, table)
     found = find_relation(session, table)
     assert found is not None
-    reasons = [] if found.oid == before.relation and _standing(session, names, before) else [_MISSED]
+    reasons = [] if found.oid == before.relation and is_standing(session, names, before) else [_MISSED]
     if before.key != schema.key:
         reasons.append(f"the key changed to {', '.join(schema.key) or 'nothing'}")
     now = shape_now(session, found.oid, before.name, schema)
     certain = before.same_columns(now) or grown_from(before, now) or shrunk_by_one(before, now)
     if not certain and _mark_uncertain(session, names, before, seen):
         reasons.append("changes were written after the table was altered and before its triggers were")
+    reasons += partition_reasons(session, found.oid, before, now)
     catalog = schema_watch.catalog_columns(session, found.oid)
     filled = {name for name, column in catalog.items() if column.filled}
     difference = schema_watch.compare(before.schema(session), replicated_columns(session, table), filled)
     if found.oid != before.relation:
-        _drop_triggers(session, names, before)
+        drop_triggers(session, names, before)
+    staying = {oid for oid, _ in now.leaves or ()}
+    drop_triggers_of(session, names, [oid for oid, _ in before.leaves or () if oid not in staying])
     _retire(session, names, before)
     shape = _install(session, names, table, found.oid, schema, confirmed=True)
     told = ShapeChange(bool(reasons), "; ".join(reasons) or "what is declared of the table changed")
@@ -253,15 +278,6 @@ def _mark_uncertain(session: Session, names: LogNames, shape: RowShape, seen: st
     return cursor.rowcount > 0
 
 
-def _standing(session: Session, names: LogNames, shape: RowShape) -> bool:
-    row = session.execute(
-        "SELECT count(*) = 2 FROM pg_catalog.pg_trigger WHERE tgrelid = %s AND tgname IN (%s, %s)"
-        " AND tgenabled = 'A' AND encode(tgargs, 'escape') = %s",
-        (shape.relation, names.trigger, names.truncate_trigger, f"{shape.number}\\000"),
-    ).fetchone()
-    return row is not None and bool(row[0])
-
-
 def _install(
     session: Session, names: LogNames, table: TableId, oid: int, schema: TableSchema, *, confirmed: bool
 ) -> RowShape:
@@ -269,7 +285,11 @@ def _install(
     assert row is not None
     shape = replace(shape_now(session, oid, (table.schema, table.name), schema), number=row[0])
     for statement in sql.create_triggers(
-        names, relation(table), shape.number, append_only=schema.append_only
+        names,
+        relation(table),
+        shape.number,
+        append_only=schema.append_only,
+        leaves=None if shape.leaves is None else [name for _, name in shape.leaves],
     ):
         session.execute(statement.encode())
     session.execute(
@@ -282,15 +302,3 @@ def _install(
 def _retire(session: Session, names: LogNames, shape: RowShape) -> None:
     """The shape stays: changes that it was written for may not be read yet."""
     session.execute(f"UPDATE {names.shapes} SET live = false WHERE shape = %s".encode(), (shape.number,))
-
-
-def _drop_triggers(session: Session, names: LogNames, shape: RowShape) -> None:
-    """Of a table that is captured no more, whatever it is called by now."""
-    row = session.execute(
-        "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %s",
-        (shape.relation,),
-    ).fetchone()
-    if row is not None:
-        for statement in sql.drop_triggers(names, row[0]):
-            session.execute(statement.encode())

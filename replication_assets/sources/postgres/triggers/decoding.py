@@ -48,6 +48,7 @@ class Decoder:
         self._session, self._names, self._epoch, self._where = session, names, epoch, where
         self._schemas = {(table.schema, table.name): (table, schema) for table, schema in tables}
         self._shapes: dict[int, RowShape] = {}
+        self._emptied: set[tuple[int, int]] = set()
 
     def decode(self, rows: Sequence[Row], *, through: int | None) -> ChangeChunk:
         """A chunk of consecutive rows."""
@@ -58,30 +59,65 @@ class Decoder:
             for shape, run in self._runs(rows):
                 if run[0][_OP] == SHAPED:
                     changes += self._shaped(shape, run[0])
-                elif run[0][_OP] == TRUNCATE:
+                elif run[0][_OP] == TRUNCATE and run[0][_NOTE] in (None, str(shape.relation)):
                     truncated += self._truncated(shape, run)
+                elif run[0][_OP] == TRUNCATE:
+                    changes += self._reload(shape, run[0], "a partition was truncated")
+                elif run[0][_NOTE] is not None and not self._is_leaf(shape, run[0][_NOTE]):
+                    changes += self._reload(shape, run[0], "a partition came and went between two looks")
                 elif shape.name in self._schemas:
                     batches += self._events(shape, run, changes)
         at = None if through is None else _time(rows[-1])
         return ChangeChunk(tuple(batches), tuple(truncated), tuple(changes), through, at)
 
     def _runs(self, rows: Sequence[Row]) -> list[tuple[RowShape, list[Row]]]:
-        """Changes of one shape together, in the order of their first; truncations, and what tells of a
-        shape, apart."""
-        runs: dict[int, list[Row]] = {}
+        """Changes of one shape together, in the order of their first; truncations, what tells of a shape, and
+        what was made in an unknown partition, apart."""
+        runs: dict[tuple[int, str | None], list[Row]] = {}
         found: list[tuple[RowShape, list[Row]]] = []
         for row in rows:
             number = row[_SHAPE]
-            if row[_OP] == ANCHOR or number == UNCERTAIN:
+            if row[_OP] == ANCHOR or number == UNCERTAIN or self._is_emptied(row):
                 continue
             if row[_OP] in (SHAPED, TRUNCATE):
                 found.append((self._shape(number), [row]))
                 continue
-            if number not in runs:
-                runs[number] = []
-                found.append((self._shape(number), runs[number]))
-            runs[number].append(row)
+            note = row[_NOTE]
+            within = (number, None if note is None or self._is_leaf(self._shape(number), note) else note)
+            if within not in runs:
+                runs[within] = []
+                found.append((self._shape(number), runs[within]))
+            runs[within].append(row)
         return found
+
+    def _is_emptied(self, row: Row) -> bool:
+        """A TRUNCATE of a partitioned table is told first, and then of each of its partitions. What else its
+        transaction does in between makes one of a partition alone of it."""
+        if row[_OP] != TRUNCATE:
+            self._emptied.discard((row[_XID], row[_SHAPE]))
+            return False
+        if row[_NOTE] in (None, str(self._shape(row[_SHAPE]).relation)):
+            self._emptied.add((row[_XID], row[_SHAPE]))
+            return False
+        return (row[_XID], row[_SHAPE]) in self._emptied
+
+    def _is_leaf(self, shape: RowShape, note: str) -> bool:
+        """Whether a relation is, or was, a partition of the table that was looked at."""
+        if any(int(note) == oid for oid, _ in shape.leaves or ()):
+            return True
+        self._shapes = read_shapes(self._session, self._names)
+        return any(
+            int(note) == oid
+            for each in self._shapes.values()
+            if each.relation == shape.relation
+            for oid, _ in each.leaves or ()
+        )
+
+    def _reload(self, shape: RowShape, row: Row, reason: str) -> list[SchemaChange]:
+        if shape.name not in self._schemas:
+            return []
+        table, schema = self._schemas[shape.name]
+        return [(table, schema, SchemaChanged(Position(self._epoch, row[_COMMIT], row[_ID]), True, reason))]
 
     def _shape(self, number: int) -> RowShape:
         if number not in self._shapes:

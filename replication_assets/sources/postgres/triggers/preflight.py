@@ -10,6 +10,7 @@ import psycopg
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.sources.postgres.quoting import identifier, relation
 from replication_assets.sources.postgres.reflection import Relation, find_relation
+from replication_assets.sources.postgres.triggers.shapes import unlike_partitions
 from replication_assets.sources.postgres.triggers.sql import MARK, LogNames
 
 Session = psycopg.Connection[Any]
@@ -57,7 +58,8 @@ def _schema_problems(session: Session, names: LogNames) -> list[str]:
 def _table_problems(session: Session, names: LogNames, table: TableId, found: Relation) -> list[str]:
     row = session.execute(
         "SELECT CASE WHEN NOT pg_has_role(c.relowner, 'USAGE') THEN pg_get_userbyid(c.relowner)::text END,"
-        " (SELECT min(t.tgname) FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal"
+        " (SELECT min(t.tgname) FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal"
+        "  AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))"
         '  AND t.tgname COLLATE "C" < %s COLLATE "C" AND t.tgtype::int & 67 = 1)'
         " FROM pg_catalog.pg_class c WHERE c.oid = %s",
         (names.trigger, found.oid),
@@ -65,11 +67,8 @@ def _table_problems(session: Session, names: LogNames, table: TableId, found: Re
     assert row is not None
     owner, earlier = row
     problems = []
-    if found.kind == "p":
-        problems.append(
-            f"{relation(table)} is partitioned: TRUNCATE of one partition would not be told."
-            " Fix: capture='log', or each partition as a table of its own"
-        )
+    for leaf in unlike_partitions(session, found.oid) if found.kind == "p" else ():
+        problems.append(unlike(table, leaf))
     if owner is not None:
         problems.append(
             f"only its owner can have triggers of {relation(table)} fire always."
@@ -82,3 +81,12 @@ def _table_problems(session: Session, names: LogNames, table: TableId, found: Re
             f" {relation(table)} RENAME TO another name"
         )
     return problems
+
+
+def unlike(table: TableId, leaf: str) -> str:
+    """What is wrong with a partition, and what to do."""
+    return (
+        f"partition {leaf} of {relation(table)} has its columns in another order, or is no logged table:"
+        " what triggers print of its rows could not be read. Fix: capture='log', or make the partition anew"
+        " with CREATE TABLE ... PARTITION OF"
+    )

@@ -30,6 +30,8 @@ class RowShape:
     append_only: bool
     places: int
     """How many columns the table ever had: one that came and went leaves its number behind."""
+    leaves: tuple[tuple[int, str], ...] | None = None
+    """Of a partitioned table: oids and names of its leaf partitions. Their images are those of the table."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,6 +49,7 @@ class RowShape:
                 "key": list(self.key),
                 "append_only": self.append_only,
                 "places": self.places,
+                "leaves": None if self.leaves is None else [list(each) for each in self.leaves],
             }
         )
 
@@ -75,7 +78,7 @@ def shape_now(session: Session, relation: int, name: tuple[str, str], schema: Ta
         (relation,),
     ).fetchall()
     places = session.execute(
-        "SELECT relnatts FROM pg_catalog.pg_class WHERE oid = %s", (relation,)
+        "SELECT relnatts, relkind::text FROM pg_catalog.pg_class WHERE oid = %s", (relation,)
     ).fetchone()
     attributes = tuple(Attribute(*row[:5]) for row in rows)
     computed = tuple(row[0] for row in rows if row[5])
@@ -88,7 +91,40 @@ def shape_now(session: Session, relation: int, name: tuple[str, str], schema: Ta
         schema.key,
         schema.append_only,
         places[0] if places is not None else 0,
+        leaf_partitions(session, relation) if places is not None and places[1] == "p" else None,
     )
+
+
+def leaf_partitions(session: Session, relation: int) -> tuple[tuple[int, str], ...]:
+    """Oids and quoted names."""
+    rows = session.execute(
+        "SELECT c.oid::int8, format('%%I.%%I', n.nspname, c.relname)"
+        " FROM pg_catalog.pg_partition_tree(%s::oid) AS tree"
+        " JOIN pg_catalog.pg_class c ON c.oid = tree.relid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE tree.isleaf AND c.relkind <> 'p' ORDER BY 1",
+        (relation,),
+    ).fetchall()
+    return tuple((oid, name) for oid, name in rows)
+
+
+def unlike_partitions(session: Session, relation: int) -> tuple[str, ...]:
+    """Leaf partitions whose rows are not printed as those of the table: with columns in another order,
+    as an attached table may have. And those that are no logged tables."""
+    image = (
+        "(SELECT array_agg((attname, atttypid, atttypmod)::text ORDER BY attnum) FROM pg_catalog.pg_attribute"
+        " WHERE attrelid = {} AND attnum > 0 AND NOT attisdropped)"
+    )
+    rows = session.execute(
+        "SELECT format('%%I.%%I', n.nspname, c.relname)"
+        " FROM pg_catalog.pg_partition_tree(%(oid)s::oid) AS tree"
+        " JOIN pg_catalog.pg_class c ON c.oid = tree.relid"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE tree.isleaf AND c.relkind <> 'p' AND (c.relkind <> 'r' OR c.relpersistence <> 'p'"
+        f" OR {image.format('c.oid')} IS DISTINCT FROM {image.format('%(oid)s::oid')}) ORDER BY 1".encode(),
+        {"oid": relation},
+    ).fetchall()
+    return tuple(name for (name,) in rows)
 
 
 def read_shapes(session: Session, names: LogNames, *, live: bool = False) -> dict[int, RowShape]:
@@ -112,6 +148,7 @@ def _from_body(number: int, relation: int, name: str, body: str) -> RowShape:
         tuple(raw["key"]),
         raw["append_only"],
         raw["places"],
+        None if raw.get("leaves") is None else tuple((oid, leaf) for oid, leaf in raw["leaves"]),
     )
 
 

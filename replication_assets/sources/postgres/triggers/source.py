@@ -21,6 +21,7 @@ from replication_assets.ports import (
     LoadStream,
     PartitionTree,
     RangeDigests,
+    RangePlan,
     SchemaDifference,
     SourceIdentity,
     SourceStatus,
@@ -120,8 +121,8 @@ class TriggerSource:
     def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
         return self._tables.quantiles(table, column, parts)
 
-    def range_index(self, table: TableId, column: str) -> str | None:
-        return self._tables.range_index(table, column)
+    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
+        return self._tables.range_plan(table, schema, column, id_range)
 
     def writers(self, tables: Sequence[TableId]) -> tuple[Writer, ...]:
         return self._tables.writers(tables)

@@ -14,6 +14,7 @@ must not have its change written first. They fire for replicated rows too (ENABL
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replication_assets.core.trigger_log import ANCHOR, DELETE, INSERT, NOISE_BITS, SHAPED, TRUNCATE, UPDATE
@@ -25,6 +26,9 @@ MARK = "change log of replication_assets"
 
 UNCERTAIN = 0
 """The shape of changes written while triggers did not fit the table: told by a reload instead."""
+
+OF_PARTITIONS = "p"
+"""A second argument of triggers of a partitioned table: its changes note which relation they were made in."""
 
 _NOISE = (1 << (NOISE_BITS - 1)) - 1
 _OUTPUT = ("DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output", "lc_monetary")
@@ -75,9 +79,20 @@ class LogNames:
 
 def create(names: LogNames) -> tuple[str, ...]:
     """Statements that make the log, empty."""
-    settings = " ".join(
-        f"SET {name} = {literal(value)}" for name, value in CANONICAL_SETTINGS if name in _OUTPUT
+    columns = 'id bigint PRIMARY KEY, xid xid8 NOT NULL, shape int, op "char" NOT NULL'
+    shape = "shape int PRIMARY KEY, relation oid NOT NULL, name text NOT NULL, body text NOT NULL"
+    return (
+        f"CREATE SCHEMA {names.quoted}",
+        f"COMMENT ON SCHEMA {names.quoted} IS {literal(MARK)}",
+        f"CREATE SEQUENCE {names.sequence} CACHE 1",
+        f"CREATE TABLE {names.log} ({columns}, at timestamptz NOT NULL, old text, new text, note text)",
+        f"CREATE TABLE {names.shapes} ({shape}, live bool NOT NULL, confirmed bool NOT NULL)",
+        f"CREATE TABLE {names.state} (token text, acknowledged bigint NOT NULL, seen text NOT NULL)",
     )
+
+
+def function_body(names: LogNames) -> str:
+    """Of the trigger function."""
     images = {
         INSERT: ("NULL", "NEW"),
         UPDATE: ("OLD", "NEW"),
@@ -88,19 +103,18 @@ def create(names: LogNames) -> tuple[str, ...]:
         f"{'IF' if op == INSERT else 'ELSIF'} TG_OP = '{word}' THEN {_change(names, op, *images[op])}"
         for op, word in ((INSERT, "INSERT"), (UPDATE, "UPDATE"), (DELETE, "DELETE"), (TRUNCATE, "TRUNCATE"))
     )
-    body = f"BEGIN {branches} ELSE RAISE 'unknown operation'; END IF; RETURN NULL; END"
-    columns = 'id bigint PRIMARY KEY, xid xid8 NOT NULL, shape int, op "char" NOT NULL'
-    shape = "shape int PRIMARY KEY, relation oid NOT NULL, name text NOT NULL, body text NOT NULL"
+    return f"BEGIN {branches} ELSE RAISE 'unknown operation'; END IF; RETURN NULL; END"
+
+
+def create_function(names: LogNames) -> tuple[str, ...]:
+    """Statements that make the trigger function, or take the place of an earlier version's."""
+    settings = " ".join(
+        f"SET {name} = {literal(value)}" for name, value in CANONICAL_SETTINGS if name in _OUTPUT
+    )
     function = f"{names.quoted}.note()"
     options = f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog {settings}"
     return (
-        f"CREATE SCHEMA {names.quoted}",
-        f"COMMENT ON SCHEMA {names.quoted} IS {literal(MARK)}",
-        f"CREATE SEQUENCE {names.sequence} CACHE 1",
-        f"CREATE TABLE {names.log} ({columns}, at timestamptz NOT NULL, old text, new text, note text)",
-        f"CREATE TABLE {names.shapes} ({shape}, live bool NOT NULL, confirmed bool NOT NULL)",
-        f"CREATE TABLE {names.state} (token text, acknowledged bigint NOT NULL, seen text NOT NULL)",
-        f"CREATE FUNCTION {function} RETURNS trigger {options} AS {literal(body)}",
+        f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger {options} AS {literal(function_body(names))}",
         f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC",
     )
 
@@ -128,31 +142,41 @@ def add_shape_change(names: LogNames) -> str:
     return add_row(names, SHAPED, shape="%s", note="%s")
 
 
-def create_triggers(names: LogNames, table: str, shape: int, *, append_only: bool) -> tuple[str, ...]:
-    """Of a table, whose qualified name is quoted already. They take the place of earlier ones without
-    a lock that would hold readers off."""
+def create_triggers(
+    names: LogNames, table: str, shape: int, *, append_only: bool, leaves: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Of a table, whose qualified name is quoted already, as are those of its leaf partitions (None: it is
+    not partitioned). They take the place of earlier ones without a lock that would hold readers off.
+
+    Partitions get the row trigger of their table from the server, those that come later too. A TRUNCATE of
+    one fires its own triggers alone.
+    """
     events = "INSERT" if append_only else "INSERT OR UPDATE OR DELETE"
     row, whole = identifier(names.trigger), identifier(names.truncate_trigger)
-    call = f"EXECUTE FUNCTION {names.quoted}.note('{shape}')"
+    arguments = f"'{shape}'" if leaves is None else f"'{shape}', '{OF_PARTITIONS}'"
+    call = f"EXECUTE FUNCTION {names.quoted}.note({arguments})"
+    of_leaves = [
+        statement
+        for leaf in leaves or ()
+        for statement in (
+            f"CREATE OR REPLACE TRIGGER {whole} AFTER TRUNCATE ON {leaf} FOR EACH STATEMENT {call}",
+            f"ALTER TABLE {leaf} ENABLE ALWAYS TRIGGER {row}, ENABLE ALWAYS TRIGGER {whole}",
+        )
+    ]
     return (
         f"CREATE OR REPLACE TRIGGER {row} AFTER {events} ON {table} FOR EACH ROW {call}",
         f"CREATE OR REPLACE TRIGGER {whole} AFTER TRUNCATE ON {table} FOR EACH STATEMENT {call}",
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {row}, ENABLE ALWAYS TRIGGER {whole}",
-    )
-
-
-def drop_triggers(names: LogNames, table: str) -> tuple[str, ...]:
-    return tuple(
-        f"DROP TRIGGER IF EXISTS {identifier(each)} ON {table}"
-        for each in (names.trigger, names.truncate_trigger)
+        *of_leaves,
     )
 
 
 def _change(names: LogNames, op: str, old: str, new: str) -> str:
     images = [value if value == "NULL" else f"{value}::text" for value in (old, new)]
     return (
-        f"INSERT INTO {names.log} (id, xid, shape, op, at, old, new) VALUES ({_id(names)},"
-        f" pg_current_xact_id(), TG_ARGV[0]::int4, '{op}', clock_timestamp(), {images[0]}, {images[1]});"
+        f"INSERT INTO {names.log} (id, xid, shape, op, at, old, new, note) VALUES ({_id(names)},"
+        f" pg_current_xact_id(), TG_ARGV[0]::int4, '{op}', clock_timestamp(), {images[0]}, {images[1]},"
+        " CASE WHEN TG_NARGS > 1 THEN TG_RELID::text END);"
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from replication_assets.core.schema import Column, TableId
-from replication_assets.sources.sqlserver.statements.catalog import object_id
-from replication_assets.sources.sqlserver.statements.names import literal, quoted, relation
+from replication_assets.sources.sqlserver.statements.names import quoted, relation
 from replication_assets.sources.sqlserver.statements.predicates import key_expression
 
 
@@ -28,17 +27,6 @@ def quantiles(table: TableId, column: Column, parts: int, percent: float | None)
         f" FROM {relation(table)}{sample} WHERE {quoted(column.name)} IS NOT NULL"
     )
     return f"SELECT MAX(p.[k]) FROM ({pieces}) AS p WHERE p.[piece] < {parts} GROUP BY p.[piece] ORDER BY 1"
-
-
-def leading_index(table: TableId, column: str) -> str:
-    """Indexes of rows that begin with the column."""
-    return (
-        "SELECT i.[name] FROM sys.indexes AS i"
-        " JOIN sys.index_columns AS k ON k.[object_id] = i.[object_id] AND k.[index_id] = i.[index_id]"
-        " JOIN sys.columns AS c ON c.[object_id] = k.[object_id] AND c.[column_id] = k.[column_id]"
-        f" WHERE i.[object_id] = {object_id(table)} AND i.[type] IN (1, 2) AND i.[is_disabled] = 0"
-        f" AND i.[has_filter] = 0 AND k.[key_ordinal] = 1 AND c.[name] = {literal(column)}"
-    )
 
 
 def create_index(table: str, column: str, included: tuple[str, ...] = ()) -> str:

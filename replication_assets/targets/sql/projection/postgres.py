@@ -33,7 +33,7 @@ from replication_assets.targets.sql.projection.postgres_tables import (
     listed,
     named,
 )
-from replication_assets.targets.sql.projection.values import carriers, not_uuid, with_nul
+from replication_assets.targets.sql.projection.values import carriers, not_json, not_uuid, with_nul
 
 LONGEST_KEY = 2_600
 """Bytes: a row of a B-tree index takes 2,704, its header and fixed columns among them."""
@@ -90,7 +90,8 @@ class PostgresDatabase:
     def unheld(self, values: pa.Array, column: Column) -> pa.Array | None:
         if not pa.types.is_string(values.type) and not pa.types.is_large_string(values.type):
             return None
-        return not_uuid(values) if column.source_type == "uuid" else with_nul(values)
+        checked = {"uuid": not_uuid, "json": not_json}.get(column.source_type, with_nul)
+        return checked(values)
 
     def longest_key(self, layout: Layout) -> KeyLimits:  # noqa: ARG002
         return KeyLimits(LONGEST_KEY)

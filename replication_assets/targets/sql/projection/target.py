@@ -23,6 +23,7 @@ from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill
 from replication_assets.errors import CommitConflict, TargetError
+from replication_assets.failpoints import reach
 from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, refuse_loudly
 from replication_assets.targets.sql.projection.arriving import Limits, arrive, refused_rows
 from replication_assets.targets.sql.projection.books import Books, RangeBook
@@ -121,8 +122,10 @@ class SqlTarget:
                         if arrived.rows.num_rows:
                             session.load(named, arrived.rows, layout)
                         count += arrived.rows.num_rows
+                reach("sql.replaced")
                 reached = RangeCheckpoint(baseline, position, count)
-                self._books.move(session, id_range, reached)
+                self._move(session, id_range, reached)
+            _stands()
         return reached
 
     def apply(
@@ -169,8 +172,10 @@ class SqlTarget:
                 gained = 0
                 if upserts.num_rows or deletes.num_rows:
                     gained = (merge.by_key if schema.key else merge.by_content)(upserts, deletes)
+                reach("sql.merged")
                 reached = RangeCheckpoint(baseline, position, reached.rows + gained)
-                self._books.move(session, id_range, reached)
+                self._move(session, id_range, reached)
+            _stands()
         return reached
 
     def repair(
@@ -214,7 +219,8 @@ class SqlTarget:
                     where,
                 )
                 gained = merge.whatever_is_there(rows, gone)
-                self._books.move(session, id_range, replace(reached, rows=reached.rows + gained))
+                self._move(session, id_range, replace(reached, rows=reached.rows + gained))
+            _stands()
 
     def reset(self, schema: TableSchema) -> None:
         """Drop the table and make it anew; every range must be replaced then."""
@@ -272,6 +278,11 @@ class SqlTarget:
 
     # --- steps ---
 
+    def _move(self, session: Session, id_range: str, reached: RangeCheckpoint) -> None:
+        """The last statement of a transaction that changed rows: both stand, or neither."""
+        self._books.move(session, id_range, reached)
+        reach("sql.checkpointed")
+
     def _where(self, id_range: str | None = None) -> str:
         place = f"{self._place} in {self._database.where}"
         return place if id_range is None else f"{place} range {id_range}"
@@ -315,3 +326,8 @@ class SqlTarget:
             self._refused += len(refusals)
 
         return counting
+
+
+def _stands() -> None:
+    """The transaction of a range was committed."""
+    reach("sql.committed")

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -169,3 +170,18 @@ def not_uuid(values: pa.Array) -> pa.Array | None:
     """Texts that a type for UUIDs would not print as they are."""
     lost = pc.invert(pc.match_substring_regex(values, _UUID))
     return lost if pc.any(lost).as_py() else None
+
+
+def not_json(values: pa.Array) -> pa.Array | None:
+    """Texts that a type for JSON may refuse: what one engine calls JSON, another does not. Whoever reads
+    strictly is asked, so that a few texts that it would have taken are among them."""
+    lost = [text is not None and not _is_json(text) for text in values.to_pylist()]
+    return pa.array(lost) if any(lost) else None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

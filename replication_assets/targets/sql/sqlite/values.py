@@ -23,6 +23,7 @@ _INTEGERS = frozenset({"smallint", "integer", "bigint", "oid", "boolean"})
 _FLOATS = frozenset({"real", "double precision"})
 _NATIVE_TEXTS = frozenset({"text", "character varying", "character", "uuid"})
 _ODD = r"^-?infinity$| BC$|^\d{5,}-|^(NaN|-?Infinity)$"
+_WHOLE_SECOND = r"\.000000(Z?)$"
 
 
 def declared_type(column: ColumnStructure) -> str:
@@ -93,7 +94,11 @@ def _stored(values: pa.Array, name: str) -> pa.Array:
                 f"column {name} holds NaN or the negative zero, which SQLite does not have",
                 fix="give the column a rule that rounds or replaces its values",
             )
-    return values.cast(pa.string()) if _is_text(kind) else values
+    if not _is_text(kind):
+        return values
+    texts = values.cast(pa.string())
+    # As SQLite's own functions and its applications write a whole second: equal moments are equal texts.
+    return pc.replace_substring_regex(texts, _WHOLE_SECOND, r"\1") if pa.types.is_timestamp(kind) else texts
 
 
 def read_batch(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBatch:

@@ -18,6 +18,7 @@ import pymysql
 from replication_assets.catalog import Catalog, DeltaProjection, EventStoreConfig, MySqlSourceConfig, Table
 from replication_assets.core.events import OP
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.declarations.sources import CaptureBy
 from replication_assets.flows.prepare import ReplicatedTable
 from replication_assets_tests.e2e.system import SOURCE, Rows, System, differences
 from replication_assets_tests.sources.mysql.conftest import Database
@@ -57,13 +58,16 @@ class MySqlSystem(System):
             return Counter(cursor.fetchall())
 
 
-def mysql_system(database: Database, folder: Path, tables: Sequence[Table]) -> MySqlSystem:
+def mysql_system(
+    database: Database, folder: Path, tables: Sequence[Table], capture: CaptureBy = "log"
+) -> MySqlSystem:
     source = MySqlSourceConfig(
         SOURCE,
         host="127.0.0.1",
         port=database.server.port,
         user="root",
         sslmode="disable",
+        capture=capture,
         load_wait_seconds=30,
     )
     catalog = Catalog(

@@ -15,6 +15,7 @@ import pytest
 from replication_assets.catalog import ByBounds, ByWidth, Table
 from replication_assets.demo.postgres_binaries import account
 from replication_assets.errors import SourceUnavailable
+from replication_assets.ports import LoadSlice
 from replication_assets_tests import mysql_servers
 from replication_assets_tests.e2e.system import shuffled
 from replication_assets_tests.e2e.workers import (
@@ -23,6 +24,7 @@ from replication_assets_tests.e2e.workers import (
     capturing,
     kill,
     load_in_parallel,
+    load_step,
     run_and_die,
     start,
 )
@@ -74,16 +76,19 @@ def test_a_key_of_two_columns_moves_between_ranges(database: Database, tmp_path:
     made.finish()
 
 
-def test_columns_that_come_and_go_are_followed(system: MySqlSystem) -> None:
+def test_columns_that_come_and_go_are_followed(system: MySqlSystem, full: bool) -> None:
     system.load_all()
     system.execute(
         "UPDATE t SET v = 1 WHERE id < 50",
         "ALTER TABLE t ADD COLUMN n VARCHAR(9)",
         "UPDATE t SET n = 'x' WHERE id BETWEEN 40 AND 60",
     )
-    system.finish()
+    if full:
+        system.finish()
     system.execute("ALTER TABLE t DROP COLUMN v", "INSERT INTO t VALUES (900, 'y')")
     system.finish()
+    if not full:
+        return
     system.execute("ALTER TABLE t ADD COLUMN d INT NOT NULL DEFAULT 7", "INSERT INTO t VALUES (901, 'y', 8)")
     system.capture()
     system.load_all()
@@ -108,6 +113,7 @@ def test_a_capture_that_is_killed_anywhere_loses_nothing_and_stores_nothing_twic
     check_changes(system, system.id("t"))
 
 
+@pytest.mark.full
 def test_a_capture_that_is_killed_inside_of_a_long_transaction_reads_it_again(
     system: MySqlSystem, tmp_path: Path
 ) -> None:
@@ -123,6 +129,25 @@ def test_a_capture_that_is_killed_inside_of_a_long_transaction_reads_it_again(
     capturer = start(capture_until_step, system, tmp_path / "never")
     time.sleep(0.5)
     kill(capturer)
+    system.finish()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("load.opened", marks=pytest.mark.full),
+        "load.read",
+        pytest.param("load.finished", marks=pytest.mark.full),
+        pytest.param("load.committed", marks=pytest.mark.full),
+    ],
+)
+def test_a_load_that_is_killed_is_done_again(system: MySqlSystem, place: str) -> None:
+    table = system.table("t")
+    first, *others = system.ranges(table)
+    run_and_die(place, load_step, system, table.id, first)
+    system.execute("UPDATE t SET v = 4 WHERE id = 4", "DELETE FROM t WHERE id = 5")
+    for each in (first, *others):
+        system.load_range(table, each)
     system.finish()
 
 
@@ -216,6 +241,30 @@ def test_a_server_that_dies_while_it_is_written_to_is_gone_on_with(
         time.sleep(0.3)
     system.finish()
     check_changes(system, system.id("t"))
+
+
+@pytest.mark.full
+def test_a_server_that_dies_while_it_is_loaded_is_loaded_again(mortal: Restartable, tmp_path: Path) -> None:
+    system = mysql_system(of(mortal), tmp_path, [Table("app.shop.t")])
+    system.execute(
+        "CREATE TABLE t (id INT PRIMARY KEY, v TEXT)",
+        "INSERT INTO t SELECT seq, REPEAT('x', 2000) FROM seq_1_to_16000",
+    )
+    table = system.prepare()[0]
+    (whole,) = system.ranges(table)
+    load_slice = LoadSlice(table.id, table.schema, table.id_ranges.column, whole, table.event_dates)
+
+    def read() -> None:
+        with system.source.load(load_slice) as rows:
+            for number, _ in enumerate(rows):
+                if number == 1:
+                    mortal.die()
+
+    with pytest.raises(SourceUnavailable):
+        read()
+    mortal.begin()
+    system.load(table)
+    system.finish()
 
 
 def test_a_transaction_of_which_only_a_part_reached_the_log_never_was(mortal: Restartable) -> None:

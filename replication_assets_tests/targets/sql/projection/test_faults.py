@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.errors import TargetError
+from replication_assets.failpoints import arm
 from replication_assets.ports import RangeCheckpoint
 from replication_assets.secret_references import Secret
 from replication_assets.targets.sql.postgres import TargetConnection
 from replication_assets.targets.sql.projection import SqlTarget
-from replication_assets.targets.sql.projection.books import Books
 from replication_assets.targets.sql.projection.database import Database
 from replication_assets.targets.sql.projection.postgres import PostgresDatabase
 from replication_assets_tests.contracts.projection_target import (
@@ -49,37 +48,48 @@ from replication_assets_tests.targets.sql.projection.places import (
 
 __all__ = ["places"]
 
-When = Literal["rows", "moved"]
+OLD = [row(at(5), id=1, name="old"), row(at(5), id=2)]
+REPLACED = [row(at(7), id=50, name="new")]
+CHANGED = [OLD[0], row(at(7, 1), id=3)]
 
 
-def write_and_die(database: Database, how: str, when: When) -> None:
-    """Kill this process in the middle of a write: while rows are sent, or when all is done but the
-    commit."""
-    if when == "moved":
-        Books.move = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+def write_and_die(database: Database, place: str, how: str) -> None:
+    """Kill this process at a place in the middle of a write."""
+    arm(f"{place}=kill")
     target = SqlTarget(database, ORDERS)
     if how == "apply":
-        given = changes([row(at(7, 1), id=1, name="new")], [row(at(7, 2), id=2)])
+        given = changes([row(at(7, 1), id=3)], [row(at(7, 2), id=2)])
         target.apply(A, KEYED, given, BASELINE, at(7, 2))
-        return
-
-    def rows() -> Iterator[pa.RecordBatch]:
-        yield from table([row(at(7), id=50, name="new")]).to_batches()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    target.replace(A, KEYED, rows(), BASELINE, at(7))
+    else:
+        target.replace(A, KEYED, table(REPLACED).to_batches(), BASELINE, at(7))
 
 
-@pytest.mark.parametrize(("how", "when"), [("replace", "rows"), ("apply", "moved")])
-def test_a_writer_that_is_killed_leaves_what_was_there(places: Places, how: str, when: When) -> None:
+@pytest.mark.parametrize(
+    ("how", "died_at"),
+    [
+        ("replace", "sql.replaced"),
+        ("replace", "sql.committed"),
+        ("apply", "sql.merged"),
+        ("apply", "sql.checkpointed"),
+        ("apply", "sql.committed"),
+    ],
+)
+def test_a_writer_that_is_killed_leaves_what_was_there_or_what_is_new(
+    places: Places, how: str, died_at: str
+) -> None:
     place = places(ORDERS)
-    old = [row(at(5), id=1, name="old"), row(at(5), id=2)]
-    fill(place.target, old, at(5))
-    assert finish_with(start(write_and_die, place.opened(), how, when)) == -signal.SIGKILL
-    holds(place, old)
-    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, at(5), 2)
-    apply(place.target, changes([row(at(7, 1), id=3)], [row(at(7, 2), id=2)]), at(7, 2))
-    holds(place, [old[0], row(at(7, 1), id=3)])
+    fill(place.target, OLD, at(5))
+    assert finish_with(start(write_and_die, place.opened(), died_at, how)) == -signal.SIGKILL
+    new, reached = (REPLACED, at(7)) if how == "replace" else (CHANGED, at(7, 2))
+    stands, position = (new, reached) if died_at == "sql.committed" else (OLD, at(5))
+    holds(place, stands)
+    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, position, len(stands))
+    if how == "replace":
+        fill(place.target, REPLACED, at(7))
+    else:
+        apply(place.target, changes([row(at(7, 1), id=3)], [row(at(7, 2), id=2)]), at(7, 2))
+    holds(place, new)
+    assert place.target.checkpoint(A) == RangeCheckpoint(BASELINE, reached, len(new))
 
 
 def test_readers_see_the_old_rows_until_the_new_ones_are_whole(places: Places) -> None:

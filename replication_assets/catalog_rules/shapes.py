@@ -1,0 +1,40 @@
+"""What makes declared shapes impossible, before any column is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from replication_assets.core.shape_specs import Shape, shape_problems
+from replication_assets.declarations import DynamoDbProjection, Projection, SqlProjection, Table
+from replication_assets.declared_types import type_problems
+
+
+def shapes_problems(projection: Projection, tables: Sequence[Table]) -> Iterator[str]:
+    """Everything about the shapes of a projection; which columns there are is known when it is filled."""
+    named = set(projection.tables)
+    projected = {str(each.id) for each in tables if str(each.id) in named or f"{each.id.source}.*" in named}
+    seen: set[str] = set()
+    for shape in projection.shapes:
+        label = f"shape of {str(shape.table)[:100]}"
+        if shape.table not in projected:
+            yield f"{label}: the projection has no such table. Fix: name one of its tables in full"
+        if shape.table in seen:
+            yield f"{label}: declared twice. Fix: one shape for each table"
+        seen.add(shape.table)
+        if not isinstance(projection, DynamoDbProjection) and shape.table in {
+            each.table for each in projection.documents
+        }:
+            yield f"{label}: the table has documents too. Fix: a projection each"
+        problems = list(_form(shape)) or list(shape_problems(shape))
+        yield from (f"{label}: {problem}" for problem in problems)
+        if isinstance(projection, SqlProjection) and (shape.exclude or shape.rename or shape.computed):
+            yield f"{label}: tables of SQL databases have the columns of their source. Fix: where alone"
+
+
+def _form(shape: Shape) -> Iterator[str]:
+    yield from type_problems(shape)
+    for inner in (*shape.where, *shape.computed):
+        yield from type_problems(inner)
+    for where in shape.where:
+        for each in where.one_of:
+            yield from type_problems(each)

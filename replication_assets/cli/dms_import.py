@@ -1,0 +1,133 @@
+"""`dms import`: a catalog in Python or YAML that does what DMS task files say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replication_assets.cli.dms import (
+    EscapeOption,
+    FilesArgument,
+    TablesOption,
+    TargetOption,
+    open_task,
+)
+from replication_assets.errors import CatalogError
+
+if TYPE_CHECKING:
+    from replication_assets.catalog import Catalog
+    from replication_assets.declarations import SourceConfig
+    from replication_assets.dms.compiling import Compiled
+
+
+class Written(StrEnum):
+    """What a catalog is written in."""
+
+    PYTHON = "python"
+    YAML = "yaml"
+
+
+class Engine(StrEnum):
+    """What the source is."""
+
+    POSTGRES = "postgres"
+    MYSQL = "mysql"
+    SQLITE = "sqlite"
+
+
+def import_(
+    files: FilesArgument,
+    tables: TablesOption = None,
+    written: Annotated[Written, typer.Option("--format", help="python or yaml.")] = Written.PYTHON,
+    source: Annotated[str, typer.Option(help="What the catalog calls the source.")] = "source",
+    engine: Annotated[Engine, typer.Option(help="What the source is.")] = Engine.POSTGRES,
+    host: Annotated[str, typer.Option(help="Where the source is.")] = "db.internal",
+    database: Annotated[str, typer.Option(help="Database of the source, or its file.")] = "app",
+    user: Annotated[str, typer.Option(help="User of the source.")] = "replicator",
+    region: Annotated[str, typer.Option(help="AWS region of DynamoDB tables.")] = "eu-west-1",
+    store: Annotated[str, typer.Option(help="Where the event store is.")] = "./event_store",
+    lake: Annotated[str, typer.Option(help="Where tables without an object mapping go.")] = "./lake",
+    escape: EscapeOption = "",
+    target: TargetOption = "",
+) -> None:
+    """Print a catalog that does what DMS task files say, to be read and carried on from.
+
+    What cannot be declared is refused by name, and then nothing is printed.
+    """
+    from replication_assets.cli.output import show
+
+    task = open_task(files, tables, escape=escape, target=target)
+    from replication_assets.dms.compiling import compile_task
+    from replication_assets.dms.findings import errors
+
+    compiled = compile_task(task, source=source, region=region, lake=lake)
+    told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
+    refused = list(map(str, errors(told)))
+    if not compiled.tables and not refused:
+        refused = ["no table is named without wildcards. Fix: give the source's tables with --tables"]
+    if refused:
+        raise CatalogError(refused, where="dms import")
+    config = _source(engine, source, host=host, database=database, user=user, compiled=compiled)
+    catalog = _catalog(config, compiled, store)
+    catalog.validate()
+    show((_python(catalog) if written == Written.PYTHON else _yaml(catalog)).rstrip("\n"))
+    if any(each.severity == "warning" for each in told):
+        _tell(told)
+
+
+def _tell(findings: tuple[Any, ...]) -> None:
+    from replication_assets.cli.output import say
+
+    for each in findings:
+        if each.severity == "warning":
+            say(f"warning: {each}")
+
+
+def _source(
+    engine: Engine, name: str, *, host: str, database: str, user: str, compiled: Compiled
+) -> SourceConfig:
+    from replication_assets.catalog import EnvVar, MySqlSourceConfig, PostgresSourceConfig, SqliteSourceConfig
+
+    loads = compiled.max_parallel_loads or 4
+    wait = compiled.load_wait_seconds or 60
+    if engine == Engine.SQLITE:
+        return SqliteSourceConfig(name, path=database, max_parallel_loads=loads)
+    password = EnvVar(f"{name.upper()}_PASSWORD")
+    if engine == Engine.MYSQL:
+        return MySqlSourceConfig(
+            name, host=host, user=user, password=password, max_parallel_loads=loads, load_wait_seconds=wait
+        )
+    return PostgresSourceConfig(
+        name,
+        host=host,
+        database=database,
+        user=user,
+        password=password,
+        max_parallel_loads=loads,
+        load_wait_seconds=wait,
+    )
+
+
+def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:
+    from replication_assets.catalog import Catalog, EventStoreConfig
+
+    return Catalog(EventStoreConfig(store), (config,), compiled.tables, compiled.projections)
+
+
+def _python(catalog: Catalog) -> str:
+    from replication_assets.dms.python_text import as_python, names_in
+
+    names = "".join(f"    {name},\n" for name in sorted(names_in(catalog)))
+    return f"from replication_assets import (\n{names})\n\ncatalog = {as_python(catalog)}\n"
+
+
+def _yaml(catalog: Catalog) -> str:
+    import yaml
+
+    from replication_assets.cli.dms_yaml import plain
+
+    document = {"type": "replication_assets.components.ReplicationComponent", "attributes": plain(catalog)}
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return text

@@ -1,0 +1,100 @@
+"""The report of `dms explain` for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from replication_assets.cli.output import Heading, show, show_table
+
+
+def show_report(document: dict[str, Any]) -> None:
+    for table in document["tables"]:
+        _show_table(table)
+    if document["left_out"]:
+        show("left out", "bold")
+        for each in document["left_out"]:
+            show(f"  {each['table']}: {each['why']}")
+    if document["overridden"]:
+        show("rules that give way (the lower rule-id wins)", "bold")
+        for each in document["overridden"]:
+            show(f"  rule {each['rule']} ({each['action']}) of {each['about']}: rule {each['by']} wins")
+    if document["settings"]:
+        show("settings", "bold")
+        rows = [
+            (f"{each['section']}{'.' if each['setting'] else ''}{each['setting']}", _value(each["value"]),
+             each["verdict"], each["here"])
+            for each in document["settings"]
+        ]  # fmt: skip
+        show_table([Heading("setting"), Heading("value"), Heading("verdict"), Heading("here")], rows, names=1)
+
+
+def _show_table(table: dict[str, Any]) -> None:
+    show(f"{table['kind']} {table['source']} -> {_where(table)}", "bold")
+    show(f"  selected by rule {table['selected_by']}, load-order {table['load_order']}")
+    if table["filter"]:
+        show(f"  rows: {table['filter']}")
+    for each in table["id_ranges"]:
+        low = "lowest" if each["low"] is None else each["low"]
+        high = "highest" if each["high"] is None else f"below {each['high']}"
+        show(f"  id range of {each['column']}: {low} to {high}")
+    for segment in table["segments"]:
+        show(f"  segment: {segment}")
+    if table["key"]:
+        show(f"  key: {', '.join(table['key'])}")
+    if table["columns"]:
+        rows = [
+            (each["source"] or "(added)", each["target"], each["type"] or "", _how(each))
+            for each in table["columns"]
+        ]
+        show_table([Heading("  column"), Heading("target"), Heading("type"), Heading("how")],
+                   [(f"  {a}", b, c, d) for a, b, c, d in rows], names=2)  # fmt: skip
+    if not table["columns_known"]:
+        show("  other columns as they are: give --tables to see them")
+    for each in table["removed"]:
+        show(f"  without {each['column']}: {each['why']}")
+    _show_items(table)
+
+
+def _where(table: dict[str, Any]) -> str:
+    items = table["items"]
+    mapping = table["object_mapping"]
+    if items is not None:
+        return f"DynamoDB table {items['table']}"
+    if mapping is not None and (mapping["topic"] or mapping["partition_key_type"]):
+        return f"topic {mapping['topic'] or 'of the endpoint'}"
+    return str(table["target"])
+
+
+def _show_items(table: dict[str, Any]) -> None:
+    items = table["items"]
+    if items is not None:
+        for key in items["keys"]:
+            show(f"  item key {key['name']} ({key['type']}): {key['template']}")
+        for each in items["attributes"]:
+            shown = each.get("template", each.get("constant", each.get("type")))
+            show(f"  attribute {each['name']} ({each['type'] or 'of its column'}): {shown}")
+        others = "become attributes" if items["columns"] == "attributes" else "go into the map _doc"
+        left = f" but {', '.join(items['excluded'])}" if items["excluded"] else ""
+        show(f"  all columns{left} {others}")
+    if "samples_refused" in table:
+        show(f"  no samples: {table['samples_refused']}", "yellow")
+    for each in table.get("sample_items", table.get("sample_rows", []))[:3]:
+        show(f"  sample: {orjson.dumps(each, default=str).decode()}")
+
+
+def _how(column: dict[str, Any]) -> str:
+    parts = [f"rule {rule}" for rule in column["rules"]]
+    if column["expression"]:
+        parts.append(f"= {column['expression']}")
+    parts += column["masks"]
+    if column["before_image"]:
+        parts.append("value before an update")
+    return ", ".join(parts)
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,94 @@
+"""How a user declares which rows and columns of a table a projection has, and what is wrong with it.
+
+A declaration says nothing of the table's columns; `core.shapes` holds it against them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from replication_assets.core.declared import Declared
+from replication_assets.core.expressions.evaluation import arrow_type
+from replication_assets.core.expressions.parser import ExpressionError, parse_expression
+from replication_assets.core.row_filters import Where, filter_problems
+
+_TYPE = re.compile(r"([a-z]+\d*)(?:\((\d+)(?:,\s*(-?\d+))?\))?")
+_VARIABLES = {"AR_H_STREAM_POSITION", "AR_H_TIMESTAMP", "AR_H_COMMIT_TIMESTAMP", "AR_H_CHANGE_SEQ"}
+"""Headers that a folded row has; others speak of the change alone, which a projection has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed(Declared):
+    """`Computed("full_name", "$first||' '||$last", type="string(100)")`.
+
+    `expression` is in SQLite's language, with `$column`. `type` is one of AWS DMS: string(50), int8,
+    numeric(20, 5), datetime ... A result that it does not hold fails the run.
+    """
+
+    name: str
+    expression: str
+    type: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(Declared):
+    """Rows and columns that a projection has of one source table.
+
+    `where`: filters, all of which must hold. `exclude` leaves columns out, `rename` gives them other
+    names, `computed` adds some. Columns of the table's key can be renamed, not left out.
+    """
+
+    table: str
+    where: Sequence[Where] = ()
+    exclude: Sequence[str] = ()
+    rename: Mapping[str, str] = field(default_factory=dict, hash=False)
+    computed: Sequence[Computed] = ()
+
+
+def shape_problems(shape: Shape) -> Iterator[str]:
+    """What is wrong whatever the columns are, each with its fix."""
+    if not (shape.where or shape.exclude or shape.rename or shape.computed):
+        yield "says nothing. Fix: give where, exclude, rename or computed, or delete it"
+    for where in shape.where:
+        yield from filter_problems(where)
+    for name in sorted(set(shape.exclude) & set(shape.rename)):
+        yield f"column {name!r} is both left out and renamed. Fix: one of them"
+    names = [each.name for each in shape.computed]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"column {name!r} is computed twice. Fix: a name each"
+    for each in shape.computed:
+        yield from _computed_problems(each)
+
+
+def _computed_problems(computed: Computed) -> Iterator[str]:
+    label = f"computed {computed.name!r}"
+    try:
+        expression = parse_expression(computed.expression)
+    except ExpressionError as error:
+        yield f"{label}: {error.what}, at character {error.at + 1}. Fix: {error.fix}"
+        return
+    if expression.unstable is not None:
+        yield f"{label}: {expression.unstable} gives another value each time. Fix: $AR_H_TIMESTAMP"
+    if expression.reads_before or "operation_indicator" in expression.functions:
+        yield f"{label}: a projection has rows, not changes. Fix: query the event store for former values"
+    for name in sorted(set(expression.variables) - _VARIABLES):
+        yield f"{label}: ${name} is not of a row. Fix: one of {', '.join(sorted(_VARIABLES))}"
+    try:
+        type_of(computed.type)
+    except ValueError:
+        yield f"{label}: type {computed.type[:40]!r} is not known. Fix: string(50), int8, numeric(20, 5) ..."
+
+
+def type_of(text: str) -> tuple[str, int | None, int | None, int | None]:
+    """Kind, length, precision and scale. Raises ValueError."""
+    found = _TYPE.fullmatch(text.strip().lower())
+    if found is None:
+        raise ValueError(text)
+    kind, first, second = found.groups()
+    figure = int(first) if first else None
+    arrow_type(kind)
+    if kind == "numeric":
+        return kind, None, figure, int(second) if second else (0 if first else None)
+    return kind, figure, None, None

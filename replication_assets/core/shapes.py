@@ -1,0 +1,190 @@
+"""Shapes: which rows and columns of a table a projection has, and what they are called there.
+
+The event store keeps every row and column; a shape is applied between fold and target, to filled rows
+and to changes alike. A row that an update moves out of the filters is deleted from the projection, one
+that is moved in is added.
+
+Computed columns are expressions of SQLite's language (`core.expressions`) over columns of the source;
+their variables are those of the event that made the row what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import orjson
+import pyarrow as pa
+
+from replication_assets.core.events import COMMIT_POSITION, COMMITTED_AT, EPOCH, OVERFLOW, SEQUENCE
+from replication_assets.core.expressions.evaluation import arrow_type, evaluate, fitted
+from replication_assets.core.expressions.parser import parse_expression
+from replication_assets.core.expressions.syntax import Expression
+from replication_assets.core.fold import row_schema
+from replication_assets.core.row_filters import Where, mask, typed_value
+from replication_assets.core.schema import Column, TableSchema
+from replication_assets.core.shape_specs import Shape, shape_problems, type_of
+from replication_assets.errors import CatalogError, TargetError
+
+
+class Shaping:
+    """A shape compiled against a table's columns."""
+
+    def __init__(self, shape: Shape, schema: TableSchema) -> None:
+        """Raises CatalogError with everything in which the shape does not fit the columns."""
+        self.source = schema
+        problems = [*shape_problems(shape)] or [*_misfits(shape, schema)]
+        if problems:
+            raise CatalogError(problems, where=f"shape of {shape.table}")
+        self._where = tuple(shape.where)
+        self._rename = dict(shape.rename)
+        self._kept = [name for name in schema.names if name not in set(shape.exclude)]
+        self._computed = [
+            (each, parse_expression(each.expression), type_of(each.type)) for each in shape.computed
+        ]
+        columns = [_renamed(schema.column(name), self._rename) for name in self._kept]
+        columns += [_computed_column(each.name, kind) for each, _, kind in self._computed]
+        key = tuple(self._rename.get(name, name) for name in schema.key)
+        self.schema = TableSchema(tuple(columns), key, schema.append_only, schema.not_replicated)
+
+    def passes(self, rows: pa.RecordBatch) -> pa.BooleanArray:
+        """Which rows the projection has.
+
+        Raises:
+            TargetError: a filter's column holds what its type cannot (`infinity`), so that nobody can tell.
+        """
+        self._require_comparable(rows)
+        return mask(self._where, rows)
+
+    def shaped(self, rows: pa.RecordBatch, further: Sequence[str] = ()) -> pa.RecordBatch:
+        """Rows with the columns of `schema`, the envelope and `further` columns as they are."""
+        fields = list(row_schema(self.schema))
+        arrays = [rows.column(name) for name in self._kept]
+        arrays += self._values(rows)
+        envelope = [each.name for each in fields[len(arrays) :]]
+        arrays += [self._overflow(rows) if name == OVERFLOW else rows.column(name) for name in envelope]
+        fields += [rows.schema.field(name) for name in further]
+        arrays += [rows.column(name) for name in further]
+        return pa.record_batch(arrays, schema=pa.schema(fields))
+
+    def keys(self, rows: pa.RecordBatch, further: Sequence[str] = ()) -> pa.RecordBatch:
+        """As `shaped`, of rows in which the key and the position count: nothing is computed."""
+        fields = list(row_schema(self.schema))
+        arrays = [rows.column(name) for name in self._kept]
+        arrays += [
+            pa.nulls(rows.num_rows, each.type) for each in fields[len(arrays) : len(self.schema.names)]
+        ]
+        arrays += [rows.column(each.name) for each in fields[len(arrays) :] if each.name != OVERFLOW]
+        arrays.append(pa.nulls(rows.num_rows, pa.string()))
+        fields += [rows.schema.field(name) for name in further]
+        arrays += [rows.column(name) for name in further]
+        return pa.record_batch(arrays, schema=pa.schema(fields))
+
+    def _values(self, rows: pa.RecordBatch) -> list[pa.Array]:
+        if not self._computed:
+            return []
+        expressions = [expression for _, expression, _ in self._computed]
+        try:
+            results = evaluate(expressions, rows, _variables(expressions, rows))
+        except ValueError as error:
+            raise TargetError(
+                str(error), fix="mend the expression, or leave such rows out by a filter"
+            ) from None
+        arrays = []
+        for (computed, _, kind), values in zip(self._computed, results, strict=True):
+            array, refused = fitted(values, *kind)
+            if refused:
+                raise TargetError(
+                    f"{len(refused)} values of computed column {computed.name!r} are no {computed.type}",
+                    fix="declare a type that holds them; nothing is cut or rounded",
+                )
+            arrays.append(array)
+        return arrays
+
+    def _require_comparable(self, rows: pa.RecordBatch) -> None:
+        names = {each.column for each in self._where}
+        if not names or rows.column(OVERFLOW).null_count == rows.num_rows:
+            return
+        for text in rows.column(OVERFLOW).drop_null().to_pylist():
+            odd = names & set(orjson.loads(text))
+            if odd:
+                raise TargetError(
+                    f"column {sorted(odd)[0]!r}, which rows are filtered by, holds a value beyond its type",
+                    fix="mend the value in the source, or filter by another column",
+                )
+
+    def _overflow(self, rows: pa.RecordBatch) -> pa.Array:
+        """Odd values under the names that their columns have now."""
+        column = rows.column(OVERFLOW)
+        if column.null_count == rows.num_rows or not (
+            self._rename or len(self._kept) < len(self.source.names)
+        ):
+            return column
+        kept = set(self._kept)
+        texts = []
+        for text in column.to_pylist():
+            odd = {} if text is None else orjson.loads(text)
+            named = {self._rename.get(name, name): value for name, value in odd.items() if name in kept}
+            texts.append(orjson.dumps(named).decode() if named else None)
+        return pa.array(texts, pa.string())
+
+
+def _misfits(shape: Shape, schema: TableSchema) -> Iterator[str]:
+    types = {column.name: column.arrow for column in schema.columns}
+    used = [("where", each.column) for each in shape.where]
+    used += [("exclude", name) for name in shape.exclude] + [("rename", name) for name in shape.rename]
+    parsed = [(each.name, parse_expression(each.expression)) for each in shape.computed]
+    used += [(f"computed {name!r}", column) for name, expression in parsed for column in expression.columns]
+    for what, name in used:
+        if name not in types:
+            alike = [each for each in types if each.lower() == name.lower()]
+            fix = f"did you mean {alike[0]}?" if alike else f"one of {', '.join(list(types)[:8])}"
+            yield f"{what}: {name!r} is no column of the table. Fix: {fix}"
+    for name in shape.exclude:
+        if name in schema.key:
+            yield f"exclude {name!r} is in the key of the table. Fix: keep it"
+    for where in shape.where:
+        yield from _value_problems(where, types)
+    names = [shape.rename.get(name, name) for name in schema.names if name not in shape.exclude]
+    names += [each.name for each in shape.computed]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"two columns would be called {name!r}. Fix: a name each"
+    for name in names:
+        if name in row_schema(TableSchema(())).names or not name:
+            yield f"a column would be called {name!r}, which is taken. Fix: another name"
+
+
+def _value_problems(where: Where, types: Mapping[str, pa.DataType]) -> Iterator[str]:
+    if where.column not in types:
+        return
+    for each in where.one_of:
+        for value in each.values:
+            try:
+                typed_value(value, types[where.column])
+            except ValueError as error:
+                yield f"where {where.column!r}: a value {error}. Fix: write it as {types[where.column]}"
+
+
+def _renamed(column: Column, names: Mapping[str, str]) -> Column:
+    name = names.get(column.name, column.name)
+    return Column(name, column.source_type, column.arrow, column.nullable, column.ordinal)
+
+
+def _computed_column(name: str, kind: tuple[str, int | None, int | None, int | None]) -> Column:
+    return Column(name, kind[0], arrow_type(kind[0], kind[2], kind[3]))
+
+
+def _variables(expressions: Sequence[Expression], rows: pa.RecordBatch) -> dict[str, list[object]]:
+    wanted = {name for each in expressions for name in each.variables}
+    if not wanted:
+        return {}
+    times = rows.column(COMMITTED_AT).to_pylist()
+    columns = (rows.column(name).to_pylist() for name in (EPOCH, COMMIT_POSITION, SEQUENCE))
+    positions = list(zip(*columns, strict=True))
+    values: dict[str, list[object]] = {
+        "AR_H_TIMESTAMP": times,
+        "AR_H_COMMIT_TIMESTAMP": times,
+        "AR_H_STREAM_POSITION": [f"{commit:020d}" for _, commit, _ in positions],
+        # Epoch, commit and sequence: 35 digits that ascend as the changes do.
+        "AR_H_CHANGE_SEQ": [f"{e:06d}{c:019d}{s:010d}" for e, c, s in positions],
+    }
+    return {name: values[name] for name in wanted}

@@ -1,0 +1,162 @@
+"""A mapping applied to tables: the outcome of all its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from replication_assets.dms.column_rules import column_outcomes
+from replication_assets.dms.findings import Findings
+from replication_assets.dms.mapping import TableMapping
+from replication_assets.dms.naming import applies, renamed, winner
+from replication_assets.dms.outcome import Outcome, Overridden, TableOutcome
+from replication_assets.dms.rules import (
+    AnyRule,
+    ObjectMapping,
+    PostProcessing,
+    Selection,
+    TableSettings,
+    Transformation,
+    ValidationOverride,
+)
+from replication_assets.dms.selecting import Selected, select
+from replication_assets.dms.source_tables import SourceTable
+from replication_assets.dms.transformations import RENAMING, TABLESPACES
+
+
+def apply_mapping(mapping: TableMapping, tables: Sequence[SourceTable] | None) -> Outcome:
+    """With `tables` None, of the tables that are named exactly, with columns unknown."""
+    findings = Findings()
+    taken, left_out = select(mapping, tables, findings)
+    used: set[int] = set()
+    outcomes = tuple(_table_outcome(mapping, each, findings, used) for each in taken)
+    _tell_collisions(mapping, outcomes, findings)
+    unused = _unused(mapping, tables, used, findings) if tables is not None else ()
+    return Outcome(outcomes, left_out, unused, findings.listed())
+
+
+def _table_outcome(
+    mapping: TableMapping, selected: Selected, findings: Findings, used: set[int]
+) -> TableOutcome:
+    table = selected.table
+    rules = [
+        rule for rule in mapping.transformations if rule.locator.takes(table.schema, table.name, table.kind)
+    ]
+    used.update(rule.order for rule in rules)
+    overridden: list[Overridden] = []
+    schema, schema_rule = _named(rules, "schema", table.schema, f"schema {table.schema}", overridden)
+    name, table_rule = _named(rules, "table", table.name, f"table {table}", overridden)
+    keys = [rule for rule in rules if rule.action == "define-primary-key"]
+    key_rule, losers = winner(keys, f"key of {table}")
+    columns, removed, of_columns = column_outcomes(rules, table, findings)
+    settings = _first(mapping.table_settings, selected, used)
+    mapped = _first(mapping.object_mappings, selected, used)
+    of_table = [r for r in mapping.rules if r.locator.takes(table.schema, table.name, table.kind)]
+    validations = tuple(r for r in of_table if isinstance(r, ValidationOverride))
+    tagging = [r for r in of_table if isinstance(r, PostProcessing)]
+    used.update(r.order for r in (*validations, *tagging))
+    _check_filters(selected, findings)
+    return TableOutcome(
+        source=table,
+        selected_by=selected.rule.id,
+        load_order=selected.rule.load_order,
+        target_schema=schema,
+        target_table=name,
+        naming_rules=tuple(rule.id for rule in (schema_rule, table_rule) if rule is not None),
+        columns=columns,
+        removed=removed,
+        columns_known=table.columns is not None,
+        key=_key(table, key_rule),
+        defined_key=key_rule.primary_key if key_rule is not None else None,
+        filters=selected.filters,
+        filters_rule=selected.rule.id if selected.filters else None,
+        parallel_load=settings.parallel_load if isinstance(settings, TableSettings) else None,
+        lobs=settings.lobs if isinstance(settings, TableSettings) else None,
+        object_mapping=mapped if isinstance(mapped, ObjectMapping) else None,
+        validations=validations,
+        tags=_tags(tagging),
+        overridden=(*overridden, *losers, *of_columns),
+        tablespaces=_tablespaces(rules),
+    )
+
+
+def _named(
+    rules: list[Transformation], target: str, name: str, about: str, overridden: list[Overridden]
+) -> tuple[str, Transformation | None]:
+    naming = [r for r in rules if r.target == target and r.action in RENAMING and applies(r, name)]
+    rule, losers = winner(naming, about)
+    overridden.extend(losers)
+    return (renamed(rule, name) if rule is not None else name), rule
+
+
+def _key(table: SourceTable, rule: Transformation | None) -> tuple[str, ...]:
+    if rule is not None and rule.primary_key is not None:
+        return rule.primary_key.columns
+    return table.key
+
+
+def _first(rules: Sequence[AnyRule], selected: Selected, used: set[int]) -> AnyRule | None:
+    table = selected.table
+    matching = [rule for rule in rules if rule.locator.takes(table.schema, table.name, table.kind)]
+    used.update(rule.order for rule in matching)
+    return min(matching, key=lambda rule: rule.precedence) if matching else None
+
+
+def _tags(rules: list[PostProcessing]) -> tuple[tuple[str, str], ...]:
+    """One set of tags for each object: of the rule that fits best, exact names before wildcards."""
+    if not rules:
+        return ()
+
+    def fit(rule: PostProcessing) -> tuple[int, int]:
+        exact = [rule.locator.schema.exact, rule.locator.table is not None and rule.locator.table.exact]
+        return (-sum(exact), rule.order)
+
+    return min(rules, key=fit).tags
+
+
+def _tablespaces(rules: list[Transformation]) -> tuple[tuple[str, str], ...]:
+    return tuple((rule.target, rule.value or "") for rule in rules if rule.target in TABLESPACES)
+
+
+def _check_filters(selected: Selected, findings: Findings) -> None:
+    table = selected.table
+    for each in selected.filters:
+        if table.columns is None:
+            return
+        column = table.column(each.column)
+        if column is None:
+            near = next((c.name for c in table.columns if c.name.lower() == each.column.lower()), None)
+            what = f"filter on {each.column!r}, which is no column of {table}"
+            fix = f"write {near!r}: case counts" if near else "spell it as the source does"
+            findings.error("unknown-column", what, fix, each.place, selected.rule.id)
+        elif column.is_lob:
+            what = f"filter on {each.column!r}, a large object: DMS does not filter by those"
+            findings.warn("filter-on-lob", what, "filter by another column", each.place, selected.rule.id)
+
+
+def _tell_collisions(mapping: TableMapping, outcomes: Sequence[TableOutcome], findings: Findings) -> None:
+    """Two tables in one target; items of several tables may share a DynamoDB table."""
+    seen: dict[str, TableOutcome] = {}
+    for each in outcomes:
+        if each.object_mapping is not None and each.object_mapping.target_table:
+            continue
+        other = seen.setdefault(each.target, each)
+        if other is not each:
+            what = f"{other.source} and {each.source} would both become {each.target}"
+            rule = next(r for r in mapping.selections if r.id == each.selected_by)
+            findings.error("table-collision", what, "give one of them another name", rule.place, rule.id)
+
+
+def _unused(
+    mapping: TableMapping, tables: Sequence[SourceTable], used: set[int], findings: Findings
+) -> tuple[str, ...]:
+    found = []
+    for rule in mapping.rules:
+        if isinstance(rule, Selection):
+            hit = any(rule.locator.takes(t.schema, t.name, t.kind) for t in tables)
+        else:
+            hit = rule.order in used
+        if not hit:
+            found.append(rule.id)
+            what = f"rule {rule.id} fits no table: {rule.locator}"
+            findings.warn("unused-rule", what, "spell the names as the source does", rule.place, rule.id)
+    return tuple(found)

@@ -1,0 +1,293 @@
+"""Outcomes as declarations of the catalog: tables with id ranges, items, shapes, refusals.
+
+What the declarations cannot say is refused by name; nothing of a mapping is left out in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from replication_assets.core.items.spec import Attribute, ItemKey, Items
+from replication_assets.core.range_specs import WHOLE_TABLE, ByBounds, ByCount, RangeSpec
+from replication_assets.core.shape_specs import Computed, Shape
+from replication_assets.declarations import (
+    DeltaProjection,
+    DynamoDbProjection,
+    Projection,
+    RefusalPolicy,
+    Refusals,
+    Table,
+    Validation,
+)
+from replication_assets.dms.coverage import coverage_of
+from replication_assets.dms.filters import declared
+from replication_assets.dms.findings import Finding, Findings
+from replication_assets.dms.items import mapped_items
+from replication_assets.dms.mapping import TableMapping
+from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
+from replication_assets.dms.rules import ParallelLoad, Transformation
+from replication_assets.dms.settings.reading import TaskSettings
+from replication_assets.dms.task import Task
+
+_DEFAULT_CONNECTIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """`refused` says by name what is not declared; with an error in it nothing should be used."""
+
+    tables: tuple[Table, ...]
+    projections: tuple[Projection, ...]
+    max_parallel_loads: int | None
+    load_wait_seconds: float | None
+    refused: tuple[Finding, ...]
+
+
+def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled:
+    """`source` is what the catalog calls the database; tables without an object mapping go to a lakehouse
+    at `lake`."""
+    findings = Findings()
+    tables: list[Table] = []
+    items: list[Items] = []
+    shapes: list[Shape] = []
+    delta: list[str] = []
+    for outcomes in task.grouped.values():
+        first = outcomes[0]
+        _refuse(task, first, findings)
+        coverage = coverage_of([each.filters for each in outcomes]) if len(outcomes) > 1 else None
+        table = _table(
+            first, source, None if coverage is None else (coverage.column, coverage.bounds), findings
+        )
+        tables.append(table)
+        shape = shape_of(first, str(table.id), filtered=coverage is None)
+        mapped = mapped_items(first, source, findings)
+        if mapped is not None:
+            items.append(in_shape(mapped, shape))
+        else:
+            delta.append(str(table.id))
+        shapes += [shape] if shape is not None else []
+    projections = _projections(items, delta, shapes, task.settings, region=region, lake=lake)
+    return Compiled(
+        tuple(tables),
+        projections,
+        _number(task.settings, "FullLoadSettings", "MaxFullLoadSubTasks"),
+        _number(task.settings, "FullLoadSettings", "TransactionConsistencyTimeout"),
+        findings.listed(),
+    )
+
+
+def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Shape | None:
+    """Rows and columns that differ from the source's; None where none do. Columns of a table that is
+    mapped to items are left out by `Items.exclude`."""
+    mapped = outcome.object_mapping is not None and not outcome.object_mapping.streams
+    shape = Shape(
+        table,
+        where=declared(outcome.filters) if filtered else (),
+        exclude=() if mapped else [each.source for each in outcome.removed],
+        rename={
+            c.source: c.target for c in outcome.columns if c.source and not c.before and c.source != c.target
+        },
+        computed=[_computed(each) for each in outcome.columns if each.source is None],
+    )
+    return shape if shape.where or shape.exclude or shape.rename or shape.computed else None
+
+
+def _computed(column: ColumnOutcome) -> Computed:
+    expression = column.expression.text if column.expression is not None else "NULL"
+    kind = column.type
+    if kind is None:
+        return Computed(column.target, expression)
+    if kind.type == "numeric":
+        return Computed(column.target, expression, f"numeric({kind.precision or 38}, {kind.scale or 0})")
+    figure = f"({kind.length})" if kind.length is not None else ""
+    return Computed(column.target, expression, f"{kind.type}{figure}")
+
+
+def in_shape(items: Items, shape: Shape | None) -> Items:
+    """Items whose templates name columns as the shape calls them."""
+    if shape is None or not shape.rename:
+        return items
+    names = dict(shape.rename)
+
+    def text(template: str) -> str:
+        return re.sub(r"\$\{([^}]+)\}", lambda found: f"${{{names.get(found[1], found[1])}}}", template)
+
+    def attribute(each: Attribute) -> Attribute:
+        return replace(
+            each,
+            template=None if each.template is None else text(each.template),
+            fields=None if each.fields is None else [attribute(inner) for inner in each.fields],
+            elements=None if each.elements is None else [attribute(inner) for inner in each.elements],
+        )
+
+    def key(each: ItemKey) -> ItemKey:
+        return replace(each, template=text(each.template))
+
+    return replace(
+        items,
+        partition_key=key(items.partition_key),
+        sort_key=None if items.sort_key is None else key(items.sort_key),
+        attributes=[attribute(each) for each in items.attributes],
+        exclude=[names.get(name, name) for name in items.exclude],
+    )
+
+
+def _table(
+    outcome: TableOutcome, source: str, ranges: tuple[str, tuple[int, ...]] | None, findings: Findings
+) -> Table:
+    schema, name = outcome.source.schema, outcome.source.name
+    column: str | None = None
+    spec: RangeSpec = WHOLE_TABLE
+    if ranges is not None:
+        column, spec = ranges[0], ByBounds(ranges[1]) if ranges[1] else WHOLE_TABLE
+    elif outcome.parallel_load is not None:
+        column, spec = _segments(outcome.parallel_load, findings)
+    key = outcome.key if outcome.defined_key is not None else ()
+    if "." in schema or "." in name:
+        return Table(source=source, schema=schema, name=name, id_ranges=spec, key=key, range_column=column)
+    return Table(f"{source}.{schema}.{name}", id_ranges=spec, key=key, range_column=column)
+
+
+def _segments(load: ParallelLoad, findings: Findings) -> tuple[str | None, RangeSpec]:
+    """Segments change how fast a load is, not what it takes: the first column cuts well enough."""
+    if load.type != "ranges" or not load.columns or not load.boundaries:
+        return None, WHOLE_TABLE if load.type == "none" else ByCount(load.number_of_partitions or 8)
+    values = list(dict.fromkeys(each[0] for each in load.boundaries))
+    if len(load.columns) > 1:
+        what = f"segments by {', '.join(load.columns)}: id ranges are cut by {load.columns[0]} alone"
+        findings.note("segments", what, "", load.place)
+    try:
+        return load.columns[0], ByBounds(sorted(int(value) for value in values))
+    except ValueError:
+        # By UTF-8 bytes, as ranges of texts are.
+        return load.columns[0], ByBounds([key.decode() for key in sorted(value.encode() for value in values)])
+
+
+def _refuse(task: Task, outcome: TableOutcome, findings: Findings) -> None:
+    """Everything of a table that no declaration says."""
+    mapping = next(mapping for mapping, found in task.files if outcome in found.tables)
+    place = next(rule.place for rule in mapping.selections if rule.id == outcome.selected_by)
+    for what, fix in (*_refused_of_table(mapping, outcome), *_refused_of_columns(outcome)):
+        findings.error("not-declared", f"{outcome.source}: {what}", fix, place, outcome.selected_by)
+
+
+def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
+    source, rule = outcome.source, outcome.object_mapping
+    if rule is not None and rule.streams:
+        yield "rows go to a topic, and no projection writes to topics", "leave the rule out of the import"
+    to_items = rule is not None and not rule.streams
+    if not to_items and (outcome.target_schema, outcome.target_table) != (source.schema, source.name):
+        what = f"it is called {outcome.target} in its target, and a lakehouse keeps the source's names"
+        yield what, "leave the renaming rule out"
+    if not outcome.columns_known and any(_of_columns(each, outcome) for each in mapping.transformations):
+        yield "rules change its columns, which are not known", "give its columns with --tables"
+    if outcome.validations:
+        fix = "both sides are compared as the target holds them: delete the rule"
+        yield "validation functions are overridden", fix
+    if outcome.tags:
+        yield "objects are tagged, and there are none", "delete the post-processing rule"
+    if outcome.tablespaces:
+        yield "tablespaces are renamed, and no target has any", "delete the rule"
+    if outcome.parallel_load is not None and outcome.parallel_load.type == "partitions-list":
+        yield "only the listed partitions are loaded", "declare the partitions as tables, or load all"
+
+
+def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
+    for column in outcome.columns:
+        label = f"column {column.target!r}"
+        if column.masks:
+            yield f"{label} is masked, and projections do not mask", "refresh a masked copy (docs/refresh.md)"
+        if column.before:
+            yield f"{label} is of values before an update", "query the event store, which has them"
+        if column.retyped:
+            yield f"{label} becomes {column.type}", "add a column with an expression instead"
+        if column.source is None and _of_changes(column):
+            yield f"{label} tells of a change, and a projection has rows", "query the event store"
+
+
+def _of_columns(rule: Transformation, outcome: TableOutcome) -> bool:
+    source = outcome.source
+    changes = rule.target == "column" and rule.action != "add-column"
+    return changes and rule.locator.takes(source.schema, source.name, source.kind)
+
+
+def _of_changes(column: ColumnOutcome) -> bool:
+    expression = column.expression
+    if expression is None:
+        return False
+    unknown = {"AR_H_OPERATION", "AR_H_USER"} | {v for v in expression.variables if v.startswith("AR_M_")}
+    of_change = "operation_indicator" in expression.functions or expression.reads_before
+    return of_change or bool(unknown & set(expression.variables)) or expression.unstable is not None
+
+
+def _projections(
+    items: Sequence[Items],
+    delta: Sequence[str],
+    shapes: Sequence[Shape],
+    settings: Sequence[TaskSettings],
+    *,
+    region: str,
+    lake: str,
+) -> tuple[Projection, ...]:
+    refusals, validation = _refusals(settings), _validation(settings)
+    found: list[Projection] = []
+    if items:
+        threads = _number(settings, "TargetMetadata", "ParallelLoadThreads") or 0
+        named = {each.table for each in items}
+        found.append(
+            DynamoDbProjection(
+                "serving",
+                items=items,
+                region=region,
+                connections=max(threads, _DEFAULT_CONNECTIONS),
+                refusals=refusals,
+                validation=validation,
+                shapes=[each for each in shapes if each.table in named],
+            )
+        )
+    if delta:
+        own = [each for each in shapes if each.table in delta]
+        found.append(
+            DeltaProjection(
+                "lake", tables=delta, root=lake, refusals=refusals, validation=validation, shapes=own
+            )
+        )
+    return tuple(found)
+
+
+def _refusals(settings: Sequence[TaskSettings]) -> Refusals:
+    """As the error policies say. What DMS would ignore is kept aside all the same."""
+    if not settings:
+        return Refusals()
+    first = settings[0]
+    policies = {
+        first.value("ErrorBehavior", name) for name in ("DataErrorPolicy", "DataTruncationErrorPolicy")
+    }
+    count = first.value("ErrorBehavior", "DataErrorEscalationCount")
+    escalate_after = count if isinstance(count, int) and count > 0 else None
+    stops = first.value("ErrorBehavior", "DataErrorEscalationPolicy") == "STOP_TASK"
+    gentle: Literal["suspend", "dead-letter"] = "suspend" if "SUSPEND_TABLE" in policies else "dead-letter"
+    policy: RefusalPolicy = "stop" if "STOP_TASK" in policies else gentle
+    return Refusals(
+        policy,
+        escalate_after=escalate_after if policy == "dead-letter" else None,
+        escalate_to="stop" if stops and escalate_after and policy == "dead-letter" else "suspend",
+    )
+
+
+def _validation(settings: Sequence[TaskSettings]) -> Validation:
+    """On demand alone where the task says that nothing is validated."""
+    section = ("ValidationSettings", "EnableValidation")
+    off = any(each.is_given(*section) and not each.value(*section) for each in settings)
+    return Validation(None) if off else Validation()
+
+
+def _number(settings: Sequence[TaskSettings], section: str, name: str) -> int | None:
+    for each in settings:
+        value = each.value(section, name)
+        if each.is_given(section, name) and isinstance(value, int):
+            return value
+    return None

@@ -1,0 +1,219 @@
+"""What is wrong or dangerous in a mapping beyond single members: ids, prefixes, filters, order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from replication_assets.core.expressions.functions import OF_SQLITE
+from replication_assets.core.row_filters import typed_value
+from replication_assets.dms.coverage import coverage_of, tell
+from replication_assets.dms.findings import Finding, Findings, Place
+from replication_assets.dms.json_source import Scalar
+from replication_assets.dms.mapping import TableMapping
+from replication_assets.dms.outcome import Outcome, TableOutcome
+from replication_assets.dms.rules import AnyRule, Filter, ObjectMapping, Transformation
+from replication_assets.dms.samples import stored_type
+
+_IDENTIFIERS = re.compile(r"(^|_)(id|key|uuid|guid|no|number|seq)$|created|inserted|Id$|ID$", re.IGNORECASE)
+
+
+def lint_rules(mapping: TableMapping) -> tuple[Finding, ...]:
+    """What can be told without knowing any table."""
+    findings = Findings()
+    _tell_ids(mapping.rules, findings)
+    if mapping.rules and not mapping.selections:
+        first = mapping.rules[0]
+        what = "there is no selection rule: no table is replicated"
+        findings.error("no-selection", what, "add a rule of rule-type selection", first.place)
+    elif mapping.selections and all(rule.action == "exclude" for rule in mapping.selections):
+        what = "all selection rules exclude: no table is replicated"
+        findings.error("no-selection", what, "add an include rule", mapping.selections[0].place)
+    for rule in mapping.selections:
+        for each in rule.filters:
+            _tell_filter(each, rule.id, findings)
+    for each_rule in mapping.transformations:
+        _tell_transformation(each_rule, findings)
+    for mapped in mapping.object_mappings:
+        _tell_templates(mapped, findings)
+    return findings.listed()
+
+
+def _tell_ids(rules: Sequence[AnyRule], findings: Findings) -> None:
+    for attribute, code in (("id", "duplicate-rule-id"), ("name", "duplicate-rule-name")):
+        seen: dict[str, AnyRule] = {}
+        for rule in rules:
+            value = getattr(rule, attribute)
+            other = seen.setdefault(value, rule) if value else rule
+            if other is not rule:
+                what = f"rule-{attribute} {value[:40]!r} stands twice, first in line {other.place.line}"
+                findings.warn(code, what, "give each rule its own", rule.place, rule.id)
+
+
+def _tell_filter(each: Filter, rule: str, findings: Findings) -> None:
+    if not _IDENTIFIERS.search(each.column):
+        what = (
+            f"filter on {each.column!r}, which may change: DMS keeps the status that a row had first; here a "
+            "row that an update moves out leaves the projection"
+        )
+        findings.warn("mutable-filter", what, "filter by a column that never changes", each.place, rule)
+    if len(each.conditions) > 1:
+        what = f"{len(each.conditions)} conditions of one filter are combined with OR"
+        findings.note("or-conditions", what, "write a filter for each if AND is meant", each.place, rule)
+    for condition in each.conditions:
+        if condition.operator in ("between", "notbetween"):
+            low, high = condition.values
+            if _number(low) is not None and _number(high) is not None and _number(low) > _number(high):  # type: ignore[operator]
+                what = f"{condition.operator} {low} and {high}: the bounds are swapped, nothing is between"
+                findings.error("empty-range", what, "swap them", condition.place, rule)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _tell_transformation(rule: Transformation, findings: Findings) -> None:
+    if rule.target in ("table-tablespace", "index-tablespace"):
+        what = f"{rule.target} of Oracle: no target here has tablespaces"
+        findings.warn("tablespace", what, "delete the rule", rule.place, rule.id)
+    if rule.action == "rename" and rule.value is not None:
+        patterns = (
+            [rule.locator.schema] if rule.target == "schema" else [rule.locator.table, rule.locator.column]
+        )
+        wide = [each for each in patterns if each is not None and not each.exact]
+        if (
+            wide
+            and rule.target != "schema"
+            and (rule.target == "table" or not (rule.locator.column or wide[0]).exact)
+        ):
+            what = (
+                f"rename to {rule.value!r} of everything that {rule.locator} fits: two of them would collide"
+            )
+            findings.warn("rename-many", what, "name one object, or use prefixes", rule.place, rule.id)
+    if rule.action == "add-column" and rule.expression is None:
+        what = f"column {rule.value!r} has no expression: it is NULL in every row"
+        findings.warn("empty-column", what, "add an expression", rule.place, rule.id)
+    if rule.action == "add-column" and rule.data_type is None:
+        what = f"column {rule.value!r} has no data-type"
+        findings.error(
+            "missing-member", what, 'add "data-type": {"type": "string", "length": 50}', rule.place, rule.id
+        )
+    _tell_functions(rule, findings)
+
+
+def _tell_functions(rule: Transformation, findings: Findings) -> None:
+    for name in rule.expression.functions if rule.expression is not None else ():
+        if name in OF_SQLITE:
+            what = f"{name}() is SQLite's, and not in the list of functions that DMS documents"
+            findings.note("undocumented-function", what, "", rule.place, rule.id)
+
+
+def _tell_templates(rule: ObjectMapping, findings: Findings) -> None:
+    for each in rule.attributes:
+        text = each.value.value if isinstance(each.value, Scalar) else None
+        if not isinstance(text, str):
+            continue
+        doubled = re.match(r"(\w+[^\w\s])\1", text)
+        if doubled:
+            what = f"{each.name!r} begins with {doubled.group(1)!r} twice"
+            findings.warn("double-prefix", what, "write it once", each.place, rule.id)
+        if each.name in (rule.partition_key_name, rule.sort_key_name) and re.search(r"\}\$\{", text):
+            what = (
+                f"key {each.name!r}: two columns stand side by side, so that 1 and 23 is the key of 12 and 3"
+            )
+            findings.warn("touching-columns", what, "put a text between them", each.place, rule.id)
+    if rule.condition is not None and rule.condition.during_full_load and not rule.condition.during_cdc:
+        what = "the condition holds in full loads only: changes overwrite what it protects"
+        findings.warn("condition-of-load", what, '"apply-during-cdc": true', rule.condition.place, rule.id)
+
+
+def lint_tables(mapping: TableMapping, outcome: Outcome) -> tuple[Finding, ...]:
+    """What can be told with the columns and sample rows of tables."""
+    findings = Findings()
+    for table in outcome.tables:
+        _tell_filter_values(table, findings)
+        _tell_doubled_values(table, findings)
+        _tell_null_segments(table, findings)
+        if table.source.kind == "view":
+            what = f"{table.source} is a view: DMS copies views in full loads alone, never their changes"
+            rule = next(each for each in mapping.selections if each.id == table.selected_by)
+            findings.note("view", what, "", rule.place, rule.id)
+    return findings.listed()
+
+
+def _tell_filter_values(table: TableOutcome, findings: Findings) -> None:
+    for each in table.filters:
+        column = table.source.column(each.column)
+        if column is None or column.type is None:
+            continue
+        for condition in each.conditions:
+            for value in condition.values:
+                try:
+                    typed_value(value, stored_type(column))
+                except ValueError as error:
+                    what = f"filter value of {each.column!r} {error}, and the column is {column.native}"
+                    findings.error(
+                        "filter-value", what, "write a value of the column's type", condition.place
+                    )
+
+
+def _tell_doubled_values(table: TableOutcome, findings: Findings) -> None:
+    """`agg#${PK}` where the column holds `agg#7` already."""
+    rule = table.object_mapping
+    for each in rule.attributes if rule is not None else ():
+        text = each.value.value if isinstance(each.value, Scalar) else None
+        found = re.match(r"([^$]+)\$\{(\w+)\}", text) if isinstance(text, str) else None
+        if found is None or rule is None:
+            continue
+        prefix, column = found.groups()
+        values = [row.get(column) for row in table.source.rows]
+        if any(isinstance(value, str) and value.startswith(prefix) for value in values):
+            what = f"{each.name!r} puts {prefix!r} before {column!r}, whose values begin with it already"
+            findings.warn("double-prefix", what, f'"value": "${{{column}}}"', each.place, rule.id)
+
+
+def _tell_null_segments(table: TableOutcome, findings: Findings) -> None:
+    load = table.parallel_load
+    if load is None or load.type != "ranges":
+        return
+    for name in load.columns:
+        column = table.source.column(name)
+        if table.columns_known and column is None:
+            what = f"parallel-load by {name!r}, which is no column of {table.source}"
+            findings.error("unknown-column", what, "spell it as the source does", load.place)
+        elif column is not None and (
+            column.is_lob or (column.type and column.type.type in ("real4", "real8"))
+        ):
+            what = f"parallel-load by {name!r}, a {column.native}: DMS takes no floats and no large objects"
+            findings.error("segment-type", what, "use another column", load.place)
+    what = f"rows of {table.source} with NULL in {', '.join(load.columns)} are in no segment: DMS loses them"
+    findings.warn("segment-null", what, "here they are in the first id range", load.place)
+
+
+def lint_ranges(files: Sequence[tuple[TableMapping, Outcome]]) -> tuple[Finding, ...]:
+    """Tables that several files take by a range each: gaps, overlaps, the ends and NULL."""
+    findings = Findings()
+    for name, tables in by_table(files).items():
+        if len(tables) > 1:
+            coverage = coverage_of([table.filters for table in tables])
+            if coverage is not None:
+                column = tables[0].source.column(coverage.column)
+                in_key = coverage.column in tables[0].source.key
+                tell(coverage, name, findings, nullable=not in_key and (column is None or column.nullable))
+                continue
+            what = f"{name} is taken by {len(tables)} files, and their filters are not ranges of one column"
+            place = next((t.filters[0].place for t in tables if t.filters), Place(files[0][0].file, 1, 1))
+            findings.error("not-ranges", what, "filter each by between, gte or lte on one column", place)
+    return findings.listed()
+
+
+def by_table(files: Sequence[tuple[TableMapping, Outcome]]) -> dict[str, list[TableOutcome]]:
+    """Outcomes by the name of the source table, over all files."""
+    found: dict[str, list[TableOutcome]] = {}
+    for _, outcome in files:
+        for table in outcome.tables:
+            found.setdefault(str(table.source), []).append(table)
+    return found

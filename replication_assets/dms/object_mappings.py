@@ -1,0 +1,99 @@
+"""Reading of object-mapping rules: for DynamoDB, and for Kafka and Kinesis."""
+
+from __future__ import annotations
+
+from replication_assets.dms.findings import Findings
+from replication_assets.dms.json_source import Array, Node, Object, Scalar
+from replication_assets.dms.members import Members
+from replication_assets.dms.rules import AttributeMapping, ConditionExpression
+
+SCALARS = ("string", "number", "boolean")
+DOCUMENTS = ("dynamodb-map", "dynamodb-list", "json")
+ACTIONS = ("map-record-to-record", "map-record-to-document")
+KEY_TYPES = ("schema-table", "transaction-id", "primary-key", "constant", "attribute-name")
+
+
+def read_attributes(parameters: Members) -> tuple[AttributeMapping, ...]:
+    found = []
+    for each in parameters.objects("attribute-mappings", "attribute mapping"):
+        name = each.text("target-attribute-name", required=True)
+        kind = each.word("attribute-type", ("scalar", "document")) or "scalar"
+        words = SCALARS if kind == "scalar" else DOCUMENTS
+        sub_type = each.word("attribute-sub-type", words)
+        value = each.take("value")
+        each.finish()
+        if value is None:
+            each.error("missing-member", "attribute mapping has no 'value'", 'add "value": "${column}"')
+        elif kind == "scalar" and not isinstance(value, Scalar):
+            each.error("wrong-type", "the value of a scalar is no text", "write it as a text", value.place)
+        elif name is not None:
+            found.append(AttributeMapping(name, kind, sub_type, value, each.place))
+    names = [each.name for each in found]
+    for each_mapping in found:
+        if names.count(each_mapping.name) > 1:
+            what = f"attribute {each_mapping.name!r} is mapped twice"
+            parameters.error("duplicate-attribute", what, "keep one of them", each_mapping.place)
+    return tuple(found)
+
+
+def read_condition(parameters: Members) -> ConditionExpression | None:
+    members = parameters.object("condition-expression", "condition-expression")
+    if members is None:
+        return None
+    expression = members.text("expression", required=True)
+    values = []
+    for each in members.objects("expression-attribute-values", "expression attribute value"):
+        name, value = each.text("name", required=True), each.take("value", required=True)
+        each.finish()
+        if name is not None and value is not None:
+            values.append((name, value))
+    names = []
+    for each in members.objects("expression-attribute-names", "expression attribute name"):
+        name, attribute = each.text("name", required=True), each.text("value", required=True)
+        each.finish()
+        if name is not None and attribute is not None:
+            names.append((name, attribute))
+    during_load = members.boolean("apply-during-full-load", True)
+    during_changes = members.boolean("apply-during-cdc", False)
+    members.finish()
+    if expression is None:
+        return None
+    return ConditionExpression(
+        expression, tuple(values), tuple(names), during_load, during_changes, members.place
+    )
+
+
+def read_stream_key(parameters: Members) -> tuple[str | None, str | None]:
+    """Type of the partition key, and its constant."""
+    kind = parameters.word("partition-key-type", KEY_TYPES)
+    key = parameters.object("partition-key", "partition-key")
+    constant = None
+    if key is not None:
+        constant = key.text("value", required=True)
+        # AWS's samples carry the members of an attribute mapping here too.
+        key.take("attribute-name")
+        key.finish()
+    if kind == "constant" and constant is None:
+        what = "partition-key-type is constant, and there is no partition-key with a value"
+        parameters.error("missing-member", what, 'add "partition-key": {"value": "..."}')
+    return kind, constant
+
+
+def typed_document(node: Node, findings: Findings, rule: str) -> bool:
+    """Whether a document is in DynamoDB's own notation (`{"M": {"a": {"S": "${a}"}}}`); tells what is not."""
+    fix = 'write values as {"S": "..."}, {"N": "..."}, {"BOOL": "..."}, {"M": {...}} or {"L": [...]}'
+    if not isinstance(node, Object) or len(node.members) != 1:
+        findings.error("bad-document", "a value that does not say its DynamoDB type", fix, node.place, rule)
+        return False
+    member = node.members[0]
+    if member.name == "M" and isinstance(member.value, Object):
+        return not [
+            inner for inner in member.value.members if not typed_document(inner.value, findings, rule)
+        ]
+    if member.name == "L" and isinstance(member.value, Array):
+        return not [inner for inner in member.value.items if not typed_document(inner, findings, rule)]
+    if member.name in ("S", "N", "BOOL", "NULL") and isinstance(member.value, Scalar):
+        return True
+    what = f"{member.name[:30]!r} is no DynamoDB type of such a value"
+    findings.error("bad-document", what, fix, member.place, rule)
+    return False

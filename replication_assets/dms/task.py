@@ -1,0 +1,85 @@
+"""All files of a task, or of several that share a table: read, linted and applied together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from replication_assets.dms.applying import apply_mapping
+from replication_assets.dms.findings import Finding, Findings, Place
+from replication_assets.dms.items import mapped_items
+from replication_assets.dms.json_source import Node, Object, parse_json
+from replication_assets.dms.lint import by_table, lint_ranges, lint_rules, lint_tables
+from replication_assets.dms.mapping import TableMapping, read_mapping
+from replication_assets.dms.outcome import Outcome, TableOutcome
+from replication_assets.dms.settings.combinations import dangers
+from replication_assets.dms.settings.reading import TaskSettings, read_settings
+from replication_assets.dms.settings.sections import FREE, SECTIONS
+from replication_assets.dms.source_tables import SourceTable
+
+NOWHERE = Place("command line", 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`files` in the order given. `tables` are those the mappings were applied to; None: those named."""
+
+    files: tuple[tuple[TableMapping, Outcome], ...]
+    settings: tuple[TaskSettings, ...]
+    tables: tuple[SourceTable, ...] | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def grouped(self) -> dict[str, list[TableOutcome]]:
+        """What becomes of each source table, once for each file that takes it."""
+        return by_table(self.files)
+
+
+def read_task(
+    texts: Mapping[str, str],
+    tables: Sequence[SourceTable] | None = None,
+    *,
+    escape: str = "",
+    target: str = "",
+) -> Task:
+    """Files by their names, mappings and settings in any order."""
+    findings = Findings()
+    mappings = []
+    settings = []
+    for file, text in texts.items():
+        if is_settings(text, file):
+            settings.append(read_settings(text, file))
+        else:
+            mappings.append(read_mapping(text, file, escape=escape))
+    files = tuple((mapping, apply_mapping(mapping, tables)) for mapping in mappings)
+    for mapping, outcome in files:
+        findings.extend(
+            (*mapping.findings, *lint_rules(mapping), *outcome.findings, *lint_tables(mapping, outcome))
+        )
+        if tables is not None and mapping.selections and not outcome.tables:
+            what = "the mapping takes no table of the source"
+            findings.error(
+                "no-tables", what, "spell schema and table as the source does", Place(mapping.file, 1, 1)
+            )
+    findings.extend(lint_ranges(files))
+    found = [table for _, outcome in files for table in outcome.tables]
+    for table in found:
+        mapped_items(table, "source", findings)
+    engine = target or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
+    for each in settings:
+        findings.extend((*each.findings, *dangers(each, found, engine)))
+    return Task(files, tuple(settings), None if tables is None else tuple(tables), findings.listed())
+
+
+def is_settings(text: str, file: str) -> bool:
+    """Whether a file holds task settings: it has one of their sections, and no rules."""
+    node: Node | None = parse_json(text, file, Findings())
+    if not isinstance(node, Object):
+        return False
+    names = {member.name for member in node.members}
+    return "rules" not in names and bool(names & {*SECTIONS, *FREE} or not names)
+
+
+def _is_dynamodb(table: TableOutcome) -> bool:
+    rule = table.object_mapping
+    return rule is not None and not rule.streams and rule.target_table is not None

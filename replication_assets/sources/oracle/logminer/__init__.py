@@ -1,0 +1,1 @@
+"""Capture from the redo log by LogMiner: files, windows, transactions, statements, events."""

@@ -1,0 +1,118 @@
+"""Shapes: rows and columns that a projection has."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from replication_assets.core.fold import row_schema
+from replication_assets.core.row_filters import Compare, Where
+from replication_assets.core.schema import Column, TableSchema
+from replication_assets.core.shape_specs import Computed, Shape, shape_problems
+from replication_assets.core.shapes import Shaping
+from replication_assets.errors import CatalogError, TargetError
+
+SCHEMA = TableSchema(
+    (
+        Column("id", "bigint", pa.int64()),
+        Column("name", "text", pa.string()),
+        Column("at", "timestamp", pa.timestamp("us")),
+    ),
+    key=("id",),
+)
+AT = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+
+
+def rows(*values: tuple[Any, Any, Any], overflow: str | None = None) -> pa.RecordBatch:
+    table = [
+        dict(zip(row_schema(SCHEMA).names, (*row, 1, 50, number, AT, overflow), strict=True))
+        for number, row in enumerate(values)
+    ]
+    return pa.RecordBatch.from_pylist(table, schema=row_schema(SCHEMA))
+
+
+def test_columns_are_renamed_left_out_and_computed() -> None:
+    shape = Shape(
+        "s.p.t",
+        exclude=["at"],
+        rename={"id": "ID"},
+        computed=[Computed("both", "$id||'-'||$name", "string(9)")],
+    )
+    shaping = Shaping(shape, SCHEMA)
+    assert shaping.schema.names == ("ID", "name", "both")
+    assert shaping.schema.key == ("ID",)
+    found = shaping.shaped(rows((1, "a", None), (2, None, None)))
+    assert found.schema.names == row_schema(shaping.schema).names
+    assert found.select(["ID", "name", "both"]).to_pylist() == [
+        {"ID": 1, "name": "a", "both": "1-a"},
+        {"ID": 2, "name": None, "both": None},
+    ]
+
+
+def test_rows_pass_by_all_filters() -> None:
+    shape = Shape("t", where=[Where("id", [Compare("gte", ["2"])]), Where("name", [Compare("notnull")])])
+    given = rows((1, "a", None), (2, None, None), (3, "c", None))
+    assert Shaping(shape, SCHEMA).passes(given).to_pylist() == [False, False, True]
+
+
+def test_odd_values_follow_their_column_and_cannot_be_filtered_by() -> None:
+    odd = rows((1, "a", None), overflow='{"at":"infinity"}')
+    renamed = Shaping(Shape("t", rename={"at": "seen_at"}), SCHEMA).shaped(odd)
+    assert renamed.column("_overflow").to_pylist() == ['{"seen_at":"infinity"}']
+    left_out = Shaping(Shape("t", exclude=["at"]), SCHEMA).shaped(odd)
+    assert left_out.column("_overflow").to_pylist() == [None]
+    with pytest.raises(TargetError, match=r"'at'.*beyond its type") as told:
+        Shaping(Shape("t", where=[Where("at", [Compare("notnull")])]), SCHEMA).passes(odd)
+    assert "infinity" not in str(told.value)
+
+
+def test_a_computed_value_that_does_not_fit_is_refused_without_being_shown() -> None:
+    shaping = Shaping(Shape("t", computed=[Computed("short", "$name", "string(2)")]), SCHEMA)
+    with pytest.raises(TargetError, match=r"1 values of computed column 'short' are no string\(2\)") as told:
+        shaping.shaped(rows((1, "secret", None)))
+    assert "secret" not in str(told.value)
+
+
+def test_headers_are_those_of_the_event_that_made_the_row() -> None:
+    computed = [Computed("seq", "$AR_H_CHANGE_SEQ"), Computed("at2", "$AR_H_TIMESTAMP", "datetime")]
+    found = Shaping(Shape("t", computed=computed), SCHEMA).shaped(rows((1, "a", None)))
+    assert found.column("seq").to_pylist() == ["000001" + "50".zfill(19) + "0" * 10]
+    assert found.column("at2").to_pylist() == [dt.datetime(2024, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        (Shape("t"), "says nothing"),
+        (Shape("t", where=[Where("id", [Compare("gt", ["1"])])]), "operator 'gt' is not known"),
+        (Shape("t", where=[Where("id", [Compare("between", ["1"])])]), "has 1 values"),
+        (Shape("t", exclude=["name"], rename={"name": "n"}), "both left out and renamed"),
+        (Shape("t", computed=[Computed("x", "uper($a)")]), "did you mean upper?"),
+        (Shape("t", computed=[Computed("x", "datetime('now')")]), "another value each time"),
+        (Shape("t", computed=[Computed("x", "operation_indicator(1,2,3)")]), "rows, not changes"),
+        (Shape("t", computed=[Computed("x", "$AR_H_USER")]), "is not of a row"),
+        (Shape("t", computed=[Computed("x", "1", "text")]), "type 'text' is not known"),
+    ],
+)
+def test_what_no_columns_could_fit_is_told(shape: Shape, problem: str) -> None:
+    assert any(problem in each for each in shape_problems(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        (Shape("t", exclude=["id"]), "in the key"),
+        (Shape("t", exclude=["nmae"]), "no column"),
+        (Shape("t", rename={"Name": "n"}), "did you mean name?"),
+        (Shape("t", rename={"name": "at"}), "two columns would be called 'at'"),
+        (Shape("t", rename={"name": "_epoch"}), "which is taken"),
+        (Shape("t", where=[Where("id", [Compare("eq", ["x"])])]), "a value is no number"),
+        (Shape("t", computed=[Computed("x", "$nobody")]), "'nobody' is no column"),
+    ],
+)
+def test_what_does_not_fit_the_columns_is_told(shape: Shape, problem: str) -> None:
+    with pytest.raises(CatalogError, match=problem):
+        Shaping(shape, SCHEMA)

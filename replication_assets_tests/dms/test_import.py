@@ -1,0 +1,164 @@
+"""`dms import`: the printed catalog loads, in Python and in YAML, and does what the files say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from replication_assets.catalog import (
+    ByBounds,
+    Catalog,
+    Compare,
+    Computed,
+    DeltaProjection,
+    DynamoDbProjection,
+    PostgresSourceConfig,
+    Refusals,
+    Shape,
+    Where,
+)
+from replication_assets.cli.app import make_app
+from replication_assets.components.yaml_catalog import load_yaml_catalog
+from replication_assets_tests.dms.rules_text import ACTOR, include, transform
+
+SEEDS = Path(__file__).parent / "seeds"
+ORDERS = [str(SEEDS / f"table_mappings{n}.json") for n in (1, 2, 3, 4)] + [str(SEEDS / "task_settings.json")]
+
+
+def imported(folder: Path, *arguments: str) -> Catalog:
+    """The catalog as Python has it, which is also what YAML has."""
+    found = []
+    for name in ("python", "yaml"):
+        result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *arguments, "--format", name])
+        assert result.exit_code == 0, result.output
+        found.append(result.stdout)
+    names: dict[str, Any] = {}
+    exec(found[0], names)
+    (folder / "defs.yaml").write_text(found[1])
+    assert load_yaml_catalog(folder / "defs.yaml") == names["catalog"]
+    catalog: Catalog = names["catalog"]
+    return catalog.validate()
+
+
+def files_of(folder: Path, *rules: dict[str, Any], settings: dict[str, Any] | None = None) -> list[str]:
+    numbered = [{"rule-id": str(at), "rule-name": f"r{at}", **rule} for at, rule in enumerate(rules, 1)]
+    (folder / "m.json").write_text(json.dumps({"rules": numbered}))
+    (folder / "t.json").write_text(json.dumps({"tables": [ACTOR]}))
+    (folder / "s.json").write_text(json.dumps(settings or {}))
+    return [str(folder / "m.json"), str(folder / "s.json"), "--tables", str(folder / "t.json")]
+
+
+def test_four_range_files_and_their_settings_are_one_table_and_one_projection(tmp_path: Path) -> None:
+    catalog = imported(tmp_path, *ORDERS, "--source", "orders")
+    (source,), (table,), (projection,) = catalog.sources, catalog.tables, catalog.projections
+    assert isinstance(source, PostgresSourceConfig)
+    assert (source.max_parallel_loads, source.load_wait_seconds) == (8, 600)
+    assert table.id_ranges == ByBounds((100_000_001, 200_000_001, 300_000_001))
+    assert table.range_column == "Id"
+    assert isinstance(projection, DynamoDbProjection)
+    assert (projection.connections, projection.refusals, projection.shapes) == (16, Refusals(), ())
+    assert projection.items[0].exclude == ("Id",)
+
+
+def test_filters_names_and_expressions_are_a_shape(tmp_path: Path) -> None:
+    each = {
+        "filter-type": "source", "column-name": "id",
+        "filter-conditions": [{"filter-operator": "ste", "value": "9"}, {"filter-operator": "null"}],
+    }  # fmt: skip
+    files = files_of(
+        tmp_path,
+        include("actor", filters=[each]),
+        transform("rename", value="name", **{"column-name": "first_name"}),
+        transform("remove-column", **{"column-name": "note"}),
+        transform("add-column", value="both", expression="$id||$first_name",
+                  **{"data-type": {"type": "string", "length": 60}}),
+    )  # fmt: skip
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    assert isinstance(projection, DeltaProjection)
+    assert projection.shapes == (
+        Shape(
+            "app.test.actor",
+            where=[Where("id", [Compare("lte", ["9"]), Compare("null")])],
+            exclude=["note"],
+            rename={"first_name": "name"},
+            computed=[Computed("both", "$id||$first_name", "string(60)")],
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("errors", "refusals"),
+    [
+        ({"DataErrorPolicy": "IGNORE_RECORD"}, Refusals("dead-letter")),
+        ({"DataErrorPolicy": "SUSPEND_TABLE"}, Refusals("suspend")),
+        ({"DataTruncationErrorPolicy": "STOP_TASK"}, Refusals("stop")),
+        ({"DataErrorEscalationCount": 5}, Refusals(escalate_after=5, escalate_to="suspend")),
+        ({"DataErrorEscalationCount": 5, "DataErrorEscalationPolicy": "STOP_TASK"},
+         Refusals(escalate_after=5, escalate_to="stop")),
+    ],
+)  # fmt: skip
+def test_error_policies_are_refusals(tmp_path: Path, errors: dict[str, Any], refusals: Refusals) -> None:
+    files = files_of(tmp_path, include("actor"), settings={"ErrorBehavior": errors})
+    (projection,) = imported(tmp_path, *files).projections
+    assert projection.refusals == refusals
+
+
+def test_segments_are_id_ranges_and_a_task_without_validation_has_it_on_demand(tmp_path: Path) -> None:
+    segments = {
+        "rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
+        "parallel-load": {"type": "ranges", "columns": ["id"], "boundaries": [["200"], ["100"]]},
+    }  # fmt: skip
+    settings = {"ValidationSettings": {"EnableValidation": False}}
+    catalog = imported(tmp_path, *files_of(tmp_path, include("actor"), segments, settings=settings))
+    assert catalog.tables[0].id_ranges == ByBounds((100, 200))
+    assert catalog.projections[0].validation.cron is None
+
+
+IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        (transform("rename", "table", value="film"), "it is called test.film"),
+        (transform("data-masking-hash-mask", **{"column-name": "first_name"}), "'first_name' is masked"),
+        (transform("add-before-image-columns", **{"before-image-def": IMAGE}), "before an update"),
+        (transform("change-data-type", **{"column-name": "id", "data-type": {"type": "string"}}),
+         "becomes string"),
+        (transform("add-column", value="op", expression="operation_indicator('D','U','I')",
+                   **{"data-type": {"type": "string", "length": 1}}), "tells of a change"),
+        ({"rule-type": "object-mapping", "rule-action": "map-record-to-document", "kafka-target-topic": "t",
+          "object-locator": {"schema-name": "test", "table-name": "actor"}}, "topic"),
+        ({"rule-type": "validation", "rule-target": "column", "rule-action": "override-validation-function",
+          "object-locator": {"schema-name": "%", "table-name": "%", "column-name": "note"},
+          "source-function": "trim(${column-name})"}, "validation functions"),
+        ({"rule-type": "post-processing", "rule-action": "add-tag", "tag-set": [{"key": "k", "value": "v"}],
+          "object-locator": {"schema-name": "%", "table-name": "%"}}, "objects are tagged"),
+        ({"rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
+          "parallel-load": {"type": "partitions-list", "partitions": ["p1"]}}, "listed partitions"),
+    ],
+)  # fmt: skip
+def test_what_no_declaration_says_is_refused_by_name(
+    tmp_path: Path, rule: dict[str, Any], named: str
+) -> None:
+    files = files_of(tmp_path, include("actor"), rule)
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files])
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert result.stdout == ""
+
+
+def test_rules_about_columns_that_are_not_known_are_refused(tmp_path: Path) -> None:
+    files = files_of(tmp_path, include("actor"), transform("convert-uppercase", **{"column-name": "%"}))
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", files[0]])
+    assert result.exit_code == 2
+    assert "--tables" in result.stderr
+
+
+def test_settings_that_dms_does_not_read_do_not_stand_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "tables.json").write_text(json.dumps({"tables": [ACTOR]}))
+    files = [str(SEEDS / "lakehouse_mapping.json"), str(SEEDS / "lakehouse_settings.json")]
+    catalog = imported(tmp_path, *files, "--tables", str(tmp_path / "tables.json"))
+    assert [table.path for table in catalog.tables] == ["source.test.actor"]

@@ -1,0 +1,80 @@
+"""Task settings: every one is honoured, safer, or named with the reason why it is not needed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from replication_assets.dms.settings.combinations import dangers
+from replication_assets.dms.settings.reading import TaskSettings, read_settings
+from replication_assets.dms.settings.sections import SECTIONS
+
+
+def settings_of(**sections: Any) -> TaskSettings:
+    return read_settings(json.dumps(sections), "s.json")
+
+
+def told(settings: TaskSettings, target: str = "") -> set[str]:
+    return {each.code for each in (*settings.findings, *dangers(settings, (), target))}
+
+
+def test_the_default_of_every_setting_is_accepted_and_has_a_verdict() -> None:
+    document = {
+        name: {key: each.default for key, each in section.items()} for name, section in SECTIONS.items()
+    }
+    settings = settings_of(**document)
+    assert settings.findings == ()
+    assert len(settings.given) == sum(len(section) for section in SECTIONS.values())
+    assert all(each.here and not each.changed for each in settings.given)
+
+
+def test_numbers_and_booleans_may_be_texts() -> None:
+    settings = settings_of(FullLoadSettings={"CommitRate": "50000", "CreatePkAfterFullLoad": "True"})
+    assert settings.findings == ()
+    assert settings.value("FullLoadSettings", "CommitRate") == 50_000
+    assert settings.value("FullLoadSettings", "CreatePkAfterFullLoad") is True
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "fix"),
+    [
+        ({"FullLoadSettings": {"TargetSchema": ""}}, "wrong-section", "move it to TargetMetadata"),
+        ({"LobMaxSize": 32}, "wrong-section", "move it into TargetMetadata"),
+        ({"FullLoadSettings": {"StopTaskCachedSourceApplied": False}}, "unknown-setting",
+         "did you mean 'StopTaskCachedChangesApplied'?"),
+        ({"FullLoadSetting": {}}, "unknown-section", "did you mean 'FullLoadSettings'?"),
+        ({"FullLoadSettings": {"MaxFullLoadSubTasks": 50}}, "out-of-range", "it is 1 to 49"),
+        ({"FullLoadSettings": {"CommitRate": "many"}}, "wrong-type", "write one, as 10000"),
+        ({"FullLoadSettings": {"TargetTablePrepMode": "DELETE"}}, "unknown-word", "use one of DO_NOTHING"),
+        ({"TargetMetadata": []}, "wrong-type", "write {...}"),
+        ({"Logging": {"CloudWatchLogGroup": "x"}}, "read-only", "delete it"),
+    ],
+)  # fmt: skip
+def test_what_dms_would_not_read_is_told_with_its_fix(document: dict[str, Any], code: str, fix: str) -> None:
+    found = [each for each in settings_of(**document).findings if each.code == code]
+    assert found[0].fix.startswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("document", "target", "code"),
+    [
+        ({"TargetMetadata": {"BatchApplyEnabled": True}}, "s3", "batch-apply"),
+        ({"TargetMetadata": {"BatchApplyEnabled": True, "FullLobMode": True}}, "", "batch-apply-lobs"),
+        ({"TargetMetadata": {"FullLobMode": True, "LimitedSizeLobMode": True}}, "", "lob-modes"),
+        ({"TargetMetadata": {"LobMaxSize": 32}}, "", "lob-truncation"),
+        ({"TargetMetadata": {"SupportLobs": False}}, "", "lobs-left-out"),
+        ({"TargetMetadata": {"ParallelLoadThreads": 200}}, "", "threads"),
+        ({"ErrorBehavior": {"DataMaskingErrorPolicy": "LOG_ERROR"}}, "", "unmasked"),
+        ({"ErrorBehavior": {"DataErrorPolicy": "IGNORE_RECORD"}}, "", "rows-dropped"),
+        ({"FullLoadSettings": {"TargetTablePrepMode": "DROP_AND_CREATE"}}, "", "destructive"),
+        ({"ValidationSettings": {"FailureMaxCount": 1, "TableFailureMaxCount": 2}}, "", "failure-counts"),
+    ],
+)  # fmt: skip
+def test_a_dangerous_combination_is_told(document: dict[str, Any], target: str, code: str) -> None:
+    assert code in told(settings_of(**document), target)
+
+
+def test_null_stands_for_the_default() -> None:
+    settings = settings_of(TargetMetadata={"LobMaxSize": None}, PostProcessingRules=None)
+    assert settings.findings == ()
+    assert settings.value("TargetMetadata", "LobMaxSize") == 32

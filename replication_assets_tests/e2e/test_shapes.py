@@ -1,0 +1,155 @@
+"""Shapes through the whole system: filters, renames and computed columns, under changes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replication_assets.catalog import (
+    ByWidth,
+    Compare,
+    Computed,
+    DeltaProjection,
+    DynamoDbProjection,
+    EnvVar,
+    ItemKey,
+    Items,
+    Shape,
+    Table,
+    Where,
+)
+from replication_assets.core.schema import TableId
+from replication_assets.flows.validation.repair import repair_projection
+from replication_assets.flows.validation.validate import validate_projection
+from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
+from replication_assets_tests.e2e.system import SOURCE, System, system_of
+from replication_assets_tests.postgres_servers import FreshDatabase
+
+STAFF = TableId(SOURCE, "public", "staff")
+SCHEMA = """
+CREATE TABLE staff (id bigint PRIMARY KEY, first_name text, last_name text, dept text, bio text);
+ALTER TABLE staff ALTER bio SET STORAGE EXTERNAL;
+INSERT INTO staff SELECT g, 'f' || g, 'l' || g, CASE g % 2 WHEN 0 THEN 'tech' ELSE 'hr' END,
+    repeat('b', 3000) FROM generate_series(1, 40) g
+"""
+TRAFFIC = (
+    # Out of the filter, into it, within it, and rows that never were in it.
+    "UPDATE staff SET dept = 'hr' WHERE id IN (2, 4)",
+    "UPDATE staff SET dept = 'tech' WHERE id IN (1, 3)",
+    "UPDATE staff SET last_name = 'new' WHERE id < 10",
+    "DELETE FROM staff WHERE id IN (11, 12)",
+    "UPDATE staff SET id = id + 100 WHERE id IN (13, 14)",
+    "INSERT INTO staff VALUES (50, 'a', 'b', 'tech', ''), (51, 'c', 'd', NULL, '')",
+    "UPDATE staff SET dept = 'hr' WHERE id = 2",
+)
+SHAPE = Shape(
+    str(STAFF),
+    where=[Where("dept", [Compare("eq", ["tech"])])],
+    exclude=["bio", "first_name"],
+    rename={"last_name": "surname"},
+    computed=[Computed("full_name", "$first_name||' '||$last_name", "string(50)")],
+)
+
+
+@pytest.fixture
+def system(database: FreshDatabase, tmp_path: Path) -> Iterator[System]:
+    lake = system_of(database, tmp_path, (Table(str(STAFF), id_ranges=ByWidth(20)),))
+    projection = DeltaProjection("lake", tables=[str(STAFF)], root=str(tmp_path / "lake2"), shapes=[SHAPE])
+    served = System(dataclasses.replace(lake.catalog, projections=(projection,)).validate(), database.dsn)
+    served.execute(*SCHEMA.split(";\n"))
+    yield served
+    served.source.teardown()
+
+
+def held(system: System) -> set[tuple[Any, ...]]:
+    rows: set[tuple[Any, ...]] = set()
+    for batch in system.target(STAFF).read():
+        names = [name for name in batch.schema.names if not name.startswith("_")]
+        assert names == ["id", "surname", "dept", "full_name"]
+        found = list(zip(*(batch.column(name).to_pylist() for name in names), strict=True))
+        assert not rows & set(found)
+        rows |= set(found)
+    return rows
+
+
+def expected(system: System) -> set[tuple[Any, ...]]:
+    query = "SELECT id, last_name, dept, first_name || ' ' || last_name FROM staff WHERE dept = 'tech'"
+    with system.sql() as session:
+        return set(session.execute(query).fetchall())
+
+
+def test_rows_that_an_update_moves_out_of_a_filter_leave_and_those_moved_in_come(system: System) -> None:
+    system.prepare()
+    system.load_all()
+    system.capture()
+    assert {each.how for each in system.project()} == {"replaced"}
+    assert held(system) == expected(system)
+    for statement in TRAFFIC:
+        system.execute(statement)
+        system.capture()
+        system.project()
+        assert held(system) == expected(system), statement
+    found = validate_projection(system.store, system.target(STAFF), STAFF, projection="lake")
+    assert not found.wrong
+    assert not repair_projection(system.store, system.target(STAFF), STAFF, projection="lake").after.wrong
+
+
+def test_changes_of_one_transaction_and_filled_anew_are_the_same(system: System) -> None:
+    system.prepare()
+    system.load_all()
+    system.project()
+    system.execute(*TRAFFIC)
+    system.capture()
+    assert "applied" in {each.how for each in system.project()}
+    assert held(system) == expected(system)
+
+
+def test_rows_written_under_another_filter_are_replaced(system: System) -> None:
+    system.prepare()
+    system.load_all()
+    system.capture()
+    system.project()
+    (projection,) = system.catalog.projections
+    other = dataclasses.replace(SHAPE, where=[Where("id", [Compare("between", ["5", "9"])])])
+    changed = dataclasses.replace(projection, shapes=[other])
+    system = System(dataclasses.replace(system.catalog, projections=(changed,)), system.dsn)
+    assert {each.how for each in system.project()} == {"replaced"}
+    assert {row[0] for row in held(system)} == {5, 6, 7, 8, 9}
+
+
+def test_items_have_the_shape_of_their_table(
+    system: System, dynamodb: DynamoDbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_AWS_KEY", dynamodb.access_key)
+    monkeypatch.setenv("TEST_AWS_SECRET", dynamodb.secret_key)
+    into = fresh_table_name()
+    serving = DynamoDbProjection(
+        "serving",
+        items=[Items(str(STAFF), into, partition_key=ItemKey("pk", "${dept}#${full_name}"))],
+        region=dynamodb.region,
+        endpoint_url=dynamodb.endpoint_url,
+        access_key_id=EnvVar("TEST_AWS_KEY"),
+        secret_access_key=EnvVar("TEST_AWS_SECRET"),
+        control_table=fresh_table_name(),
+        shapes=[SHAPE],
+    )
+    system = System(dataclasses.replace(system.catalog, projections=(serving,)).validate(), system.dsn)
+
+    def keys() -> set[str]:
+        return {item["pk"]["S"] for item in items_of(dynamodb, into) if "_deleted" not in item}
+
+    system.prepare()
+    system.load_all()
+    system.capture()
+    system.project()
+    assert keys() == {f"tech#{row[3]}" for row in expected(system)}
+    for statement in TRAFFIC:
+        system.execute(statement)
+        system.capture()
+        system.project()
+        assert keys() == {f"tech#{row[3]}" for row in expected(system)}, statement
+    assert not validate_projection(system.store, system.target(STAFF), STAFF, projection="serving").wrong

@@ -1,0 +1,150 @@
+"""The contract of change sources, on the Oracle database that `ORACLE_URL` names: `make test-oracle` runs it.
+
+Not collected otherwise, by its name: no Oracle is there to run it on. As a redo log holds every table, and
+a server knows nothing of what is captured from it, what the contract says of things that `setup` makes in a
+source is said here of a source in which nothing is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from replication_assets.core.events import OVERFLOW
+from replication_assets.ports import LoadSlice
+from replication_assets_tests.contracts.change_source import (
+    DATES,
+    ROWS,
+    WHOLE,
+    ChangeSourceContract,
+    Following,
+    events,
+    told,
+)
+from replication_assets_tests.sources.oracle.places import OraclePlace, fresh_schema, require_server
+
+TYPES = (
+    ("n", "NUMBER", ("1.5", "-1E-11", "12345678901234567890123456789012345678")),
+    ("whole", "NUMBER(38)", ("1", "-99999999999999999999999999999999999999", "NULL")),
+    ("small", "NUMBER(4)", ("1", "-9999", "NULL")),
+    ("hundreds", "NUMBER(3,-2)", ("12345", "-500", "NULL")),
+    ("tiny", "NUMBER(2,5)", ("0.00012", "-0.00099", "NULL")),
+    ("money", "NUMBER(10,2)", ("1.5", "-12345678.91", "NULL")),
+    ("f", "FLOAT", ("1.5", "-1E-5", "NULL")),
+    ("bf", "BINARY_FLOAT", ("1.5f", "BINARY_FLOAT_NAN", "-BINARY_FLOAT_INFINITY")),
+    ("bd", "BINARY_DOUBLE", ("0.1d", "BINARY_DOUBLE_NAN", "BINARY_DOUBLE_INFINITY")),
+    ("d", "DATE", ("DATE '2024-02-29'", "TO_DATE('-0044-03-15','SYYYY-MM-DD')", "SYSDATE")),
+    ("ts", "TIMESTAMP(9)", ("TIMESTAMP '9999-12-31 23:59:59.123456789'", "SYSTIMESTAMP", "NULL")),
+    ("tz", "TIMESTAMP(6) WITH TIME ZONE", ("TIMESTAMP '2024-01-01 00:00:00 Europe/Berlin'", "NULL", "NULL")),
+    ("ltz", "TIMESTAMP(6) WITH LOCAL TIME ZONE", ("TIMESTAMP '2024-01-01 00:00:00 +02:00'", "NULL", "NULL")),
+    ("ym", "INTERVAL YEAR TO MONTH", ("INTERVAL '1-2' YEAR TO MONTH", "INTERVAL '-5' MONTH", "NULL")),
+    ("ds", "INTERVAL DAY TO SECOND", ("INTERVAL '1 2:3:4.5' DAY TO SECOND", "NULL", "NULL")),
+    ("c", "CHAR(5)", ("'a'", "'it''s'", "''")),
+    ("vc", "VARCHAR2(4000)", ("RPAD('é', 3000, 'x')", "'line' || CHR(10) || 'break'", "''")),
+    ("nvc", "NVARCHAR2(20)", ("UNISTR('\\00e9\\d83d\\de00')", "N'plain'", "NULL")),
+    ("r", "RAW(4)", ("HEXTORAW('00ff')", "HEXTORAW('01')", "NULL")),
+    ("ri", "ROWID", ("CHARTOROWID('AAAAAAAAAAAAAAAAAA')", "NULL", "NULL")),
+)
+"""Columns, and three values of each."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server() -> None:
+    require_server()
+
+
+class TestLogMiner(ChangeSourceContract):
+    @pytest.fixture
+    def place(self) -> Iterator[OraclePlace]:
+        with fresh_schema() as found:
+            yield found
+
+    def test_every_type_is_the_same_by_load_and_by_log(
+        self, following: Following, place: OraclePlace
+    ) -> None:
+        t = following.table("t")
+        place.create("t", "id integer PRIMARY KEY")
+        for name, native, _ in TYPES:
+            place.run(f'ALTER TABLE "t" ADD ("{name}" {native})')
+        following.declare("t")
+        for row in range(3):
+            values = ", ".join(each[row] for _, _, each in TYPES)
+            place.run(f'INSERT INTO "t" VALUES ({row}, {values})')
+        following.drain()
+        wanted = LoadSlice(t, following.tables[t], None, WHOLE, DATES)
+        with place.source.load(wanted) as load:
+            loaded = {row["id"]: row for batch in load for row in batch.to_pylist()}
+        mined = {row["id"]: row for row in events(following.chunks, t)}
+        for name in (*following.tables[t].names, OVERFLOW):
+            for row in range(3):
+                assert repr(mined[row][name]) == repr(loaded[row][name]), (name, row)
+
+    def test_hostile_names_are_names(self, following: Following) -> None:
+        """No name of Oracle holds a double quote."""
+        place, name, column = following.place, "a'; DROP TABLE t--%é", "x'y\\ :z"
+        place.create(name, f'id integer PRIMARY KEY, "{column}" text')
+        following.declare(name)
+        place.execute(f"INSERT INTO \"{name}\" VALUES (1, 'v')", f'UPDATE "{name}" SET "{column}" = \'w\'')
+        following.drain()
+        table = following.table(name)
+        assert told(following.chunks, table, column) == [("I", "v"), ("U", "w")]
+        assert following.load(name)[1] == Counter([(1, "w")])
+        assert place.source.bounds(table, "id").high == 1
+        assert place.source.structure(table).names == ("id", column)
+
+    def test_setup_tells_what_it_added_until_that_is_confirmed(self, following: Following) -> None:
+        """Changes of every table are there from the position that setup tells: none was added."""
+        place = following.place
+        place.create("t", ROWS)
+        t = following.table("t")
+        wanted = [(t, place.source.reflect(t))]
+        assert place.source.missing(wanted) == ()
+        assert place.source.status().state == "available"
+        first = place.source.setup(wanted)
+        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        second = place.source.setup(wanted)
+        assert (first.added, second.added) == ((), ())
+        assert first.start < second.start
+
+    def test_teardown_leaves_nothing_and_writers_go_on(self, following: Following) -> None:
+        """There is nothing to leave but a capture that runs."""
+        place = following.place
+        place.create("t", ROWS)
+        following.declare("t")
+        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        with following.stream() as stream:
+            next(iter(stream))
+            assert place.source.remains() != ()
+        place.source.teardown()
+        place.source.teardown()
+        assert place.source.remains() == ()
+        place.execute("UPDATE t SET v = 2")
+        assert place.rows("SELECT id, v FROM t") == [(1, 2)]
+
+    def test_status_tells_what_is_waiting(self, following: Following) -> None:
+        """How far capture is, is known to the event store alone."""
+        place = following.place
+        place.create("t", ROWS)
+        following.declare("t")
+        before = place.source.status()
+        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        now = place.source.status()
+        assert now.head > before.head
+        assert (now.confirmed, now.lag_bytes) == (None, None)
+        following.drain()
+        assert following.after >= now.head
+        with following.stream():
+            assert place.source.status().active
+
+    def test_a_table_that_left_the_capture_is_refused(self, following: Following) -> None:
+        """Nothing in the source says so: its changes are there, like those of every table."""
+        place = following.place
+        place.create("t", ROWS)
+        place.create("u", ROWS)
+        following.declare("t")
+        following.tables[following.table("u")] = place.source.reflect(following.table("u"))
+        place.execute("INSERT INTO u VALUES (1, 1, 'a')")
+        following.drain()
+        assert told(following.chunks, following.table("u"), "id") == [("I", 1)]

@@ -1,0 +1,1 @@
+"""One logical type system: every type of each engine, through the store and into every target."""
