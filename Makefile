@@ -32,11 +32,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 test: servers check ## Lint, types and all tests, against real servers; faults and benchmarks in short
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-test-sqlserver: ## The contract of sources against the SQL Server at SQLSERVER_URL, which no other test needs
+test-sqlserver: ## The contracts of sources and targets against the SQL Server at SQLSERVER_URL, which no other test needs
 	@test -n "$(SQLSERVER_URL)" || { echo "Set SQLSERVER_URL=sqlserver://user:password@host:1433/database: an empty" \
 	  "database of a server that runs nothing else, its owner's login (docs/sqlserver.md)" >&2; exit 2; }
 	@$(MAKE) install
-	$(BIN)/python -m pytest replication_assets_tests/sources/sqlserver/against_server.py
+	$(BIN)/python -m pytest replication_assets_tests/sources/sqlserver/against_server.py \
+	  replication_assets_tests/targets/sql/projection/sqlserver/against_server.py
 
 servers: install
 	.ci/install-postgres

@@ -59,6 +59,7 @@ PUBLIC = [
     "SqlHook",
     "SqlProjection",
     "SqlServerSourceConfig",
+    "SqlServerTarget",
     "SqliteSourceConfig",
     "SqliteTarget",
     "SsmParameter",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from replication_assets.catalog_rules.environments import sqlserver_rules
 from replication_assets.core.envelopes.types import spelled_column
 from replication_assets.declarations.sources import (
     KafkaSourceConfig,
@@ -81,15 +82,9 @@ def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
 
 def _sqlserver_rules(source: SqlServerSourceConfig) -> Iterator[str]:
     yield from _login_rules(source, ("host", "database", "user"), 1433)
-    if any(part in source.host for part in ",;\\"):
-        yield "host names a port or an instance. Fix: the host alone, and the instance's port as port"
+    yield from sqlserver_rules(source)
     if len(source.name) > _SCHEMA_NAME:
         yield f"the name is longer than {_SCHEMA_NAME} letters. Fix: a shorter one: a schema is named by it"
-    if source.server_certificate is not None and (source.encrypt == "no" or source.trust_server_certificate):
-        yield (
-            "server_certificate has no meaning where no certificate is verified. Fix: leave it out, or"
-            " encrypt='yes' without trust_server_certificate"
-        )
 
 
 def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:

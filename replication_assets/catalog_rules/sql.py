@@ -6,11 +6,17 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from replication_assets.catalog_rules.environments import form, host_of, place_of, target_rules
+from replication_assets.catalog_rules.environments import (
+    form,
+    host_of,
+    place_of,
+    sqlserver_place,
+    target_rules,
+)
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
     Environment,
-    KafkaSourceConfig,
+    MySqlSourceConfig,
     MySqlTarget,
     PostgresSourceConfig,
     PostgresTarget,
@@ -19,6 +25,7 @@ from replication_assets.declarations import (
     SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
+    SqlServerSourceConfig,
     Table,
 )
 from replication_assets.declared_types import type_problems
@@ -112,9 +119,12 @@ def _is_source(projection: SqlProjection, tables: Sequence[Table], source: Sourc
         return folder is not None and posixpath.normpath(folder) == posixpath.dirname(
             posixpath.normpath(source.path)
         )
-    if isinstance(source, KafkaSourceConfig):
+    if isinstance(source, SqlServerSourceConfig):
+        return place_of(target) == sqlserver_place(source)
+    # Of other kinds no projection is written.
+    if not isinstance(source, MySqlSourceConfig) or not isinstance(target, MySqlTarget):
         return False
-    if not isinstance(target, MySqlTarget) or target.port != source.port:
+    if target.port != source.port:
         return False
     written = {
         target.prefix.lower() + _standing(projection, each)[0] for each in _projected(projection, tables)

@@ -43,6 +43,7 @@ _TAGS = {
     "KafkaSourceConfig": "kafka",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
+    "SqlServerTarget": "sqlserver",
     # `null` is no text in YAML.
     "Null": "set_null",
 }

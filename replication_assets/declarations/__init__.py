@@ -21,7 +21,9 @@ from replication_assets.declarations.environments import (
     Environment,
     MySqlTarget,
     PostgresTarget,
+    ProjectionDatabase,
     SqliteTarget,
+    SqlServerTarget,
 )
 from replication_assets.declarations.masking import ColumnPolicy, MaskingPolicy, Namespace, TablePolicy
 from replication_assets.declarations.operations import (
@@ -115,6 +117,7 @@ __all__ = [
     "PostgresSourceConfig",
     "PostgresTarget",
     "Projection",
+    "ProjectionDatabase",
     "Prometheus",
     "PythonHook",
     "RefreshHook",
@@ -130,6 +133,7 @@ __all__ = [
     "SqlHook",
     "SqlProjection",
     "SqlServerSourceConfig",
+    "SqlServerTarget",
     "SqliteSourceConfig",
     "SqliteTarget",
     "SslMode",

@@ -17,6 +17,7 @@ from replication_assets.catalog import (
     PostgresTarget,
     Projection,
     SqliteTarget,
+    SqlServerTarget,
     Table,
 )
 from replication_assets.defs import metadata, naming, partitions
@@ -105,7 +106,12 @@ def _kind(projection: Projection) -> str:
         return "deltalake"
     if isinstance(projection, DynamoDbProjection):
         return "dynamodb"
-    engines = {PostgresTarget: "postgres", MySqlTarget: "mysql", SqliteTarget: "sqlite"}
+    engines = {
+        PostgresTarget: "postgres",
+        MySqlTarget: "mysql",
+        SqliteTarget: "sqlite",
+        SqlServerTarget: "sqlserver",
+    }
     return engines[type(projection.target)]
 
 
