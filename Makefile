@@ -45,11 +45,12 @@ servers: install
 	.ci/install-sysbench
 	.ci/install-dynamodb-local
 
-test-oracle: install ## The contract of sources on the Oracle database of ORACLE_URL; writes to users of its own
+test-oracle: install ## The contracts of sources and targets on the Oracle of ORACLE_URL, in users of its own
 	@test -n "$$ORACLE_URL" || { \
 	  echo "Set ORACLE_URL to oracle://USER:PASSWORD@HOST:PORT/SERVICE, of an account that may create users" >&2; \
 	  echo "and has what docs/oracle.md grants." >&2; exit 1; }
-	$(BIN)/python -m pytest replication_assets_tests/sources/oracle/server_contract.py
+	$(BIN)/python -m pytest replication_assets_tests/sources/oracle/server_contract.py \
+	  replication_assets_tests/targets/sql/projection/oracle/server_contract.py
 
 faults: servers ## Every fault of docs/guarantees.md, and all else that `make test` runs in short
 	$(BIN)/python -m pytest --full -m 'faults or full' --numprocesses 2 --dist worksteal

@@ -25,6 +25,7 @@ from replication_assets.declarations import (
     Hook,
     MetricExport,
     MySqlTarget,
+    OracleTarget,
     PostgresTarget,
     PythonHook,
     Sns,
@@ -201,6 +202,8 @@ def _sql_database(projection: SqlProjection) -> Database:
         return MySqlDatabase(_mysql_server(target), prefix=target.prefix, into=into)
     if isinstance(target, SqlServerTarget):
         return _sqlserver_database(target, projection)
+    if isinstance(target, OracleTarget):
+        return _oracle_database(target, projection)
     from replication_assets.targets.sql.projection.sqlite import SqliteDatabase
 
     return SqliteDatabase(Path(target.folder), into=into)
@@ -236,6 +239,24 @@ def _sqlserver_database(target: SqlServerTarget, projection: SqlProjection) -> D
         server_certificate=target.server_certificate,
     )
     return SqlServerDatabase(login, into=projection.into)
+
+
+def _oracle_database(target: OracleTarget, projection: SqlProjection) -> Database:
+    with _driver("oracledb", "oracle", projection):
+        from replication_assets.targets.sql.projection.oracle import OracleDatabase, OracleLogin
+
+    login = OracleLogin(
+        host=target.host,
+        service=target.service,
+        user=target.user,
+        password=target.password,
+        port=target.port,
+        tls=target.tls,
+        wallet=target.wallet,
+        wallet_password=target.wallet_password,
+        server_name=target.server_name,
+    )
+    return OracleDatabase(login, into=projection.into)
 
 
 def _postgres_connection(target: PostgresTarget) -> TargetConnection:

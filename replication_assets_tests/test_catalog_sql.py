@@ -17,6 +17,8 @@ from replication_assets.catalog import (
     EventStoreConfig,
     MySqlSourceConfig,
     MySqlTarget,
+    OracleSourceConfig,
+    OracleTarget,
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
@@ -35,6 +37,7 @@ from replication_assets.declarations import ProjectionDatabase
 TODAY = dt.date(2026, 11, 21)
 POSTGRES = PostgresTarget(host="copy", database="shop", user="writer", password=EnvVar("P"))
 SQLSERVER = SqlServerTarget(host="mssql", database="Shop", user="writer", password=EnvVar("P"))
+ORACLE = OracleTarget(host="ora", service="Shop", user="writer", password=EnvVar("P"))
 MYSQL = MySqlTarget(host="127.0.0.1", user="writer", prefix="copy_")
 
 
@@ -70,6 +73,7 @@ def test_sound_projections_are_accepted_side_by_side() -> None:
     assert problems(projection(tables=["shop.public.orders"], target=MYSQL)) == ()
     assert problems(projection(tables=crm, target=SqliteTarget("/data/copies"))) == ()
     assert problems(projection(tables=crm, target=SQLSERVER)) == ()
+    assert problems(projection(target=ORACLE)) == ()
 
 
 def test_in_yaml_it_is_called_sql() -> None:
@@ -85,27 +89,33 @@ def test_in_yaml_it_is_called_sql() -> None:
     assert wrong == []
 
 
-def test_in_yaml_a_sql_server_is_called_sqlserver() -> None:
+def test_in_yaml_databases_are_called_by_their_engine() -> None:
     wrong: list[ValueProblem] = []
     given = {"host": "mssql", "database": "Shop", "user": "writer", "password": {"env": "P"}}
     assert read({"sqlserver": given}, ProjectionDatabase, wrong) == SQLSERVER
+    given = {"host": "ora", "service": "Shop", "user": "writer", "password": {"env": "P"}}
+    assert read({"oracle": given}, ProjectionDatabase, wrong) == ORACLE
     assert wrong == []
 
 
-def test_masked_copies_do_not_go_to_sql_server() -> None:
-    qa = Environment("qa", target=SQLSERVER, mask_key=EnvVar("K"))  # type: ignore[arg-type]
+@pytest.mark.parametrize("target", [SQLSERVER, ORACLE], ids=["sqlserver", "oracle"])
+def test_masked_copies_do_not_go_to_databases_that_take_projections_alone(target: Any) -> None:
+    qa = Environment("qa", target=target, mask_key=EnvVar("K"))
     (problem,) = problems(projection(tables=["crm.*"]), environments=[qa])
     assert "environment qa: target is" in problem
-    assert "SqlServerTarget" in problem
+    assert type(target).__name__ in problem
 
 
-def test_a_sql_server_is_opened_as_it_is_declared() -> None:
+def test_databases_are_named_as_they_are_declared() -> None:
     from replication_assets import Replication
     from replication_assets.replication import _sql_database
 
     database = _sql_database(projection(target=SQLSERVER, into="copies"))
     assert database.where == "sqlserver mssql:1433/Shop"
     assert str(database.place(TableId("shop", "public", "orders"))) == "copies.orders"
+    database = _sql_database(projection(target=ORACLE, into="COPIES"))
+    assert database.where == "oracle ora:1521/Shop"
+    assert str(database.place(TableId("shop", "public", "orders"))) == "COPIES.orders"
     catalog = Catalog(event_store=EventStoreConfig(root="/data/events"), sources=[], tables=[])
     target = Replication(catalog).target(projection(target=SQLSERVER), TableId("shop", "public", "orders"))
     assert "public.orders" in repr(target)
@@ -121,6 +131,8 @@ def test_a_sql_server_is_opened_as_it_is_declared() -> None:
         ({"target": SqlServerTarget(host="h", database="", user="u")}, "target database is empty"),
         ({"target": SqlServerTarget(host="h\\shop", database="d", user="u")}, "names a port or an instance"),
         ({"target": SQLSERVER}, "shop.public.orders and shop.public.Orders would be one table"),
+        ({"target": OracleTarget(host="h", service="", user="u")}, "target service is empty"),
+        ({"target": OracleTarget(host="h", service="s", user="u", tls=False, wallet="/w")}, "without TLS"),
         ({"target": PostgresTarget(host="h", database="d", user="u", password="x")}, "holds a credential"),  # type: ignore[arg-type]
         ({"target": "postgres"}, "target is of type str"),
         ({"into": ""}, "into is no name"),
@@ -164,6 +176,8 @@ def test_a_database_of_masked_copies_is_not_projected_into() -> None:
         (SqliteTarget("/data/copies"), False),
         (SqlServerTarget(host="MSSQL.", database="ERP", user="w"), True),
         (SqlServerTarget(host="mssql", database="copies", user="w"), False),
+        (OracleTarget(host="ORA", service="ERP", user="w"), True),
+        (OracleTarget(host="ora", service="copies", user="w"), False),
     ],
 )
 def test_no_projection_writes_into_a_source_of_its_own_engine(
@@ -176,9 +190,15 @@ def test_no_projection_writes_into_a_source_of_its_own_engine(
             MySqlSourceConfig("legacy", host="127.0.0.1", user="u"),
             SqliteSourceConfig("app", path="/data/app/app.db"),
             SqlServerSourceConfig("erp", host="mssql", database="erp", user="u"),
+            OracleSourceConfig("old", host="ora", service="erp", user="u"),
         ],
-        tables=[Table("legacy.Shop.orders"), Table("app.main.notes"), Table("erp.dbo.items")],
-        projections=[SqlProjection("copy", tables=["legacy.*", "app.*", "erp.*"], target=target)],
+        tables=[
+            Table("legacy.Shop.orders"),
+            Table("app.main.notes"),
+            Table("erp.dbo.items"),
+            Table("old.A.B"),
+        ],
+        projections=[SqlProjection("copy", tables=["legacy.*", "app.*", "erp.*", "old.*"], target=target)],
     ).problems(today=TODAY)
     assert any("is the database of source" in problem for problem in found) == refused
 

@@ -41,6 +41,7 @@ PUBLIC = [
     "Namespace",
     "OneTime",
     "OracleSourceConfig",
+    "OracleTarget",
     "Position",
     "PostgresSourceConfig",
     "PostgresTarget",

@@ -12,6 +12,7 @@ from replication_assets.declarations.base import Declaration, LiteralSecret
 from replication_assets.declarations.environments import (
     Environment,
     MySqlTarget,
+    OracleTarget,
     PostgresTarget,
     ProjectionDatabase,
     SqliteTarget,
@@ -19,6 +20,7 @@ from replication_assets.declarations.environments import (
 )
 from replication_assets.declarations.sources import (
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SourceConfig,
     SqlServerSourceConfig,
@@ -74,7 +76,7 @@ def target_rules(target: ProjectionDatabase) -> Iterator[str]:
         if not target.folder:
             yield "folder is empty. Fix: where the files go"
         return
-    for field in ("host", "user", "database"):
+    for field in ("host", "user", "database", "service"):
         if getattr(target, field, "given") == "":
             yield f"{field} is empty. Fix: where and as whom to connect"
     if not 1 <= target.port <= 65535:
@@ -88,6 +90,8 @@ def target_rules(target: ProjectionDatabase) -> Iterator[str]:
             yield "is on another machine, and without TLS. Fix: sslrootcert, the certificate of its authority"
     if isinstance(target, SqlServerTarget):
         yield from sqlserver_rules(target)
+    if isinstance(target, OracleTarget):
+        yield from oracle_rules(target)
 
 
 def sqlserver_rules(declared: SqlServerTarget | SqlServerSourceConfig) -> Iterator[str]:
@@ -146,12 +150,31 @@ def place_of(target: ProjectionDatabase) -> tuple[object, ...]:
         return ("mysql", host_of(target.host), target.port, target.prefix)
     if isinstance(target, SqlServerTarget):
         return sqlserver_place(target)
+    if isinstance(target, OracleTarget):
+        return oracle_place(target)
     return ("sqlite", posixpath.normpath(target.folder))
 
 
 def sqlserver_place(declared: SqlServerTarget | SqlServerSourceConfig) -> tuple[object, ...]:
     """Names of databases are compared without case, as most servers do."""
     return ("sqlserver", host_of(declared.host), declared.port, declared.database.lower())
+
+
+def oracle_rules(declared: OracleTarget | OracleSourceConfig) -> Iterator[str]:
+    """What is wrong with a login of Oracle besides fields that are empty."""
+    secret = declared.wallet_password
+    if isinstance(secret, EnvVar) and not _VARIABLE.fullmatch(secret.name):
+        yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
+    for field in ("wallet", "server_name"):
+        if getattr(declared, field) is not None and not declared.tls:
+            yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
+    if secret is not None and declared.wallet is None:
+        yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
+
+
+def oracle_place(declared: OracleTarget | OracleSourceConfig) -> tuple[object, ...]:
+    """Names of services are compared without case, as listeners do."""
+    return ("oracle", host_of(declared.host), declared.port, declared.service.lower())
 
 
 def host_of(host: str) -> str:

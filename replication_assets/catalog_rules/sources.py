@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from replication_assets.catalog_rules.environments import sqlserver_rules
+from replication_assets.catalog_rules.environments import oracle_rules, sqlserver_rules
 from replication_assets.core.envelopes.types import spelled_column
 from replication_assets.declarations.sources import (
     KafkaSourceConfig,
@@ -89,15 +89,9 @@ def _sqlserver_rules(source: SqlServerSourceConfig) -> Iterator[str]:
 
 def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
     yield from _login_rules(source, ("host", "service", "user"), 1521)
-    if isinstance(source.wallet_password, EnvVar) and not _VARIABLE.fullmatch(source.wallet_password.name):
-        yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
+    yield from oracle_rules(source)
     if source.log_service == "":
         yield "log_service is empty. Fix: the service of the container's root, or None"
-    for field in ("wallet", "server_name"):
-        if getattr(source, field) is not None and not source.tls:
-            yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
-    if source.wallet_password is not None and source.wallet is None:
-        yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
 
 
 def _kafka_rules(source: KafkaSourceConfig) -> Iterator[str]:

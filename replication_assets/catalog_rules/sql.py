@@ -9,6 +9,7 @@ from itertools import combinations
 from replication_assets.catalog_rules.environments import (
     form,
     host_of,
+    oracle_place,
     place_of,
     sqlserver_place,
     target_rules,
@@ -18,6 +19,8 @@ from replication_assets.declarations import (
     Environment,
     MySqlSourceConfig,
     MySqlTarget,
+    OracleSourceConfig,
+    OracleTarget,
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
@@ -102,7 +105,7 @@ def _projected(projection: SqlProjection, tables: Sequence[Table]) -> list[Table
 def _standing(projection: SqlProjection, table: TableId) -> tuple[str, str]:
     """Schema and name in the target; engines that fold names take two that fold alike for one."""
     schema = projection.into if projection.into is not None else table.schema
-    if isinstance(projection.target, PostgresTarget):
+    if isinstance(projection.target, PostgresTarget | OracleTarget):
         return schema, table.name
     return schema.lower(), table.name.lower()
 
@@ -121,6 +124,8 @@ def _is_source(projection: SqlProjection, tables: Sequence[Table], source: Sourc
         )
     if isinstance(source, SqlServerSourceConfig):
         return place_of(target) == sqlserver_place(source)
+    if isinstance(source, OracleSourceConfig):
+        return place_of(target) == oracle_place(source)
     # Of other kinds no projection is written.
     if not isinstance(source, MySqlSourceConfig) or not isinstance(target, MySqlTarget):
         return False

@@ -44,6 +44,7 @@ _TAGS = {
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
     "SqlServerTarget": "sqlserver",
+    "OracleTarget": "oracle",
     # `null` is no text in YAML.
     "Null": "set_null",
 }

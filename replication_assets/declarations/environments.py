@@ -67,10 +67,28 @@ class SqlServerTarget(Declaration):
     server_certificate: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OracleTarget(Declaration):
+    """An Oracle database that a projection goes to; masked copies do not. A schema is a user, whose name is
+    usually in upper case. `service`, `tls`, `wallet`, `wallet_password` and `server_name` are as in
+    `OracleSourceConfig`, secrets are references."""
+
+    _: KW_ONLY
+    host: str
+    service: str
+    user: str
+    port: int = 1521
+    password: SecretReference | None = None
+    tls: bool = True
+    wallet: str | None = None
+    wallet_password: SecretReference | None = None
+    server_name: str | None = None
+
+
 DatabaseTarget: TypeAlias = PostgresTarget | MySqlTarget | SqliteTarget
 """What masked copies go to."""
 
-ProjectionDatabase: TypeAlias = PostgresTarget | MySqlTarget | SqliteTarget | SqlServerTarget
+ProjectionDatabase: TypeAlias = PostgresTarget | MySqlTarget | SqliteTarget | SqlServerTarget | OracleTarget
 """What projections go to."""
 
 

@@ -91,10 +91,10 @@ class DynamoDbProjection(Declaration):
 class SqlProjection(Declaration):
     """Current rows of some tables as tables of a SQL database, whichever engine they come from.
 
-    `target` is the database: a source's schema becomes a schema of PostgreSQL or SQL Server, a database of
-    MySQL, a file of SQLite; with `into`, all tables go to the one that it names. `tables`, `follow`,
-    `documents`, `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and so are
-    `shapes`, which can filter rows here and do nothing else: columns are the source's own.
+    `target` is the database: a source's schema becomes a schema of PostgreSQL, SQL Server or Oracle, a
+    database of MySQL, a file of SQLite; with `into`, all tables go to the one that it names. `tables`,
+    `follow`, `documents`, `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and
+    so are `shapes`, which can filter rows here and do nothing else: columns are the source's own.
     """
 
     name: str

@@ -14,6 +14,7 @@ from replication_assets.catalog import (
     DeltaProjection,
     DynamoDbProjection,
     MySqlTarget,
+    OracleTarget,
     PostgresTarget,
     Projection,
     SqliteTarget,
@@ -111,6 +112,7 @@ def _kind(projection: Projection) -> str:
         MySqlTarget: "mysql",
         SqliteTarget: "sqlite",
         SqlServerTarget: "sqlserver",
+        OracleTarget: "oracle",
     }
     return engines[type(projection.target)]
 

@@ -1,7 +1,7 @@
 """Tables of SQL databases kept equal to the folds of tables of any source.
 
-The databases stand in modules of their own (`postgres`, `mysql`, `sqlite`, `sqlserver`), which import their
-drivers.
+The databases stand in modules of their own (`postgres`, `mysql`, `sqlite`, `sqlserver`, `oracle`), which
+import their drivers.
 """
 
 from replication_assets.targets.sql.projection.carried import Projected

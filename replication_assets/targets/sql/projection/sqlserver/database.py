@@ -93,7 +93,7 @@ class SqlServerDatabase:
                 kind = layout.schema.column(name).arrow
                 is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
                 each[name] = share if is_binary else share // 2
-        return KeyLimits(each=each, in_utf16=True)
+        return KeyLimits(each=each, units="utf16")
 
     def refuse_names(self, layout: Layout) -> None:
         where = f"{layout.place} in {self.where}"

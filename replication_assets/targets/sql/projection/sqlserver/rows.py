@@ -9,28 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.errors import TargetError
 from replication_assets.targets.sql.hexadecimal import hexadecimal
+from replication_assets.targets.sql.projection.pieces import cut
 
 PIECE_BYTES = 4 << 20
 """Of texts, binaries and fixed columns in one piece, before they are written as JSON."""
-_FIXED_BYTES = 16
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[str]:
     """JSON arrays of rows, each an array of the values of `types.json_columns`."""
-    at = 0
-    upto = np.cumsum(_row_bytes(batch))
-    while at < batch.num_rows:
-        before = int(upto[at - 1]) if at else 0
-        end = max(at + 1, int(np.searchsorted(upto, before + PIECE_BYTES, side="right")))
-        yield written(batch.slice(at, end - at))
-        at = end
+    for piece in cut(batch, PIECE_BYTES):
+        yield written(piece)
 
 
 def written(batch: pa.RecordBatch) -> str:
@@ -73,15 +67,6 @@ def decimal_text(values: pa.Array) -> pa.Array:
     padded = pc.utf8_lpad(pc.utf8_ltrim(digits, "-"), scale + 1, "0")
     before, after = pc.utf8_slice_codeunits(padded, 0, -scale), pc.utf8_slice_codeunits(padded, -scale)
     return pc.binary_join_element_wise(sign, before, ".", after, "")
-
-
-def _row_bytes(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    total: npt.NDArray[np.int64] = np.full(batch.num_rows, _FIXED_BYTES * batch.num_columns, dtype=np.int64)
-    for values in batch.columns:
-        if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
-            lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False)
-            total += lengths.astype(np.int64) * (2 if pa.types.is_binary(values.type) else 1)
-    return total
 
 
 def from_driver(batch: pa.RecordBatch, columns: pa.Schema, where: str) -> pa.RecordBatch:

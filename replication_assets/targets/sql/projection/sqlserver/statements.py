@@ -14,8 +14,15 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from replication_assets.core.events import ID_RANGE, POSITION
-from replication_assets.targets.sql.projection.layout import CONTENT, RANGES, ROW_ID, Layout, Place
+from replication_assets.core.events import ID_RANGE
+from replication_assets.targets.sql.projection.layout import (
+    CONTENT,
+    RANGES,
+    ROW_ID,
+    Layout,
+    Place,
+    is_older,
+)
 from replication_assets.targets.sql.projection.sqlserver.names import listed, named, quoted, staged, text
 from replication_assets.targets.sql.projection.sqlserver.types import (
     column_type,
@@ -228,7 +235,7 @@ def same(layout: Layout, key: Sequence[str]) -> str:
 
 
 def delete_older(layout: Layout, name: str, id_range: str, *, whatever: bool) -> str:
-    older = "" if whatever else f" AND ({_is_older(POSITION)})"
+    older = "" if whatever else f" AND ({is_older(quoted)})"
     return (
         f"DELETE t FROM {staged(name)} AS s INNER LOOP JOIN {named(layout.place)} AS t"
         f" ON {same(layout, layout.key)} WHERE {quoted('t', ID_RANGE)} = {text(id_range)}{older}"
@@ -252,12 +259,3 @@ def delete_copies(layout: Layout, name: str, id_range: str) -> str:
         f" WHERE t.{quoted(ID_RANGE)} = {text(id_range)}) AS f"
         f" INNER LOOP JOIN {table} AS d ON d.{row} = f.{row} WHERE f.copy <= f.copies"
     )
-
-
-def _is_older(position: Sequence[str]) -> str:
-    """`t` before `s`, by the parts of a position in their order: there are no row values here."""
-    first, *rest = position
-    mine, other = quoted("t", first), quoted("s", first)
-    if not rest:
-        return f"{mine} < {other}"
-    return f"{mine} < {other} OR ({mine} = {other} AND ({_is_older(rest)}))"
