@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
 import typer
 
 from replication_assets.cli import exits
+from replication_assets.cli.dms_files import (
+    EscapeOption,
+    FilesArgument,
+    TablesOption,
+    TargetOption,
+    open_task,
+    printable,
+    show_findings,
+)
 from replication_assets.cli.options import JsonOption
-from replication_assets.errors import CatalogError
-
-if TYPE_CHECKING:
-    from replication_assets.dms.findings import Finding
-    from replication_assets.dms.task import Task
-
-FilesArgument = Annotated[
-    list[Path],
-    typer.Argument(metavar="FILE", help="Table mappings and task settings; all of a table together."),
-]
-TablesOption = Annotated[
-    Path | None,
-    typer.Option("--tables", metavar="FILE", help="Columns and sample rows of the source (docs/dms.md)."),
-]
-EscapeOption = Annotated[
-    str,
-    typer.Option("--escape", metavar="CHARACTER", help="Oracle's escapeCharacter."),
-]
-TargetOption = Annotated[
-    str, typer.Option("--target", metavar="ENGINE", help="Target endpoint: dynamodb, s3, kafka, postgres ...")
-]
 
 
 def lint(
@@ -82,50 +67,6 @@ def explain(
         show_report(document)
         show_findings(task.findings)
     raise typer.Exit(exits.FOUND if errors(task.findings) else exits.OK)
-
-
-def open_task(files: list[Path], tables: Path | None, *, escape: str, target: str) -> Task:
-    """Raises CatalogError for a file that cannot be read, and for tables that are not understood."""
-    from replication_assets.dms.findings import errors
-    from replication_assets.dms.source_tables import read_tables
-    from replication_assets.dms.task import read_task
-
-    if len(escape) > 1:
-        raise CatalogError(["--escape is one character. Fix: the letter alone"], where="command line")
-    known = None
-    if tables is not None:
-        known, findings = read_tables(text_of(tables), str(tables))
-        if errors(findings):
-            raise CatalogError([str(each) for each in errors(findings)], where=str(tables))
-    return read_task({str(path): text_of(path) for path in files}, known, escape=escape, target=target)
-
-
-def text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path} cannot be read ({type(error).__name__}). Fix: name a file of UTF-8 text"
-        raise CatalogError([problem], where="command line") from None
-
-
-def show_findings(findings: tuple[Finding, ...]) -> None:
-    from replication_assets.cli.output import show
-
-    styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
-    for each in findings:
-        rule = f" (rule {each.rule})" if each.rule is not None else ""
-        show(f"{each.severity}: {each.place}: {each.what}{rule}", styles[each.severity])
-        if each.fix:
-            show(f"  Fix: {each.fix}")
-
-
-def printable(value: Any) -> Any:
-    """Values of samples as JSON has them; what it has not is text."""
-    if isinstance(value, dict):
-        return {name: printable(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [printable(part) for part in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def group() -> typer.Typer:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from replication_assets.cli.dms import (
+from replication_assets.cli.dms_files import (
     EscapeOption,
     FilesArgument,
     TablesOption,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from replication_assets.cli import exits
-from replication_assets.cli.dms import (
+from replication_assets.cli.dms_files import (
     EscapeOption,
     FilesArgument,
     TargetOption,

@@ -28,7 +28,8 @@ def tell_gaps(store: EventStore, source: str, mark: CaptureMark, tables: Iterabl
     last = store.capture_lists(source).last()
     if last is None:
         return
-    kept = last.tables if last.epoch == mark.epoch else frozenset[TableId]()
+    is_new_epoch = last.epoch != mark.epoch
+    kept = frozenset[TableId]() if is_new_epoch else last.tables
     through = Position(mark.epoch, mark.commit).end_of_commit()
     for table in sorted(set(tables) - kept):
         log = store.log(table)
@@ -36,15 +37,24 @@ def tell_gaps(store: EventStore, source: str, mark: CaptureMark, tables: Iterabl
             continue
         snapshot = log.snapshot()
         controls = snapshot.controls()
-        if _has_gap(controls, through):
+        if _has_gap(controls, through, is_new_epoch=is_new_epoch):
             schema = live_schema(snapshot.schema, controls.schema_changes)
             tell(log, schema, SchemaChanged(through, True, REASON))
 
 
-def _has_gap(controls: Controls, through: Position) -> bool:
-    """Whether rows were loaded that changes up to `through` are missing of, and nothing says so yet."""
-    told = any(change.reload and change.position >= through for change in controls.schema_changes)
-    return not told and any(load.position <= through for load in controls.loads)
+def _has_gap(controls: Controls, through: Position, *, is_new_epoch: bool) -> bool:
+    """Whether rows were loaded that changes up to `through` are missing of, and nothing says so yet.
+
+    Of a new epoch nothing is captured yet, so its own loads miss nothing. Loads of older ones do, unless
+    the recovery that began it told so, which it does of the tables that were declared then.
+    """
+    reloads = [change.position for change in controls.schema_changes if change.reload]
+    loads = [load.position for load in controls.loads]
+    if is_new_epoch:
+        told = any(position.epoch == through.epoch for position in reloads)
+        return not told and any(position.epoch < through.epoch for position in loads)
+    told = any(position >= through for position in reloads)
+    return not told and any(position <= through for position in loads)
 
 
 def record_list(store: EventStore, source: str, epoch: int, tables: Iterable[TableId]) -> None:
