@@ -43,7 +43,10 @@ def _plain(values: pa.Array) -> list[pa.Array]:
         return list(parts_of(values))
     if pa.types.is_binary(kind):
         return [hexadecimal(values)]
-    return [decimal_text(values) if pa.types.is_decimal(kind) else values.cast(pa.string())]
+    if pa.types.is_decimal(kind):
+        return [decimal_text(values)]
+    # ISO 8601 with its T, which no setting makes something else of, and after which a `Z` is documented.
+    return [pc.replace_substring(values.cast(pa.string()), " ", "T")]
 
 
 def parts_of(values: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -17,6 +17,7 @@ from replication_assets.targets.sql.projection.oracle import OracleDatabase, typ
 from replication_assets.targets.sql.projection.values import carriers
 from replication_assets_tests.contracts.projection_target import (
     BASELINE,
+    KEYED,
     A,
     at,
     exact,
@@ -129,6 +130,16 @@ def test_names_that_oracle_cannot_have_are_refused(places: Places) -> None:
     place = places(TableId("shop", "public", "ta'ble :new"))
     fill(place.target, [row(at(5), **{"i'd %:1?": 1, "v;--": "x"})], at(5), schema=plain)
     holds(place, [row(at(5), **{"i'd %:1?": 1, "v;--": "x"})], A, plain)
+
+
+def test_more_ranges_than_a_list_takes_are_read_by_several(places: Places) -> None:
+    place = places(ORDERS)
+    fill(place.target, [row(at(5), id=1)], at(5), A)
+    ranges = [A, *(f"r{number:05}" for number in range(1_000, 2_000))]
+    assert [batch.num_rows for batch in place.target.view(KEYED).read(ranges)] == [1]
+    assert isinstance(place, TranslatedPlace)
+    (read,) = [each for each in place.server.sent if A in each and "r01999" in each]
+    assert read.count(" IN (") == 2
 
 
 def test_a_schema_that_is_not_there_is_told(places: Places) -> None:

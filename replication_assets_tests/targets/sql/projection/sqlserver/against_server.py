@@ -1,7 +1,7 @@
 """The contract of targets, and what else projections into SQL databases promise, against a real SQL Server:
 `make test-sqlserver`, and nothing else, runs it.
 
-SQLSERVER_URL is that of the contract of sources. Schemas `public`, `s` and some more are made in its
+SQLSERVER_URL is that of the contract of sources. Schemas `copied`, `s` and some more are made in its
 database, and dropped.
 """
 
@@ -55,7 +55,8 @@ class SqlServerPlace(SqlPlace):
         self.target = SqlTarget(self.database, self.table, **self.options)
 
     def opened(self) -> Database:
-        return SqlServerDatabase(self.login)
+        # A role has the name of the contract's schema.
+        return SqlServerDatabase(self.login, into="copied" if self.table.schema == "public" else None)
 
     @property
     def name(self) -> str:
