@@ -32,11 +32,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 test: servers check ## Lint, types and all tests, against real servers; faults and benchmarks in short
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-test-sqlserver: ## The contract of sources against the SQL Server at SQLSERVER_URL, which no other test needs
+test-sqlserver: ## The contracts of sources and targets against the SQL Server at SQLSERVER_URL, which no other test needs
 	@test -n "$(SQLSERVER_URL)" || { echo "Set SQLSERVER_URL=sqlserver://user:password@host:1433/database: an empty" \
 	  "database of a server that runs nothing else, its owner's login (docs/sqlserver.md)" >&2; exit 2; }
 	@$(MAKE) install
-	$(BIN)/python -m pytest replication_assets_tests/sources/sqlserver/against_server.py
+	$(BIN)/python -m pytest replication_assets_tests/sources/sqlserver/against_server.py \
+	  replication_assets_tests/targets/sql/projection/sqlserver/against_server.py
 
 servers: install
 	.ci/install-postgres
@@ -44,11 +45,12 @@ servers: install
 	.ci/install-sysbench
 	.ci/install-dynamodb-local
 
-test-oracle: install ## The contract of sources on the Oracle database of ORACLE_URL; writes to users of its own
+test-oracle: install ## The contracts of sources and targets on the Oracle of ORACLE_URL, in users of its own
 	@test -n "$$ORACLE_URL" || { \
 	  echo "Set ORACLE_URL to oracle://USER:PASSWORD@HOST:PORT/SERVICE, of an account that may create users" >&2; \
 	  echo "and has what docs/oracle.md grants." >&2; exit 1; }
-	$(BIN)/python -m pytest replication_assets_tests/sources/oracle/server_contract.py
+	$(BIN)/python -m pytest replication_assets_tests/sources/oracle/server_contract.py \
+	  replication_assets_tests/targets/sql/projection/oracle/server_contract.py
 
 faults: servers ## Every fault of docs/guarantees.md, and all else that `make test` runs in short
 	$(BIN)/python -m pytest --full -m 'faults or full' --numprocesses 2 --dist worksteal

@@ -9,7 +9,8 @@ imported by the method that makes them: every step of a Dagster run is a process
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,15 @@ from replication_assets.declarations import (
     KafkaProjection,
     MetricExport,
     MySqlTarget,
+    OracleTarget,
     PostgresTarget,
     PythonHook,
     Sns,
     SqliteTarget,
+    SqlServerTarget,
     Webhook,
 )
-from replication_assets.errors import RefreshError
+from replication_assets.errors import RefreshError, TargetError
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.ports import ChangeSource, EventStore, ProjectionTarget, SwitchHook
 from replication_assets.ports.dms_tasks import DmsTaskControl
@@ -226,9 +229,63 @@ def _sql_database(projection: SqlProjection) -> Database:
         from replication_assets.targets.sql.projection.mysql import MySqlDatabase
 
         return MySqlDatabase(_mysql_server(target), prefix=target.prefix, into=into)
+    if isinstance(target, SqlServerTarget):
+        return _sqlserver_database(target, projection)
+    if isinstance(target, OracleTarget):
+        return _oracle_database(target, projection)
     from replication_assets.targets.sql.projection.sqlite import SqliteDatabase
 
     return SqliteDatabase(Path(target.folder), into=into)
+
+
+@contextmanager
+def _driver(module: str, extra: str, projection: SqlProjection) -> Iterator[None]:
+    """An import of an adapter whose driver is an extra of this package."""
+    try:
+        yield
+    except ImportError as error:
+        if error.name != module:
+            raise
+        raise TargetError(
+            f"the driver {module} is not installed",
+            where=f"projection {projection.name}",
+            fix=f"pip install 'replication-assets[{extra}]'",
+        ) from None
+
+
+def _sqlserver_database(target: SqlServerTarget, projection: SqlProjection) -> Database:
+    with _driver("mssql_python", "sqlserver", projection):
+        from replication_assets.targets.sql.projection.sqlserver import SqlServerDatabase, SqlServerLogin
+
+    login = SqlServerLogin(
+        host=target.host,
+        database=target.database,
+        user=target.user,
+        password=target.password,
+        port=target.port,
+        encrypt=target.encrypt,
+        trust_server_certificate=target.trust_server_certificate,
+        server_certificate=target.server_certificate,
+    )
+    return SqlServerDatabase(login, into=projection.into)
+
+
+def _oracle_database(target: OracleTarget, projection: SqlProjection) -> Database:
+    with _driver("oracledb", "oracle", projection):
+        from replication_assets.targets.sql.projection.oracle import OracleDatabase, OracleLogin
+
+    login = OracleLogin(
+        host=target.host,
+        service=target.service,
+        user=target.user,
+        password=target.password,
+        port=target.port,
+        tls=target.tls,
+        wallet=target.wallet,
+        wallet_password=target.wallet_password,
+        server_name=target.server_name,
+    )
+    return OracleDatabase(login, into=projection.into)
 
 
 def _postgres_connection(target: PostgresTarget) -> TargetConnection:

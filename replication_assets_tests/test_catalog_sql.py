@@ -17,6 +17,8 @@ from replication_assets.catalog import (
     EventStoreConfig,
     MySqlSourceConfig,
     MySqlTarget,
+    OracleSourceConfig,
+    OracleTarget,
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
@@ -24,13 +26,18 @@ from replication_assets.catalog import (
     SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
+    SqlServerSourceConfig,
+    SqlServerTarget,
     Table,
 )
 from replication_assets.components.declared_values import ValueProblem, read
-from replication_assets.declarations import DatabaseTarget
+from replication_assets.core.schema import TableId
+from replication_assets.declarations import ProjectionDatabase
 
 TODAY = dt.date(2026, 11, 21)
 POSTGRES = PostgresTarget(host="copy", database="shop", user="writer", password=EnvVar("P"))
+SQLSERVER = SqlServerTarget(host="mssql", database="Shop", user="writer", password=EnvVar("P"))
+ORACLE = OracleTarget(host="ora", service="Shop", user="writer", password=EnvVar("P"))
 MYSQL = MySqlTarget(host="127.0.0.1", user="writer", prefix="copy_")
 
 
@@ -65,6 +72,8 @@ def test_sound_projections_are_accepted_side_by_side() -> None:
     assert problems(projection(), projection("crm_copy", tables=crm, into="crm")) == ()
     assert problems(projection(tables=["shop.public.orders"], target=MYSQL)) == ()
     assert problems(projection(tables=crm, target=SqliteTarget("/data/copies"))) == ()
+    assert problems(projection(tables=crm, target=SQLSERVER)) == ()
+    assert problems(projection(target=ORACLE)) == ()
 
 
 def test_in_yaml_it_is_called_sql() -> None:
@@ -80,6 +89,38 @@ def test_in_yaml_it_is_called_sql() -> None:
     assert wrong == []
 
 
+def test_in_yaml_databases_are_called_by_their_engine() -> None:
+    wrong: list[ValueProblem] = []
+    given = {"host": "mssql", "database": "Shop", "user": "writer", "password": {"env": "P"}}
+    assert read({"sqlserver": given}, ProjectionDatabase, wrong) == SQLSERVER
+    given = {"host": "ora", "service": "Shop", "user": "writer", "password": {"env": "P"}}
+    assert read({"oracle": given}, ProjectionDatabase, wrong) == ORACLE
+    assert wrong == []
+
+
+@pytest.mark.parametrize("target", [SQLSERVER, ORACLE], ids=["sqlserver", "oracle"])
+def test_masked_copies_do_not_go_to_databases_that_take_projections_alone(target: Any) -> None:
+    qa = Environment("qa", target=target, mask_key=EnvVar("K"))
+    (problem,) = problems(projection(tables=["crm.*"]), environments=[qa])
+    assert "environment qa: target is" in problem
+    assert type(target).__name__ in problem
+
+
+def test_databases_are_named_as_they_are_declared() -> None:
+    from replication_assets import Replication
+    from replication_assets.replication import _sql_database
+
+    database = _sql_database(projection(target=SQLSERVER, into="copies"))
+    assert database.where == "sqlserver mssql:1433/Shop"
+    assert str(database.place(TableId("shop", "public", "orders"))) == "copies.orders"
+    database = _sql_database(projection(target=ORACLE, into="COPIES"))
+    assert database.where == "oracle ora:1521/Shop"
+    assert str(database.place(TableId("shop", "public", "orders"))) == "COPIES.orders"
+    catalog = Catalog(event_store=EventStoreConfig(root="/data/events"), sources=[], tables=[])
+    target = Replication(catalog).target(projection(target=SQLSERVER), TableId("shop", "public", "orders"))
+    assert "public.orders" in repr(target)
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -87,6 +128,11 @@ def test_in_yaml_it_is_called_sql() -> None:
         ({"target": PostgresTarget(host="h", database="d", user="u", port=0)}, "target port 0"),
         ({"target": MySqlTarget(host="far", user="u"), "tables": ["crm.*"]}, "without TLS"),
         ({"target": SqliteTarget("")}, "target folder is empty"),
+        ({"target": SqlServerTarget(host="h", database="", user="u")}, "target database is empty"),
+        ({"target": SqlServerTarget(host="h\\shop", database="d", user="u")}, "names a port or an instance"),
+        ({"target": SQLSERVER}, "shop.public.orders and shop.public.Orders would be one table"),
+        ({"target": OracleTarget(host="h", service="", user="u")}, "target service is empty"),
+        ({"target": OracleTarget(host="h", service="s", user="u", tls=False, wallet="/w")}, "without TLS"),
         ({"target": PostgresTarget(host="h", database="d", user="u", password="x")}, "holds a credential"),  # type: ignore[arg-type]
         ({"target": "postgres"}, "target is of type str"),
         ({"into": ""}, "into is no name"),
@@ -128,18 +174,31 @@ def test_a_database_of_masked_copies_is_not_projected_into() -> None:
         (MySqlTarget(host="127.0.0.1", user="w", port=3307), False),
         (SqliteTarget("/data/app/"), True),
         (SqliteTarget("/data/copies"), False),
+        (SqlServerTarget(host="MSSQL.", database="ERP", user="w"), True),
+        (SqlServerTarget(host="mssql", database="copies", user="w"), False),
+        (OracleTarget(host="ORA", service="ERP", user="w"), True),
+        (OracleTarget(host="ora", service="copies", user="w"), False),
     ],
 )
-def test_no_projection_writes_into_a_source_of_its_own_engine(target: DatabaseTarget, refused: bool) -> None:
+def test_no_projection_writes_into_a_source_of_its_own_engine(
+    target: ProjectionDatabase, refused: bool
+) -> None:
     """By a prefix a server may be both; a folder that holds a source's file holds no copies."""
     found = Catalog(
         event_store=EventStoreConfig(root="/data/events"),
         sources=[
             MySqlSourceConfig("legacy", host="127.0.0.1", user="u"),
             SqliteSourceConfig("app", path="/data/app/app.db"),
+            SqlServerSourceConfig("erp", host="mssql", database="erp", user="u"),
+            OracleSourceConfig("old", host="ora", service="erp", user="u"),
         ],
-        tables=[Table("legacy.Shop.orders"), Table("app.main.notes")],
-        projections=[SqlProjection("copy", tables=["legacy.*", "app.*"], target=target)],
+        tables=[
+            Table("legacy.Shop.orders"),
+            Table("app.main.notes"),
+            Table("erp.dbo.items"),
+            Table("old.A.B"),
+        ],
+        projections=[SqlProjection("copy", tables=["legacy.*", "app.*", "erp.*", "old.*"], target=target)],
     ).problems(today=TODAY)
     assert any("is the database of source" in problem for problem in found) == refused
 

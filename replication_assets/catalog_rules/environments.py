@@ -10,16 +10,20 @@ from dataclasses import fields
 from replication_assets.catalog_rules.masking import DATA_CLASS
 from replication_assets.declarations.base import Declaration, LiteralSecret
 from replication_assets.declarations.environments import (
-    DatabaseTarget,
     Environment,
     MySqlTarget,
+    OracleTarget,
     PostgresTarget,
+    ProjectionDatabase,
     SqliteTarget,
+    SqlServerTarget,
 )
 from replication_assets.declarations.sources import (
     MySqlSourceConfig,
+    OracleSourceConfig,
     PostgresSourceConfig,
     SourceConfig,
+    SqlServerSourceConfig,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.secret_references import EnvVar
@@ -66,13 +70,13 @@ def environment_rules(environment: Environment) -> Iterator[str]:
     yield from (f"target {problem}" for problem in target_rules(environment.target))
 
 
-def target_rules(target: DatabaseTarget) -> Iterator[str]:
+def target_rules(target: ProjectionDatabase) -> Iterator[str]:
     """What is wrong with a database whose fields are of the right types."""
     if isinstance(target, SqliteTarget):
         if not target.folder:
             yield "folder is empty. Fix: where the files go"
         return
-    for field in ("host", "user", "database"):
+    for field in ("host", "user", "database", "service"):
         if getattr(target, field, "given") == "":
             yield f"{field} is empty. Fix: where and as whom to connect"
     if not 1 <= target.port <= 65535:
@@ -84,6 +88,23 @@ def target_rules(target: DatabaseTarget) -> Iterator[str]:
             yield "prefix is no part of a database's name. Fix: up to 32 letters, digits and _"
         if host_of(target.host) != "localhost" and not target.sslrootcert and not target.host.startswith("/"):
             yield "is on another machine, and without TLS. Fix: sslrootcert, the certificate of its authority"
+    if isinstance(target, SqlServerTarget):
+        yield from sqlserver_rules(target)
+    if isinstance(target, OracleTarget):
+        yield from oracle_rules(target)
+
+
+def sqlserver_rules(declared: SqlServerTarget | SqlServerSourceConfig) -> Iterator[str]:
+    """What is wrong with a login of SQL Server besides fields that are empty."""
+    if any(part in declared.host for part in ",;\\"):
+        yield "host names a port or an instance. Fix: the host alone, and the instance's port as port"
+    if declared.server_certificate is not None and (
+        declared.encrypt == "no" or declared.trust_server_certificate
+    ):
+        yield (
+            "server_certificate has no meaning where no certificate is verified. Fix: leave it out, or"
+            " encrypt='yes' without trust_server_certificate"
+        )
 
 
 def shared_targets(environments: Sequence[Environment], sources: Sequence[SourceConfig]) -> Iterator[str]:
@@ -121,13 +142,39 @@ def shared_targets(environments: Sequence[Environment], sources: Sequence[Source
             )
 
 
-def place_of(target: DatabaseTarget) -> tuple[object, ...]:
+def place_of(target: ProjectionDatabase) -> tuple[object, ...]:
     """Equal where two targets are one, as far as their texts tell."""
     if isinstance(target, PostgresTarget):
         return ("postgresql", host_of(target.host), target.port, target.database)
     if isinstance(target, MySqlTarget):
         return ("mysql", host_of(target.host), target.port, target.prefix)
+    if isinstance(target, SqlServerTarget):
+        return sqlserver_place(target)
+    if isinstance(target, OracleTarget):
+        return oracle_place(target)
     return ("sqlite", posixpath.normpath(target.folder))
+
+
+def sqlserver_place(declared: SqlServerTarget | SqlServerSourceConfig) -> tuple[object, ...]:
+    """Names of databases are compared without case, as most servers do."""
+    return ("sqlserver", host_of(declared.host), declared.port, declared.database.lower())
+
+
+def oracle_rules(declared: OracleTarget | OracleSourceConfig) -> Iterator[str]:
+    """What is wrong with a login of Oracle besides fields that are empty."""
+    secret = declared.wallet_password
+    if isinstance(secret, EnvVar) and not _VARIABLE.fullmatch(secret.name):
+        yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
+    for field in ("wallet", "server_name"):
+        if getattr(declared, field) is not None and not declared.tls:
+            yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
+    if secret is not None and declared.wallet is None:
+        yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
+
+
+def oracle_place(declared: OracleTarget | OracleSourceConfig) -> tuple[object, ...]:
+    """Names of services are compared without case, as listeners do."""
+    return ("oracle", host_of(declared.host), declared.port, declared.service.lower())
 
 
 def host_of(host: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
+from replication_assets.catalog_rules.environments import oracle_rules, sqlserver_rules
 from replication_assets.core.envelopes.types import spelled_column
 from replication_assets.declarations.sources import (
     KafkaSourceConfig,
@@ -86,30 +87,18 @@ def _mysql_rules(source: MySqlSourceConfig) -> Iterator[str]:
 
 def _sqlserver_rules(source: SqlServerSourceConfig) -> Iterator[str]:
     yield from _login_rules(source, ("host", "database", "user"), 1433)
-    if any(part in source.host for part in ",;\\"):
-        yield "host names a port or an instance. Fix: the host alone, and the instance's port as port"
+    yield from sqlserver_rules(source)
     if len(source.name) > _SCHEMA_NAME:
         yield f"the name is longer than {_SCHEMA_NAME} letters. Fix: a shorter one: a schema is named by it"
-    if source.server_certificate is not None and (source.encrypt == "no" or source.trust_server_certificate):
-        yield (
-            "server_certificate has no meaning where no certificate is verified. Fix: leave it out, or"
-            " encrypt='yes' without trust_server_certificate"
-        )
 
 
 def _oracle_rules(source: OracleSourceConfig) -> Iterator[str]:
     yield from _login_rules(source, ("host", "service", "user"), 1521)
-    if isinstance(source.wallet_password, EnvVar) and not _VARIABLE.fullmatch(source.wallet_password.name):
-        yield "wallet_password names no environment variable. Fix: EnvVar takes the variable's name"
+    yield from oracle_rules(source)
     if source.log_service == "":
         yield "log_service is empty. Fix: the service of the container's root, or None"
     if source.capture == "triggers":
         yield from _without_meaning(source, "log_service")
-    for field in ("wallet", "server_name"):
-        if getattr(source, field) is not None and not source.tls:
-            yield f"{field} has no meaning without TLS. Fix: tls=True, or leave it out"
-    if source.wallet_password is not None and source.wallet is None:
-        yield "wallet_password is given without a wallet. Fix: wallet=, the folder with ewallet.pem"
 
 
 def _kafka_rules(source: KafkaSourceConfig) -> Iterator[str]:

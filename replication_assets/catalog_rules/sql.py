@@ -6,13 +6,21 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from replication_assets.catalog_rules.environments import form, host_of, place_of, target_rules
+from replication_assets.catalog_rules.environments import (
+    form,
+    host_of,
+    oracle_place,
+    place_of,
+    sqlserver_place,
+    target_rules,
+)
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
     Environment,
-    KafkaSourceConfig,
-    LandedSourceConfig,
+    MySqlSourceConfig,
     MySqlTarget,
+    OracleSourceConfig,
+    OracleTarget,
     PostgresSourceConfig,
     PostgresTarget,
     Projection,
@@ -20,6 +28,7 @@ from replication_assets.declarations import (
     SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
+    SqlServerSourceConfig,
     Table,
 )
 from replication_assets.declared_types import type_problems
@@ -96,7 +105,7 @@ def _projected(projection: SqlProjection, tables: Sequence[Table]) -> list[Table
 def _standing(projection: SqlProjection, table: TableId) -> tuple[str, str]:
     """Schema and name in the target; engines that fold names take two that fold alike for one."""
     schema = projection.into if projection.into is not None else table.schema
-    if isinstance(projection.target, PostgresTarget):
+    if isinstance(projection.target, PostgresTarget | OracleTarget):
         return schema, table.name
     return schema.lower(), table.name.lower()
 
@@ -113,9 +122,14 @@ def _is_source(projection: SqlProjection, tables: Sequence[Table], source: Sourc
         return folder is not None and posixpath.normpath(folder) == posixpath.dirname(
             posixpath.normpath(source.path)
         )
-    if isinstance(source, KafkaSourceConfig | LandedSourceConfig):
+    if isinstance(source, SqlServerSourceConfig):
+        return place_of(target) == sqlserver_place(source)
+    if isinstance(source, OracleSourceConfig):
+        return place_of(target) == oracle_place(source)
+    # Of other kinds no projection is written, and topics and landed files are no database.
+    if not isinstance(source, MySqlSourceConfig) or not isinstance(target, MySqlTarget):
         return False
-    if not isinstance(target, MySqlTarget) or target.port != source.port:
+    if target.port != source.port:
         return False
     written = {
         target.prefix.lower() + _standing(projection, each)[0] for each in _projected(projection, tables)

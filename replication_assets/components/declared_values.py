@@ -44,6 +44,8 @@ _TAGS = {
     "LandedSourceConfig": "landed",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
+    "SqlServerTarget": "sqlserver",
+    "OracleTarget": "oracle",
     # `null` is no text in YAML.
     "Null": "set_null",
 }

@@ -21,8 +21,11 @@ from replication_assets.declarations.environments import (
     DatabaseTarget,
     Environment,
     MySqlTarget,
+    OracleTarget,
     PostgresTarget,
+    ProjectionDatabase,
     SqliteTarget,
+    SqlServerTarget,
 )
 from replication_assets.declarations.masking import ColumnPolicy, MaskingPolicy, Namespace, TablePolicy
 from replication_assets.declarations.operations import (
@@ -118,9 +121,11 @@ __all__ = [
     "Namespace",
     "OneTime",
     "OracleSourceConfig",
+    "OracleTarget",
     "PostgresSourceConfig",
     "PostgresTarget",
     "Projection",
+    "ProjectionDatabase",
     "Prometheus",
     "PythonHook",
     "RefreshHook",
@@ -136,6 +141,7 @@ __all__ = [
     "SqlHook",
     "SqlProjection",
     "SqlServerSourceConfig",
+    "SqlServerTarget",
     "SqliteSourceConfig",
     "SqliteTarget",
     "SslMode",

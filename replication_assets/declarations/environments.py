@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypeAlias
 
 from replication_assets.declarations.base import Declaration
-from replication_assets.declarations.sources import SslMode
+from replication_assets.declarations.sources import EncryptMode, SslMode
 from replication_assets.secret_references import SecretReference
 
 Trust: TypeAlias = Literal["nonproduction"]
@@ -51,7 +51,45 @@ class SqliteTarget(Declaration):
     folder: str
 
 
+@dataclass(frozen=True, slots=True)
+class SqlServerTarget(Declaration):
+    """A SQL Server database that a projection goes to; masked copies do not. `password` is a reference.
+    `encrypt`, `trust_server_certificate` and `server_certificate` are as in `SqlServerSourceConfig`."""
+
+    _: KW_ONLY
+    host: str
+    database: str
+    user: str
+    port: int = 1433
+    password: SecretReference | None = None
+    encrypt: EncryptMode = "yes"
+    trust_server_certificate: bool = False
+    server_certificate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OracleTarget(Declaration):
+    """An Oracle database that a projection goes to; masked copies do not. A schema is a user, whose name is
+    usually in upper case. `service`, `tls`, `wallet`, `wallet_password` and `server_name` are as in
+    `OracleSourceConfig`, secrets are references."""
+
+    _: KW_ONLY
+    host: str
+    service: str
+    user: str
+    port: int = 1521
+    password: SecretReference | None = None
+    tls: bool = True
+    wallet: str | None = None
+    wallet_password: SecretReference | None = None
+    server_name: str | None = None
+
+
 DatabaseTarget: TypeAlias = PostgresTarget | MySqlTarget | SqliteTarget
+"""What masked copies go to."""
+
+ProjectionDatabase: TypeAlias = PostgresTarget | MySqlTarget | SqliteTarget | SqlServerTarget | OracleTarget
+"""What projections go to."""
 
 
 @dataclass(frozen=True, slots=True)

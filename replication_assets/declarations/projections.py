@@ -10,7 +10,7 @@ from replication_assets.core.documents.spec import Document
 from replication_assets.core.shape_specs import Shape
 from replication_assets.declarations.base import Declaration
 from replication_assets.declarations.dynamodb import Items, LoadCapacity
-from replication_assets.declarations.environments import DatabaseTarget
+from replication_assets.declarations.environments import ProjectionDatabase
 from replication_assets.declarations.operations import Refusals, Validation
 from replication_assets.secret_references import SecretReference
 
@@ -91,16 +91,16 @@ class DynamoDbProjection(Declaration):
 class SqlProjection(Declaration):
     """Current rows of some tables as tables of a SQL database, whichever engine they come from.
 
-    `target` is the database: a source's schema becomes a schema of PostgreSQL, a database of MySQL, a
-    file of SQLite; with `into`, all tables go to the one that it names. `tables`, `follow`, `documents`,
-    `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and so are `shapes`, which
-    can filter rows here and do nothing else: columns are the source's own.
+    `target` is the database: a source's schema becomes a schema of PostgreSQL, SQL Server or Oracle, a
+    database of MySQL, a file of SQLite; with `into`, all tables go to the one that it names. `tables`,
+    `follow`, `documents`, `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and
+    so are `shapes`, which can filter rows here and do nothing else: columns are the source's own.
     """
 
     name: str
     _: KW_ONLY
     tables: Sequence[str]
-    target: DatabaseTarget
+    target: ProjectionDatabase
     into: str | None = None
     follow: Follow = "micro-batch"
     documents: Sequence[Document] = ()

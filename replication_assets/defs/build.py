@@ -94,6 +94,5 @@ def _projected(catalog: Catalog) -> list[dg.AssetsDefinition]:
         for projection in catalog.projections
         for table in catalog.projected(projection)
     ]
-    return found + [
-        topic_asset(topic, table) for topic in catalog.topics for table in catalog.projected(topic)
-    ]
+    found += [topic_asset(topic, table) for topic in catalog.topics for table in catalog.projected(topic)]
+    return found

@@ -15,9 +15,11 @@ from replication_assets.catalog import (
     DynamoDbProjection,
     KafkaProjection,
     MySqlTarget,
+    OracleTarget,
     PostgresTarget,
     Projection,
     SqliteTarget,
+    SqlServerTarget,
     Table,
 )
 from replication_assets.defs import metadata, naming, partitions
@@ -106,7 +108,13 @@ def _kind(projection: Projection) -> str:
         return "deltalake"
     if isinstance(projection, DynamoDbProjection):
         return "dynamodb"
-    engines = {PostgresTarget: "postgres", MySqlTarget: "mysql", SqliteTarget: "sqlite"}
+    engines = {
+        PostgresTarget: "postgres",
+        MySqlTarget: "mysql",
+        SqliteTarget: "sqlite",
+        SqlServerTarget: "sqlserver",
+        OracleTarget: "oracle",
+    }
     return engines[type(projection.target)]
 
 

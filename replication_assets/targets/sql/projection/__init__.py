@@ -1,6 +1,7 @@
-"""Tables of PostgreSQL, MySQL, MariaDB and SQLite kept equal to the folds of tables of any source.
+"""Tables of SQL databases kept equal to the folds of tables of any source.
 
-The databases stand in modules of their own (`postgres`, `mysql`, `sqlite`), which import their drivers.
+The databases stand in modules of their own (`postgres`, `mysql`, `sqlite`, `sqlserver`, `oracle`), which
+import their drivers.
 """
 
 from replication_assets.targets.sql.projection.carried import Projected

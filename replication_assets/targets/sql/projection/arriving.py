@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +37,12 @@ _Mask = npt.NDArray[np.bool_]
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
     """Bytes that the columns of a key may have together, and what each of some may have: characters
-    of a text, bytes of a binary. None and nothing where there is no limit."""
+    of a text (or its `units`: of UTF-16, those beyond the basic plane count twice), bytes of a binary. None
+    and nothing where there is no limit."""
 
     together: int | None = None
     each: Mapping[str, int] = field(default_factory=dict)
+    units: Literal["characters", "utf16", "bytes"] = "characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,10 @@ def too_long(batch: pa.RecordBatch, key: tuple[str, ...], limits: KeyLimits) -> 
     for name, most in limits.each.items():
         values = batch.column(name)
         is_binary = pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)
-        lengths = pc.binary_length(values) if is_binary else pc.utf8_length(values)
+        in_bytes = is_binary or limits.units == "bytes"
+        lengths = pc.binary_length(values) if in_bytes else pc.utf8_length(values)
+        if limits.units == "utf16" and not is_binary:
+            lengths = pc.add(lengths, pc.count_substring_regex(values, "[\U00010000-\U0010ffff]"))
         long |= pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False) > most
     return long
 

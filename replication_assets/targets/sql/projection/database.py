@@ -129,6 +129,10 @@ class Database(Protocol):
         """A constant in the engine's SQL, as our sessions are set."""
         ...
 
+    def same_key(self, layout: Layout) -> str:
+        """A condition: rows `s` and `t` have one key, exactly; no collation or padding makes two of one."""
+        ...
+
     def locking(self, table: str) -> tuple[str, str]:
         """How a query over `table` locks the rows that it finds: what stands after FROM, and at its end."""
         ...

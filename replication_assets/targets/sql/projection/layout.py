@@ -10,12 +10,12 @@ for each row, `_row_id`, and `_content`, by which equal rows are found.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from replication_assets.core.events import ID_RANGE
+from replication_assets.core.events import ID_RANGE, POSITION
 from replication_assets.core.fold import row_schema
 from replication_assets.core.schema import TableSchema
 from replication_assets.errors import ReplicationError, TargetError
@@ -101,6 +101,16 @@ class Recorded:
             found["structure"],
             tuple(found["not_carried"]),
         )
+
+
+def is_older(quoted: Callable[[str, str], str], position: Sequence[str] = POSITION) -> str:
+    """A condition: the row `t` is older than `s`, by the parts of a position in their order. For engines
+    that compare no rows of values; `quoted` gives a column of one of the two."""
+    first, *rest = position
+    mine, other = quoted("t", first), quoted("s", first)
+    if not rest:
+        return f"{mine} < {other}"
+    return f"{mine} < {other} OR ({mine} = {other} AND ({is_older(quoted, rest)}))"
 
 
 def column_types(layout: Layout) -> dict[str, str]:

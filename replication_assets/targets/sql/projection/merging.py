@@ -118,9 +118,7 @@ class Merge:
         staged: int = sum(each.rows.num_rows for each in arrived)
         added = self.session.insert_missing(self.layout, UPSERTS) if staged else 0
         if added != staged:
-            same = " AND ".join(
-                f"s.{self.database.quoted(name)} = t.{self.database.quoted(name)}" for name in self.layout.key
-            )
+            same = self.database.same_key(self.layout)
             ((found,),) = self.session.rows(
                 f"SELECT count(*) FROM {self.database.staged(self.layout.place, UPSERTS)} s"
                 f" JOIN {self.database.named(self.layout.place)} t ON {same}"
@@ -203,11 +201,9 @@ class Merge:
             kept &= asked[name].is_valid().to_numpy()
         self._stage(ASKED, asked.filter(pa.array(kept)), self.layout.key)
         there = stored_layout(self.session, self.layout)
-        quoted = self.database.quoted
-        same = " AND ".join(f"s.{quoted(name)} = t.{quoted(name)}" for name in self.layout.key)
         source = (
             f"{self.database.staged(self.layout.place, ASKED)} s"
-            f" JOIN {self.database.named(self.layout.place)} t ON {same}"
+            f" JOIN {self.database.named(self.layout.place)} t ON {self.database.same_key(self.layout)}"
             f" AND t.{self.database.quoted(ID_RANGE)} = {self.database.text(self.id_range)}"
         )
         wanted = pa.schema([*carriers(there.rows), numbers])

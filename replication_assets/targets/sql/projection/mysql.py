@@ -95,6 +95,9 @@ class MySqlDatabase:
     def text(self, value: str) -> str:
         return literal(value)
 
+    def same_key(self, layout: Layout) -> str:
+        return _same(layout.key)
+
     def locking(self, table: str) -> tuple[str, str]:
         return table, " FOR UPDATE"
 

@@ -90,6 +90,9 @@ class SqliteDatabase:
     def text(self, value: str) -> str:
         return text(value)
 
+    def same_key(self, layout: Layout) -> str:
+        return _same(layout.key)
+
     def locking(self, table: str) -> tuple[str, str]:
         return table, ""
 

@@ -101,6 +101,8 @@ def with_texts(batch: pa.RecordBatch, layout: Layout, unheld: Unheld) -> tuple[p
 def _text(value: object) -> str:
     if isinstance(value, float):
         return "NaN" if math.isnan(value) else repr(value)
+    if isinstance(value, bytes):
+        return value.hex()
     return str(value)
 
 
@@ -140,10 +142,15 @@ def _members(text: str, layout: Layout) -> dict[str, str]:
 
 def _with(values: pa.Array, texts: Mapping[int, str]) -> pa.Array:
     listed = values.to_pylist()
-    floating = pa.types.is_floating(values.type)
+    kind = values.type
     for row, text in texts.items():
-        listed[row] = float(text) if floating else text
-    return pa.array(listed, values.type)
+        if pa.types.is_floating(kind):
+            listed[row] = float(text)
+        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            listed[row] = bytes.fromhex(text)
+        else:
+            listed[row] = text
+    return pa.array(listed, kind)
 
 
 # --- what engines cannot hold ---------------------------------------------------------------
@@ -156,6 +163,12 @@ def negative_zero_or_odd(values: pa.Array, *, infinity: bool) -> pa.Array | None
     if not infinity:
         lost |= np.isinf(numbers)
     return pa.array(lost) if lost.any() else None
+
+
+def empty(values: pa.Array) -> pa.Array | None:
+    """Texts and binaries without any byte, which an engine takes for null."""
+    lost = pc.fill_null(pc.equal(pc.binary_length(values), 0), False)
+    return lost if pc.any(lost).as_py() else None
 
 
 def with_nul(values: pa.Array) -> pa.Array | None:

@@ -21,6 +21,9 @@ from replication_assets.targets.sql.projection.database import Database, Session
 from replication_assets.targets.sql.projection.layout import Layout
 from replication_assets.targets.sql.projection.values import carriers, restored
 
+_LISTED = 900
+"""Values that an engine takes in one list; Oracle has 1,000."""
+
 
 def image_schema(schema: TableSchema) -> pa.Schema:
     """Key columns first, then the others and the odd values; the position last. The commit time is
@@ -47,8 +50,10 @@ def read_rows(
     there = stored_layout(session, layout)
     source = f"{database.named(layout.place)} t"
     if id_ranges is not None:
-        chosen = ", ".join(database.text(each) for each in sorted(id_ranges)) or "''"
-        source += f" WHERE t.{database.quoted(ID_RANGE)} IN ({chosen})"
+        texts = [database.text(each) for each in sorted(id_ranges)] or ["''"]
+        lists = [", ".join(texts[at : at + _LISTED]) for at in range(0, len(texts), _LISTED)]
+        marked = f"t.{database.quoted(ID_RANGE)}"
+        source += " WHERE " + " OR ".join(f"{marked} IN ({each})" for each in lists)
     for batch in session.read(carriers(there.rows), source, layout):
         if batch.num_rows:
             yield restored(batch, there)

@@ -1,0 +1,30 @@
+"""Names and constants as Transact-SQL writes them, whatever they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from replication_assets.targets.sql.projection.layout import Place
+
+
+def quoted(*names: str) -> str:
+    """Identifiers joined by dots. Brackets hold under every setting of QUOTED_IDENTIFIER."""
+    return ".".join("[" + name.replace("]", "]]") + "]" for name in names)
+
+
+def text(value: str) -> str:
+    """A Unicode constant: without the N it would go through the code page of the database."""
+    return "N'" + value.replace("'", "''") + "'"
+
+
+def named(place: Place) -> str:
+    return quoted(place.schema, place.name)
+
+
+def staged(name: str) -> str:
+    """A temporary table: a session sees its own alone."""
+    return quoted(f"#{name}")
+
+
+def listed(names: Sequence[str], alias: str = "") -> str:
+    return ", ".join(quoted(alias, name) if alias else quoted(name) for name in names)

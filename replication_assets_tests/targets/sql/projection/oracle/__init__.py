@@ -1,0 +1,1 @@
+"""Tests of projections into Oracle. No server: see translated.py."""

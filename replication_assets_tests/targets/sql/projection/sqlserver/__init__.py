@@ -1,0 +1,1 @@
+"""Tests of projections into SQL Server. No server: see translated.py."""
