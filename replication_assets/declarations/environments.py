@@ -71,7 +71,7 @@ class SqlServerTarget(Declaration):
 class OracleTarget(Declaration):
     """An Oracle database that a projection goes to; masked copies do not. A schema is a user, whose name is
     usually in upper case. `service`, `tls`, `wallet`, `wallet_password` and `server_name` are as in
-    `OracleSourceConfig`, secrets are references."""
+    `OracleSourceConfig`, `password` and `wallet_password` are references."""
 
     _: KW_ONLY
     host: str

@@ -80,7 +80,7 @@ def test_files_are_written_with_the_roles_of_dms_where_they_are_asked_for(folder
     ("arguments", "complaint"),
     [
         (PLACE, "--msk-cluster topics="),
-        ((*PLACE, "--msk-cluster", "topics"), "SOURCE=ARN"),
+        ((*PLACE, "--msk-cluster", "topics"), "NAME=ARN"),
         ((*PLACE, *CLUSTER, "--for", "nobody"), "one of process, projection-serving"),
         (("--account", "1", "--region", "eu-west-1"), "12 digits"),
         (("--account", "123456789012", "--region", "cn-north-1", "--partition", "aws"), "partition aws-cn"),
