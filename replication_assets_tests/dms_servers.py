@@ -1,6 +1,6 @@
 """DMS for the tests: moto's server, with a stand-in before it for what moto's does not do.
 
-moto keeps tasks, and starts and stops them. It tells no statistics of tables and no reasons, finishes
+moto keeps tasks, and starts and stops them. It tells no statistics of tables, events and reasons, finishes
 nothing by itself, and starts a task that runs once more: the stand-in tells what the test put there,
 and refuses as DMS does. All other requests pass.
 """
@@ -25,13 +25,15 @@ from replication_assets_tests.dynamodb_servers import DynamoDbServer
 
 @dataclass
 class DmsServer:
-    """`told` is laid over what moto says of a task, `statistics` are rows by the task's ARN, `asked` are
+    """`told` is laid over what moto says of a task, `statistics` are rows by the task's ARN,
+    `events` by its name, `asked` are
     the operations that came in, `refused` answers an operation with an error code."""
 
     moto: DynamoDbServer
     endpoint_url: str = ""
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
     statistics: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -79,6 +81,9 @@ class DmsServer:
         arn = body.get("ReplicationTaskArn", "")
         if operation == "DescribeTableStatistics":
             return 200, {"ReplicationTaskArn": arn, "TableStatistics": self.statistics.get(arn, [])}
+        if operation == "DescribeEvents":
+            assert body["SourceType"] == "replication-task"
+            return 200, {"Events": self.events.get(body["SourceIdentifier"], [])}
         if operation == "ReloadTables":
             return 200, {"ReplicationTaskArn": arn}
         if operation == "StartReplicationTask":

@@ -54,7 +54,8 @@ FAILED_TABLES = frozenset({"Table error", "Table cancelled", "Table does not exi
 @dataclass(frozen=True, slots=True)
 class TaskState:
     """What DMS says of a task. `migration` is its type; `stop_reason` the one of `REASONS` that its own
-    words hold, `loaded_percent` of its full load. Messages of failures are not kept: they may quote data."""
+    words hold, `loaded_percent` of its full load, `identifier` its name. Messages of failures are
+    not kept: they may quote data."""
 
     status: str
     migration: str
@@ -64,6 +65,7 @@ class TaskState:
     started_at: dt.datetime | None = None
     stopped_at: dt.datetime | None = None
     load_finished_at: dt.datetime | None = None
+    identifier: str = ""
 
     @property
     def captures(self) -> bool:
@@ -89,6 +91,15 @@ class TaskState:
         if self.is_loaded and self.migration != "cdc" and self.load_finished_at is not None:
             return f"loaded {self.load_finished_at}"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """Something that DMS noted of a task: when, and of which kinds (`state change`, `failure`). Its words are
+    not kept, as those of failures are not."""
+
+    at: dt.datetime
+    categories: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

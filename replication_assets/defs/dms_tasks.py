@@ -16,7 +16,7 @@ import dagster as dg
 from pydantic import Field
 
 from replication_assets.catalog import Catalog
-from replication_assets.core.dms_tasks import ACTIONS, ENDED, STARTED, TableStatistics, TaskState
+from replication_assets.core.dms_tasks import ACTIONS, ENDED, STARTED, TableStatistics, TaskEvent, TaskState
 from replication_assets.declarations import DmsTask, Schedule
 from replication_assets.defs import naming
 from replication_assets.defs.capture import ACTIVE, capture_job_name
@@ -30,6 +30,7 @@ from replication_assets.replication import Replication
 TASK_TAG = "replication/dms_task"
 MOST_TABLES = 100
 """Tables shown on an asset."""
+MOST_EVENTS = 20
 CAPTURED, REFRESHED = "captured", "refreshed"
 """In a sensor's cursor: the completion that captures, and that refreshes were asked for."""
 
@@ -88,7 +89,7 @@ def _asset(task: DmsTask) -> dg.AssetsDefinition:
                 # A task is stopped, and tables are reloaded, while another run watches it.
                 _require_alone(context, task)
             receipt = _act(context, config, replication, task)
-        return dg.MaterializeResult(metadata=metadata_of(receipt.state, receipt.statistics))
+        return dg.MaterializeResult(metadata=metadata_of(receipt.state, receipt.statistics, receipt.events))
 
     return run_task
 
@@ -186,8 +187,11 @@ def _tick(
     cursor: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
     asked, answered = _follow(context.instance, replication.catalog, task, state, cursor)
     statistics = control.statistics() if state.status in STARTED | ENDED else ()
-    seen = metadata_of(state, statistics)
-    fingerprint = json.dumps({name: str(value) for name, value in seen.items()}, sort_keys=True)
+    events = control.events(state)
+    seen = metadata_of(state, statistics, events)
+    # Events leave the list with time, which is no news.
+    now = {name: str(value) for name, value in metadata_of(state, statistics, events[:1]).items()}
+    fingerprint = json.dumps(now, sort_keys=True)
     told = {"seen": fingerprint, **answered}
     if told == cursor:
         return dg.SkipReason(f"{task.name} is {state.status}, as before")
@@ -242,7 +246,7 @@ def _captured(instance: dg.DagsterInstance, source: str) -> bool:
 
 
 def metadata_of(
-    state: TaskState, statistics: Sequence[TableStatistics]
+    state: TaskState, statistics: Sequence[TableStatistics], events: Sequence[TaskEvent]
 ) -> Mapping[str, dg.MetadataValue | str | int]:
     """What DMS says of a task and its tables; no message of it, which may quote data."""
     found: dict[str, dg.MetadataValue | str | int] = {
@@ -263,4 +267,6 @@ def metadata_of(
         counts = f"{each.loaded} | {each.inserts} | {each.updates} | {each.deletes}"
         lines.append(f"| {each.name.replace('|', '&#124;')} | {each.state} | {counts} |")
     found["table_statistics"] = dg.MetadataValue.md("\n".join(lines))
+    noted = [f"- {each.at:%Y-%m-%d %H:%M:%S} UTC {', '.join(each.categories)}" for each in events]
+    found["events"] = dg.MetadataValue.md("\n".join(noted[:MOST_EVENTS]))
     return found

@@ -16,6 +16,7 @@ from replication_assets.core.dms_tasks import (
     StartType,
     TableStatistics,
     TaskAction,
+    TaskEvent,
     TaskState,
     failed_tables,
     way_to_start,
@@ -36,6 +37,7 @@ class TaskReceipt:
     started: StartType | None
     state: TaskState
     statistics: tuple[TableStatistics, ...]
+    events: tuple[TaskEvent, ...]
 
 
 def act(
@@ -61,7 +63,7 @@ def act(
                 "tables are named and not to be reloaded", where=control.where, fix="action: reload"
             )
         control.reload(tables)
-        return TaskReceipt(None, control.state(), control.statistics())
+        return _receipt(control, None, control.state())
     started = _started(control, action, wait, told)
     return _watched(control, started, wait, told)
 
@@ -113,7 +115,7 @@ def _watched(control: DmsTaskControl, started: StartType | None, wait: Wait, tol
             where=control.where,
             fix="see the task's log, mend the cause, and reload them",
         )
-    return TaskReceipt(started, state, statistics)
+    return TaskReceipt(started, state, statistics, control.events(state))
 
 
 def _stopped(control: DmsTaskControl, wait: Wait, told: Told) -> TaskReceipt:
@@ -121,4 +123,8 @@ def _stopped(control: DmsTaskControl, wait: Wait, told: Told) -> TaskReceipt:
         control.stop()
     while (state := _settled(control, wait, told)).status in STARTED:
         wait()
-    return TaskReceipt(None, state, control.statistics())
+    return _receipt(control, None, state)
+
+
+def _receipt(control: DmsTaskControl, started: StartType | None, state: TaskState) -> TaskReceipt:
+    return TaskReceipt(started, state, control.statistics(), control.events(state))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from replication_assets.core.dms_tasks import StartType, TableStatistics, TaskState
+from replication_assets.core.dms_tasks import StartType, TableStatistics, TaskEvent, TaskState
 
 
 class DmsTaskControl(Protocol):
@@ -27,6 +27,10 @@ class DmsTaskControl(Protocol):
 
     def statistics(self) -> tuple[TableStatistics, ...]:
         """Of every table of the task."""
+        ...
+
+    def events(self, task: TaskState) -> tuple[TaskEvent, ...]:
+        """What DMS noted of the task in the last 24 hours, the newest first."""
         ...
 
     def start(self, way: StartType) -> bool:

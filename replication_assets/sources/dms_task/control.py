@@ -8,12 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from replication_assets.core.dms_tasks import StartType, TableStatistics, TaskState, stop_reason_of
+from replication_assets.core.dms_tasks import (
+    StartType,
+    TableStatistics,
+    TaskEvent,
+    TaskState,
+    stop_reason_of,
+)
 from replication_assets.errors import ReplicationError, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.secret_references import SecretReference, resolve_for
 
 TABLES_PER_RELOAD = 10
 """As many tables as DMS takes in one request."""
+EVENT_MINUTES = 24 * 60
 _DENIED = frozenset({"AccessDeniedFault", "AccessDeniedException", "UnrecognizedClientException"})
 _PASSING = frozenset({"ThrottlingException", "Throttling", "RequestLimitExceeded"})
 
@@ -49,6 +56,17 @@ class Boto3DmsTask:
                 for each in page.get("TableStatistics", [])
             ]
         return tuple(sorted(found, key=lambda each: (each.schema, each.table)))
+
+    def events(self, task: TaskState) -> tuple[TaskEvent, ...]:
+        asked = {"SourceIdentifier": task.identifier, "SourceType": "replication-task"}
+        with _errors(self.where):
+            pages = self._client().get_paginator("describe_events")
+            found = [
+                _event(each)
+                for page in pages.paginate(**asked, Duration=EVENT_MINUTES)
+                for each in page.get("Events", [])
+            ]
+        return tuple(sorted(found, key=lambda each: each.at, reverse=True))
 
     def start(self, way: StartType) -> bool:
         return self._asked(
@@ -103,7 +121,13 @@ def _state(task: Mapping[str, Any]) -> TaskState:
         _time(told.get("StartDate") or task.get("ReplicationTaskStartDate")),
         _time(told.get("StopDate")),
         _time(told.get("FullLoadFinishDate")),
+        str(task.get("ReplicationTaskIdentifier", "")),
     )
+
+
+def _event(told: Mapping[str, Any]) -> TaskEvent:
+    at = _time(told.get("Date")) or dt.datetime.fromtimestamp(0, dt.UTC)
+    return TaskEvent(at, tuple(str(each) for each in told.get("EventCategories", [])))
 
 
 def _time(value: Any) -> dt.datetime | None:
@@ -148,7 +172,7 @@ def _errors(where: str) -> Iterator[None]:
             raise SourceNotReady(
                 f"{error.operation_name} is not allowed ({code})",
                 where=where,
-                fix="grant dms:DescribeReplicationTasks, dms:DescribeTableStatistics,"
+                fix="grant dms:DescribeReplicationTasks, dms:DescribeEvents, dms:DescribeTableStatistics,"
                 " dms:StartReplicationTask, dms:StopReplicationTask and dms:ReloadTables on the task",
             ) from None
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))

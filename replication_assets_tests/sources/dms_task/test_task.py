@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,6 +60,20 @@ def test_a_new_task_is_started_and_watched_until_changes_follow_its_load(dms: Dm
     assert dms.starts() == ["start-replication"]
 
 
+def test_events_are_told_with_their_kind_and_never_with_their_words(dms: DmsServer) -> None:
+    arn = dms.task()
+    name = control(dms, arn).state().identifier
+    dms.events[name] = [
+        {"Date": 1_700_000_000.0, "EventCategories": ["state change"], "Message": "started"},
+        {"Date": 1_700_000_060.0, "EventCategories": ["failure"], "Message": "row ('Ann') failed"},
+    ]
+    receipt = act(control(dms, arn), "run", wait=never)
+    newest, oldest = receipt.events
+    assert (newest.categories, oldest.categories) == (("failure",), ("state change",))
+    assert newest.at == dt.datetime(2023, 11, 14, 22, 14, 20, tzinfo=dt.UTC)
+    assert "Ann" not in repr(receipt)
+
+
 def test_a_full_load_is_watched_to_its_end_and_loads_anew_the_next_time(dms: DmsServer) -> None:
     arn = dms.task("full-load")
     receipt = act(control(dms, arn), "run", wait=once(lambda: dms.end(arn, "FULL_LOAD_ONLY_FINISHED")))
@@ -109,7 +124,7 @@ class Seen:
 
     def __init__(self, control: Boto3DmsTask, states: Iterator[object]) -> None:
         self._control, self._states = control, states
-        self.where, self.statistics = control.where, control.statistics
+        self.where, self.statistics, self.events = control.where, control.statistics, control.events
         self.start, self.stop, self.reload = control.start, control.stop, control.reload
 
     def state(self):  # type: ignore[no-untyped-def]
