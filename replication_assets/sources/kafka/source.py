@@ -9,32 +9,23 @@ compacted, is refused unless that is declared: rows would be missing in silence.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-
-import pyarrow as pa
+from typing import ClassVar
 
 from replication_assets.core.envelopes.messages import Envelope
-from replication_assets.core.envelopes.types import ANY, ValueFormat, late_column
-from replication_assets.core.id_ranges import IdRange, Key
-from replication_assets.core.range_plans import RangePlan
+from replication_assets.core.envelopes.types import ValueFormat, late_column
 from replication_assets.core.schema import Column, TableId, TableSchema
-from replication_assets.core.structure import ColumnStructure, TableStructure
-from replication_assets.errors import SlotLost, SourceError, SourceNotReady
+from replication_assets.errors import SourceNotReady
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
-    KeyBounds,
-    LoadSlice,
-    LoadStream,
-    PartitionTree,
-    RangeDigests,
-    SchemaDifference,
     SourceIdentity,
     SourceStatus,
     Writer,
 )
+from replication_assets.ports.changes_only import ChangesOnly
 from replication_assets.ports.offsets import BlockEnd, OffsetJournal
 from replication_assets.sources.kafka import topics as known_topics
 from replication_assets.sources.kafka.connection import KafkaCluster
@@ -58,8 +49,10 @@ class TopicFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaSource:
+class KafkaSource(ChangesOnly):
     """Some topics of one cluster. Holds no open connection."""
+
+    CALLED: ClassVar[str] = "topics"
 
     name: str
     cluster: KafkaCluster
@@ -94,41 +87,6 @@ class KafkaSource:
         keys = tuple(late_column(name) for name in key if name not in known)
         return TableSchema((*declared, *keys), tuple(key), append_only)
 
-    def is_captured(self, table: TableId) -> bool:  # noqa: ARG002
-        return True
-
-    def structure(self, table: TableId) -> TableStructure:
-        """Of the declared columns. They have PostgreSQL's names."""
-        columns = tuple(ColumnStructure(each.name, each.source_type) for each in self._declared(table))
-        return TableStructure(table, "postgresql", columns)
-
-    def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
-        """Columns that came late are in the log and not declared: that is no difference.
-
-        Raises:
-            SourceNotReady: a column is declared with another type than its log has.
-        """
-        _require_same_types(table, known, current)
-        added = tuple(name for name in current.names if name not in known.names)
-        return SchemaDifference(False, f"declared {', '.join(added)}", added) if added else None
-
-    def partition_tree(
-        self,
-        table: TableId,  # noqa: ARG002
-        known: tuple[tuple[int, str], ...] | None,  # noqa: ARG002
-    ) -> PartitionTree | None:
-        return None
-
-    def bounds(self, table: TableId, column: str) -> KeyBounds:  # noqa: ARG002
-        return KeyBounds(None, None, 0)
-
-    def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
-        raise SourceNotReady(
-            f"a topic does not tell how the values of {column!r} lie, to cut {parts} ranges",
-            where=str(table),
-            fix="declare id ranges ByBounds, or ByWidth",
-        )
-
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         """The capture begins at the first messages of the topics. A table that is declared later has
         been passed over until then: it is refused, and a new epoch reads it from the beginning."""
@@ -151,9 +109,6 @@ class KafkaSource:
             self.journal.append(replace(end, tables=names))
         return CaptureSetup(end.start, ())
 
-    def confirm_setup(self) -> None:
-        """Nothing: `setup` adds no tables."""
-
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:  # noqa: ARG002
         """A topic whose first messages are gone does not tell its rows."""
         if self.format.partial_history or self.journal.last() is not None:
@@ -170,11 +125,6 @@ class KafkaSource:
             for topic in cut
         )
 
-    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
-        """A load of a topic reads no row."""
-        del table, schema, column, id_range
-        return RangePlan((), None, "a topic holds changes and no rows", ())
-
     def teardown(self, *, force: bool = False) -> None:  # noqa: ARG002
         """The brokers hold nothing of ours. A running capture is told when it ends its next block."""
         self.journal.close()
@@ -190,22 +140,6 @@ class KafkaSource:
         topics = ", ".join(self.topics)
         return (f"-- stop the producers of {topics}, or take their right to write with kafka-acls",)
 
-    def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]:
-        return _open_load(self.journal, self.name, load_slice)
-
-    def digests(
-        self,
-        table: TableId,
-        schema: TableSchema,  # noqa: ARG002
-        range_column: str | None,  # noqa: ARG002
-        id_ranges: Sequence[IdRange],  # noqa: ARG002
-    ) -> RangeDigests:
-        raise SourceError(
-            "a topic has no rows to hold the event store against",
-            where=str(table),
-            fix="validate the projections, which are held against the event store",
-        )
-
     def changes(
         self,
         tables: Sequence[tuple[TableId, TableSchema]],
@@ -216,12 +150,7 @@ class KafkaSource:
         stop: Callable[[], bool],
     ) -> AbstractContextManager[ChangeStream]:
         decoder = Decoder(self.format.envelope, self.format.values, tables, epoch)
-        for table, known in tables:
-            current = self.reflect(table, key=known.key, append_only=known.append_only)
-            _require_same_types(table, known, current)
-            declared = tuple(column for column in current.columns if column.name not in known.names)
-            if declared:
-                decoder.declare(table, replace(known, columns=(*known.columns, *declared)))
+        self.declared_since(tables, decoder.declare)
         reading = Reading(self.name, self.cluster, self.topics, self.format.keep_refused)
         return open_changes(reading, self.journal, decoder, tables, after=after, upto=upto, stop=stop)
 
@@ -230,39 +159,3 @@ class KafkaSource:
 
     def _extent(self) -> Extent:
         return known_topics.extent(self.cluster, self.topics)
-
-
-def _require_same_types(table: TableId, known: TableSchema, current: TableSchema) -> None:
-    for column in current.columns:
-        before = known.column(column.name) if column.name in known.names else column
-        if before.arrow != column.arrow or (before.source_type == ANY) != (column.source_type == ANY):
-            raise SourceNotReady(
-                f"column {column.name!r} is declared as {column.source_type}, and its log has"
-                f" {'JSON text' if before.source_type == ANY else before.source_type}",
-                where=str(table),
-                fix="declare it as it was, or read the topic under another source name",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _EmptyLoad:
-    """A `ports.LoadStream`: before its topics' first messages a table has no rows."""
-
-    commit: int
-    taken_at: dt.datetime
-    columns: tuple[Column, ...]
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return iter(())
-
-
-@contextmanager
-def _open_load(journal: OffsetJournal, name: str, load_slice: LoadSlice) -> Iterator[LoadStream]:
-    end = journal.last()
-    if end is None:
-        raise SlotLost(
-            "the topics are not captured",
-            where=name,
-            fix=f"run `recover` for {name}, which reads the topics from their beginning",
-        )
-    yield _EmptyLoad(end.start, dt.datetime.now(dt.UTC), load_slice.schema.columns)

@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pyarrow as pa
 
-from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.landed.values import parquet_column
-from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.schema import Column, TableId, TableSchema
-from replication_assets.core.structure import ColumnStructure, TableStructure
-from replication_assets.errors import SlotLost, SourceError, SourceNotReady
+from replication_assets.errors import SourceNotReady
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
-    KeyBounds,
-    LoadSlice,
-    LoadStream,
-    PartitionTree,
-    RangeDigests,
-    SchemaDifference,
     SourceIdentity,
     SourceStatus,
     Writer,
 )
+from replication_assets.ports.changes_only import ChangesOnly
 from replication_assets.ports.offsets import BlockEnd, OffsetJournal
 from replication_assets.sources.landed.checking import RowReader
 from replication_assets.sources.landed.decoding import Decoder
@@ -45,8 +38,10 @@ from replication_assets.sources.landed.stream import Reading, open_changes
 
 
 @dataclass(frozen=True, slots=True)
-class LandedSource:
+class LandedSource(ChangesOnly):
     """A folder or prefix that DMS writes to. Holds no open connection."""
+
+    CALLED: ClassVar[str] = "landed files"
 
     name: str
     place: LandingPlace
@@ -75,9 +70,7 @@ class LandedSource:
                 where=str(table),
                 fix="declare it: Table(..., key=[...])",
             )
-        columns = self.layout.declared(name_of(table))
-        if not columns:
-            columns = self._first_columns(table)
+        columns = self._declared(table)
         missing = sorted(set(key) - {column.name for column in columns})
         if missing:
             raise SourceNotReady(
@@ -86,42 +79,6 @@ class LandedSource:
                 fix="declare the columns of the table, or begin when its first Parquet file has landed",
             )
         return TableSchema(columns, tuple(key), append_only)
-
-    def is_captured(self, table: TableId) -> bool:  # noqa: ARG002
-        return True
-
-    def structure(self, table: TableId) -> TableStructure:
-        """Of the declared columns. They have PostgreSQL's names."""
-        declared = self.layout.declared(name_of(table)) or self._first_columns(table)
-        columns = tuple(ColumnStructure(each.name, each.source_type) for each in declared)
-        return TableStructure(table, "postgresql", columns)
-
-    def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
-        """Columns that came late are in the log and not declared: that is no difference.
-
-        Raises:
-            SourceNotReady: a column is declared with another type than its log has.
-        """
-        _require_same_types(table, known, current)
-        added = tuple(name for name in current.names if name not in known.names)
-        return SchemaDifference(False, f"declared {', '.join(added)}", added) if added else None
-
-    def partition_tree(
-        self,
-        table: TableId,  # noqa: ARG002
-        known: tuple[tuple[int, str], ...] | None,  # noqa: ARG002
-    ) -> PartitionTree | None:
-        return None
-
-    def bounds(self, table: TableId, column: str) -> KeyBounds:  # noqa: ARG002
-        return KeyBounds(None, None, 0)
-
-    def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
-        raise SourceNotReady(
-            f"files do not tell how the values of {column!r} lie, to cut {parts} ranges",
-            where=str(table),
-            fix="declare id ranges ByBounds, or ByWidth",
-        )
 
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         """The capture begins before the first file. Files of a table that is declared later have waited;
@@ -147,17 +104,9 @@ class LandedSource:
         known = self._landing_of(end).known(self.journal.since(end.start))
         return any(each.file.table is None for each in known.values())
 
-    def confirm_setup(self) -> None:
-        """Nothing: `setup` adds no tables."""
-
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:  # noqa: ARG002
         self.place.listing()
         return ()
-
-    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
-        """A load of landed files reads no row."""
-        del table, schema, column, id_range
-        return RangePlan((), None, "full-load files are read by the capture", ())
 
     def teardown(self, *, force: bool = False) -> None:  # noqa: ARG002
         """Files are not ours. A running capture is told when it ends its next block."""
@@ -175,22 +124,6 @@ class LandedSource:
     def stop_writes(self, tables: Sequence[TableId]) -> tuple[str, ...]:  # noqa: ARG002
         return (f"-- stop the DMS task that writes to {self.place.root}",)
 
-    def load(self, load_slice: LoadSlice) -> AbstractContextManager[LoadStream]:
-        return _open_load(self.journal, self.name, load_slice)
-
-    def digests(
-        self,
-        table: TableId,
-        schema: TableSchema,  # noqa: ARG002
-        range_column: str | None,  # noqa: ARG002
-        id_ranges: Sequence[IdRange],  # noqa: ARG002
-    ) -> RangeDigests:
-        raise SourceError(
-            "landed files have no rows to hold the event store against",
-            where=str(table),
-            fix="validate the projections, which are held against the event store",
-        )
-
     def changes(
         self,
         tables: Sequence[tuple[TableId, TableSchema]],
@@ -203,12 +136,7 @@ class LandedSource:
         by_name = {name_of(table): table for table, _ in tables}
         rows = RowReader(self.place.reader(), self.layout, by_name)
         decoder = Decoder(rows, tables, epoch, self.layout.no_sup_value)
-        for table, known in tables:
-            current = self.reflect(table, key=known.key, append_only=known.append_only)
-            _require_same_types(table, known, current)
-            declared = tuple(column for column in current.columns if column.name not in known.names)
-            if declared:
-                decoder.declare(table, replace(known, columns=(*known.columns, *declared)))
+        self.declared_since(tables, decoder.declare)
         landing = self._landing(lambda name: name in by_name)
         reading = Reading(self.name, landing, self.journal, tables)
         return open_changes(reading, rows, decoder, after=after, upto=upto, stop=stop)
@@ -219,6 +147,9 @@ class LandedSource:
     def _landing_of(self, end: BlockEnd) -> Landing:
         """The files of the tables that a block was captured for."""
         return self._landing(lambda name: str(TableId(self.name, *name)) in end.tables)
+
+    def _declared(self, table: TableId) -> tuple[Column, ...]:
+        return self.layout.declared(name_of(table)) or self._first_columns(table)
 
     def _first_columns(self, table: TableId) -> tuple[Column, ...]:
         """Columns of a table's first file: Parquet's own types, or texts under the names of a header."""
@@ -238,39 +169,3 @@ class LandedSource:
         with reader.file(file.path) as opened:
             schema = parquet_schema(opened, reader.where(file.path))
         return tuple(parquet_column(field.name, field.type) for field in schema if field.name not in kept)
-
-
-def _require_same_types(table: TableId, known: TableSchema, current: TableSchema) -> None:
-    for column in current.columns:
-        before = known.column(column.name) if column.name in known.names else column
-        if before.arrow != column.arrow:
-            raise SourceNotReady(
-                f"column {column.name!r} is declared as {column.source_type}, and its log has"
-                f" {before.source_type}",
-                where=str(table),
-                fix="declare it as it was, or read the files under another source name",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _EmptyLoad:
-    """A `ports.LoadStream`: before its first file a table has no rows."""
-
-    commit: int
-    taken_at: dt.datetime
-    columns: tuple[Column, ...]
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return iter(())
-
-
-@contextmanager
-def _open_load(journal: OffsetJournal, name: str, load_slice: LoadSlice) -> Iterator[LoadStream]:
-    end = journal.last()
-    if end is None:
-        raise SlotLost(
-            "the files are not captured",
-            where=name,
-            fix=f"run `recover` for {name}, which reads every file from the beginning",
-        )
-    yield _EmptyLoad(end.start, dt.datetime.now(dt.UTC), load_slice.schema.columns)

@@ -9,23 +9,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from replication_assets.core.id_ranges import IdRange, Key
-from replication_assets.core.range_plans import RangePlan
+from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.core.structure import TableStructure
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
-    KeyBounds,
     LoadSlice,
     LoadStream,
-    PartitionTree,
     RangeDigests,
-    SchemaDifference,
     SourceIdentity,
     SourceStatus,
-    Writer,
 )
+from replication_assets.ports.same_tables import SameTables
 from replication_assets.sources.mysql import status
 from replication_assets.sources.mysql.connection import MySqlConnection, Session, connected
 from replication_assets.sources.mysql.digests import read_digests
@@ -44,7 +39,7 @@ CHANGE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
-class MySqlTriggerSource:
+class MySqlTriggerSource(SameTables):
     """One server. Holds no open connection: it can be pickled and shared by threads.
 
     `cascades` says that rows which foreign keys change unseen are known of. `load_wait` is how many seconds
@@ -105,38 +100,6 @@ class MySqlTriggerSource:
             f" WHERE TABLE_SCHEMA = '{self.names.database}'"
         )
         return int(row[0] or 0) if row is not None else 0
-
-    def reflect(self, table: TableId, *, key: Sequence[str] = (), append_only: bool = False) -> TableSchema:
-        return self._tables.reflect(table, key=key, append_only=append_only)
-
-    def is_captured(self, table: TableId) -> bool:
-        return self._tables.is_captured(table)
-
-    def structure(self, table: TableId) -> TableStructure:
-        return self._tables.structure(table)
-
-    def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
-        return self._tables.difference(table, known, current)
-
-    def partition_tree(
-        self, table: TableId, known: tuple[tuple[int, str], ...] | None
-    ) -> PartitionTree | None:
-        return self._tables.partition_tree(table, known)
-
-    def bounds(self, table: TableId, column: str) -> KeyBounds:
-        return self._tables.bounds(table, column)
-
-    def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
-        return self._tables.quantiles(table, column, parts)
-
-    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
-        return self._tables.range_plan(table, schema, column, id_range)
-
-    def writers(self, tables: Sequence[TableId]) -> tuple[Writer, ...]:
-        return self._tables.writers(tables)
-
-    def stop_writes(self, tables: Sequence[TableId]) -> tuple[str, ...]:
-        return self._tables.stop_writes(tables)
 
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         return change_log.setup_log(self.connection, self.names, tables, cascades=self.cascades)

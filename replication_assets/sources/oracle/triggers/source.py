@@ -9,23 +9,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from replication_assets.core.id_ranges import IdRange, Key
-from replication_assets.core.range_plans import RangePlan
+from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.core.structure import TableStructure
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
-    KeyBounds,
     LoadSlice,
     LoadStream,
-    PartitionTree,
     RangeDigests,
-    SchemaDifference,
     SourceIdentity,
     SourceStatus,
-    Writer,
 )
+from replication_assets.ports.same_tables import SameTables
 from replication_assets.sources.oracle import status
 from replication_assets.sources.oracle.digests import read_digests
 from replication_assets.sources.oracle.load import open_load
@@ -46,7 +41,7 @@ CHANGE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
-class OracleTriggerSource:
+class OracleTriggerSource(SameTables):
     """One database. Holds no open connection: it can be pickled and shared by threads."""
 
     name: str
@@ -92,38 +87,6 @@ class OracleTriggerSource:
         """Changes in the log: what is durable elsewhere is trimmed from it."""
         tables = [self.names.changes(number) for number in read_shapes(session, self.names)]
         return sum(int(session.rows(trigger_log.count(table))[0][0]) for table in tables)
-
-    def reflect(self, table: TableId, *, key: Sequence[str] = (), append_only: bool = False) -> TableSchema:
-        return self._tables.reflect(table, key=key, append_only=append_only)
-
-    def is_captured(self, table: TableId) -> bool:
-        return self._tables.is_captured(table)
-
-    def structure(self, table: TableId) -> TableStructure:
-        return self._tables.structure(table)
-
-    def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
-        return self._tables.difference(table, known, current)
-
-    def partition_tree(
-        self, table: TableId, known: tuple[tuple[int, str], ...] | None
-    ) -> PartitionTree | None:
-        return self._tables.partition_tree(table, known)
-
-    def bounds(self, table: TableId, column: str) -> KeyBounds:
-        return self._tables.bounds(table, column)
-
-    def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
-        return self._tables.quantiles(table, column, parts)
-
-    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
-        return self._tables.range_plan(table, schema, column, id_range)
-
-    def writers(self, tables: Sequence[TableId]) -> tuple[Writer, ...]:
-        return self._tables.writers(tables)
-
-    def stop_writes(self, tables: Sequence[TableId]) -> tuple[str, ...]:
-        return self._tables.stop_writes(tables)
 
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         return change_log.setup_log(self.server, self.names, tables)

@@ -9,24 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.core.structure import TableStructure
 from replication_assets.core.trigger_log import NOISE_BITS
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
-    KeyBounds,
     LoadSlice,
     LoadStream,
-    PartitionTree,
     RangeDigests,
-    RangePlan,
-    SchemaDifference,
     SourceIdentity,
     SourceStatus,
-    Writer,
 )
+from replication_assets.ports.same_tables import SameTables
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.digests import read_digests
 from replication_assets.sources.postgres.load import open_load
@@ -45,7 +40,7 @@ CHANGE_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerSource:
+class TriggerSource(SameTables):
     """One database. Holds no open connection: it can be pickled and shared by threads.
 
     `load_wait` is how many seconds a load waits for other loads that begin.
@@ -100,35 +95,6 @@ class TriggerSource:
         """Triggers see whole rows: the table's replica identity does not matter."""
         with connect(self.connection) as session, source_errors(str(table)):
             return reflect_table(session, table, key=key, append_only=append_only, by_log=False)
-
-    def is_captured(self, table: TableId) -> bool:
-        return self._tables.is_captured(table)
-
-    def structure(self, table: TableId) -> TableStructure:
-        return self._tables.structure(table)
-
-    def difference(self, table: TableId, known: TableSchema, current: TableSchema) -> SchemaDifference | None:
-        return self._tables.difference(table, known, current)
-
-    def partition_tree(
-        self, table: TableId, known: tuple[tuple[int, str], ...] | None
-    ) -> PartitionTree | None:
-        return self._tables.partition_tree(table, known)
-
-    def bounds(self, table: TableId, column: str) -> KeyBounds:
-        return self._tables.bounds(table, column)
-
-    def quantiles(self, table: TableId, column: str, parts: int) -> tuple[Key, ...]:
-        return self._tables.quantiles(table, column, parts)
-
-    def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
-        return self._tables.range_plan(table, schema, column, id_range)
-
-    def writers(self, tables: Sequence[TableId]) -> tuple[Writer, ...]:
-        return self._tables.writers(tables)
-
-    def stop_writes(self, tables: Sequence[TableId]) -> tuple[str, ...]:
-        return self._tables.stop_writes(tables)
 
     def setup(self, tables: Sequence[tuple[TableId, TableSchema]]) -> CaptureSetup:
         return change_log.setup_log(self.connection, self.names, tables)
