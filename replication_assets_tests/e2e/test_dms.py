@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 from typer.testing import CliRunner
 
-from replication_assets.catalog import Catalog, DynamoDbProjection, EnvVar, Table
+from replication_assets.catalog import Catalog, DynamoDbProjection, EnvVar, Table, Validation
 from replication_assets.cli import dms_plan
 from replication_assets.cli.app import make_app
 from replication_assets.core.schema import TableId
@@ -41,8 +43,18 @@ INSERT INTO "AUTH"."CUSTOMER_PASSWORD_MIGRATION_VW" VALUES ('c#1', 'h1', 's1'), 
 """
 
 
-def imported(*files: str) -> Catalog:
-    arguments = ["dms", "import", *(str(SEEDS / file) for file in files), "--source", SOURCE]
+SAKILA = """
+CREATE SCHEMA test;
+CREATE TABLE test.actor (actor_id int PRIMARY KEY, first_name text, last_update timestamp);
+CREATE TABLE test.film_actor (actor_id int, film_id int, PRIMARY KEY (actor_id, film_id));
+INSERT INTO test.actor SELECT g, 'actor ' || g, timestamp '2024-01-01' + g * interval '1 s'
+    FROM generate_series(1, 300) g;
+INSERT INTO test.film_actor SELECT a, f FROM generate_series(1, 300) a, generate_series(1, 3) f
+"""
+
+
+def imported(*files: str, more: Sequence[str] = ()) -> Catalog:
+    arguments = ["dms", "import", *(str(SEEDS / file) for file in files), "--source", SOURCE, *more]
     result = CliRunner().invoke(make_app(plain=True), arguments)
     assert result.exit_code == 0, result.output
     names: dict[str, Any] = {}
@@ -142,6 +154,37 @@ def test_passwords_have_a_partition_key_only_and_follow_changes(
             {"PK": {"S": "c#1"}, "HASH": {"S": "h1"}, "SALT": {"S": "s1"}},
             {"PK": {"S": "c#2"}, "HASH": {"S": "h3"}},
         ]
+    finally:
+        system.source.teardown()
+
+
+def test_a_lakehouse_of_every_table_follows_changes(database: FreshDatabase, tmp_path: Path) -> None:
+    keys = {"actor": ["actor_id"], "film_actor": ["actor_id", "film_id"]}
+    columns = {
+        "actor": {"actor_id": "integer", "first_name": "text", "last_update": "timestamp"},
+        "film_actor": {"actor_id": "integer", "film_id": "integer"},
+    }
+    known = [{"schema": "test", "name": each, "key": keys[each], "columns": columns[each]} for each in keys]
+    (tmp_path / "tables.json").write_text(json.dumps({"tables": known}))
+    more = ["--tables", str(tmp_path / "tables.json"), "--lake", str(tmp_path / "lake")]
+    catalog = imported("lakehouse_mapping.json", "lakehouse_settings.json", more=more)
+    place = system_of(database, tmp_path, catalog.tables)
+    place.execute(*SAKILA.split(";\n"))
+    running = dataclasses.replace(place.catalog, projections=catalog.projections).validate()
+    system = System(running, place.dsn)
+    try:
+        system.prepare()
+        system.load_all()
+        system.execute(
+            "UPDATE test.actor SET first_name = 'changed' WHERE actor_id % 3 = 0",
+            "DELETE FROM test.film_actor WHERE film_id = 2",
+            "UPDATE test.film_actor SET film_id = 9 WHERE actor_id = 1 AND film_id = 1",
+        )
+        system.capture()
+        system.project()
+        system.check()
+        assert catalog.projections[0].validation == Validation(None), "the task validates nothing"
+        assert DeltaTable(str(tmp_path / "lake" / SOURCE / "test.film_actor")).count() == 600
     finally:
         system.source.teardown()
 
