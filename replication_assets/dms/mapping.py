@@ -132,7 +132,7 @@ def _read_rule(node: Object, findings: Findings, order: int, escape: str) -> Any
 def _selection(members: Members, common: _Common, escape: str) -> Selection | None:
     action = members.word("rule-action", ("include", "exclude", "explicit"), required=True)
     locator = read_locator(members, type_default="table", escape=escape)
-    load_order = members.integer("load-order", least=0)
+    load_order = members.integer("load-order", least=0, most=2_147_483_647)
     filters = read_filters(members)
     if action is None or locator is None or locator.table is None:
         return None
@@ -181,6 +181,10 @@ def _transformation(members: Members, common: _Common, escape: str) -> Transform
     if action in NEEDS_VALUE and value is None:
         return None
     _check_expression(members, action, expression)
+    if action == "data-masking-digits-mask" and value is not None and not _masks(value):
+        what = "digits are masked with one printable ASCII character that is no blank"
+        members.error("bad-mask", what, 'write "value": "#"', members.place_of("value"))
+        return None
     return Transformation(
         common.id, common.name, locator, common.place, common.order,
         target, action, value, old_value, expression, data_type, primary_key, before,
@@ -194,6 +198,10 @@ def _check_expression(members: Members, action: str, expression: Expression | No
     if expression is not None and expression.unstable:
         what = f"{expression.unstable} gives another value each time the row is written"
         members.warn("unstable-expression", what, "use $AR_H_TIMESTAMP", members.place_of("expression"))
+
+
+def _masks(value: str) -> bool:
+    return len(value) == 1 and "!" <= value <= "~"
 
 
 def _exact(locator: Locator) -> bool:
