@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from replication_assets.dms.findings import Findings
+from replication_assets.dms.masking import DIGITS, HASH, HASH_LETTERS
 from replication_assets.dms.naming import applies, renamed, winner
-from replication_assets.dms.outcome import ColumnOutcome, Overridden, Removed
-from replication_assets.dms.rules import Transformation
+from replication_assets.dms.outcome import ColumnOutcome, Mask, Overridden, Removed
+from replication_assets.dms.rules import DataType, Transformation
 from replication_assets.dms.source_tables import SourceColumn, SourceTable
 from replication_assets.dms.transformations import MASKS, RENAMING
 
@@ -76,13 +77,24 @@ def _column(
     return ColumnOutcome(
         source=column.name,
         target=renamed(first, column.name) if first is not None else column.name,
-        type=typing.data_type if typing is not None else column.type,
+        type=_masked_type(typing.data_type if typing is not None else column.type, masks),
         native=column.native,
         rules=tuple(rule.id for rule in deciders),
         expression=typing.expression if typing is not None else None,
-        masks=tuple(rule.action for rule in masks),
+        masks=tuple(_mask(rule) for rule in masks),
         retyped=typing is not None,
     )
+
+
+def _masked_type(kind: DataType | None, masks: list[Transformation]) -> DataType | None:
+    """A text that holds a hash where there is one."""
+    if kind is None or kind.length is None or not any(rule.action == HASH for rule in masks):
+        return kind
+    return replace(kind, length=max(kind.length, HASH_LETTERS))
+
+
+def _mask(rule: Transformation) -> Mask:
+    return Mask(rule.action, rule.value or "" if rule.action == DIGITS else "")
 
 
 def _tell_limits(

@@ -5,22 +5,26 @@ from __future__ import annotations
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.json_source import Array, Node, Object, Scalar
 from replication_assets.dms.members import Members
-from replication_assets.dms.rules import AttributeMapping, ConditionExpression
+from replication_assets.dms.rules import AttributeMapping, ConditionExpression, ObjectMapping
 
 SCALARS = ("string", "number", "boolean")
 DOCUMENTS = ("dynamodb-map", "dynamodb-list", "json")
 ACTIONS = ("map-record-to-record", "map-record-to-document")
+STREAMS = ("kafka", "kinesis")
 KEY_TYPES = ("schema-table", "transaction-id", "primary-key", "constant", "attribute-name")
 
 
 def read_attributes(parameters: Members) -> tuple[AttributeMapping, ...]:
     found = []
     for each in parameters.objects("attribute-mappings", "attribute mapping"):
-        name = each.text("target-attribute-name", required=True)
-        kind = each.word("attribute-type", ("scalar", "document")) or "scalar"
+        # The samples for Kafka and Kinesis with a constant key write it without `target-`, and no type.
+        alias = each.text("attribute-name")
+        name = each.text("target-attribute-name", required=alias is None) or alias
+        value = each.take("value")
+        implied = "scalar" if value is None or isinstance(value, Scalar) else "document"
+        kind = each.word("attribute-type", ("scalar", "document")) or implied
         words = SCALARS if kind == "scalar" else DOCUMENTS
         sub_type = each.word("attribute-sub-type", words)
-        value = each.take("value")
         each.finish()
         if value is None:
             each.error("missing-member", "attribute mapping has no 'value'", 'add "value": "${column}"')
@@ -34,6 +38,16 @@ def read_attributes(parameters: Members) -> tuple[AttributeMapping, ...]:
             what = f"attribute {each_mapping.name!r} is mapped twice"
             parameters.error("duplicate-attribute", what, "keep one of them", each_mapping.place)
     return tuple(found)
+
+
+def is_of_stream(rule: ObjectMapping, target: str) -> bool:
+    """Whether a rule is for Kafka or Kinesis: as the target endpoint is, or by what only those have."""
+    if target in (*STREAMS, "dynamodb"):
+        return target in STREAMS
+    documents = any(each.sub_type == "json" and isinstance(each.value, Object) for each in rule.attributes)
+    keyed = rule.partition_key_type is not None or rule.partition_key_constant is not None
+    unnamed = rule.target_table is None and rule.partition_key_name is None
+    return rule.topic is not None or keyed or documents or unnamed
 
 
 def read_condition(parameters: Members) -> ConditionExpression | None:

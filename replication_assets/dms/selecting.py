@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.outcome import LeftOut
-from replication_assets.dms.rules import Filter, Selection
+from replication_assets.dms.rules import Filter, Selection, TableKind
 from replication_assets.dms.source_tables import SourceTable
 
 SYSTEM_SCHEMAS = {
@@ -50,10 +50,9 @@ def named_tables(mapping: TableMapping) -> tuple[SourceTable, ...]:
     for rule in mapping.selections:
         schema, table = rule.locator.schema, rule.locator.table
         if rule.action != "exclude" and table is not None and schema.exact and table.exact:
-            kind = "view" if rule.locator.table_type == "view" else "table"
-            found.setdefault(
-                (schema.literal, table.literal), SourceTable(schema.literal, table.literal, kind)
-            )  # type: ignore[arg-type]
+            kind: TableKind = "view" if rule.locator.table_type == "view" else "table"
+            named = (schema.literal, table.literal)
+            found.setdefault(named, SourceTable(*named, kind))
     return tuple(found.values())
 
 

@@ -1,6 +1,7 @@
 """Mappings applied to tables: what is taken, what it is called, and which rule decided."""
 
 from replication_assets.dms.applying import apply_mapping
+from replication_assets.dms.outcome import Mask
 from replication_assets_tests.dms.rules_text import (
     ACTOR,
     actor,
@@ -96,7 +97,7 @@ def test_masks_run_one_after_the_other_in_the_order_of_their_ids() -> None:
         transform("data-masking-hash-mask", **{"column-name": "first_name", "rule-id": "30"}),
         transform("data-masking-digits-mask", value="#", **{"column-name": "first_name", "rule-id": "20"}),
     )
-    assert table.columns[1].masks == ("data-masking-digits-mask", "data-masking-hash-mask")
+    assert table.columns[1].masks == (Mask("data-masking-digits-mask", "#"), Mask("data-masking-hash-mask"))
 
 
 def test_a_mask_of_a_type_that_it_does_not_know_is_an_error() -> None:

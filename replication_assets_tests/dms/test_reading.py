@@ -1,4 +1,4 @@
-"""What documented rules look like where they are written in their shorter forms, and what is told of others."""
+"""Documented rules in their shorter forms, and what is told of those that say too little."""
 
 from typing import Any
 
@@ -81,7 +81,7 @@ def test_a_set_of_one_letter_is_that_letter_and_the_name_is_exact() -> None:
 
 
 def test_the_exact_name_decides_over_a_wildcard_and_its_filters_are_applied() -> None:
-    narrow = include("actor", **{"load-order": 7, "filters": [only("id", "100")]})
+    narrow = include("actor", filters=[only("id", "100")]) | {"load-order": 7}
     outcome = outcome_of(include("%"), narrow, tables=(ACTOR, ACTOR | {"name": "film"}))
     first, second = outcome.tables
     assert (first.source.name, first.selected_by, first.load_order) == ("actor", "2", 7)
