@@ -127,6 +127,9 @@ def _values(outcome: TableOutcome, column: ColumnOutcome, rows: pa.RecordBatch) 
 
 
 def _computed(expression: Expression, kind: DataType | None, rows: pa.RecordBatch) -> Sequence[Any]:
+    unknown = [name for name in expression.columns if name not in rows.schema.names]
+    if unknown:
+        raise ValueError(f"an expression uses ${unknown[0]}, which is no column")
     variables: dict[str, Sequence[Any]] = {
         name: [_OF_LOADED.get(name, "")] * rows.num_rows for name in expression.variables
     }
