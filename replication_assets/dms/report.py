@@ -92,6 +92,7 @@ def _table(name: str, tables: Sequence[TableOutcome], target: str) -> dict[str, 
         "filter": as_sql(first.filters) if coverage is None else "",
         "filters": [_filter(each) for each in first.filters] if coverage is None else [],
         "id_ranges": _ranges(coverage),
+        "parallel_load": _parallel_load(first.parallel_load),
         "segments": _segments(first.parallel_load),
         "lobs": _lobs(first.lobs),
         "object_mapping": _object_mapping(first),
@@ -158,6 +159,7 @@ def _column(column: ColumnOutcome) -> dict[str, Any]:
         "source": column.source,
         "target": column.target,
         "type": str(column.type) if column.type is not None else column.native or None,
+        "source_type": column.native or None,
         "rules": list(column.rules),
         "expression": column.expression.text if column.expression is not None else None,
         "masks": [{"action": each.action, "character": each.character or None} for each in column.masks],
@@ -171,6 +173,19 @@ def _ranges(coverage: Coverage | None) -> list[dict[str, Any]]:
         return []
     edges = [None, *coverage.bounds, None]
     return [{"column": coverage.column, "low": low, "high": high} for low, high in pairwise(edges)]
+
+
+def _parallel_load(load: ParallelLoad | None) -> dict[str, Any] | None:
+    if load is None:
+        return None
+    return {
+        "type": load.type,
+        "columns": list(load.columns),
+        "boundaries": [list(each) for each in load.boundaries],
+        "partitions": list(load.partitions),
+        "subpartitions": list(load.subpartitions),
+        "number_of_partitions": load.number_of_partitions,
+    }
 
 
 def _segments(load: ParallelLoad | None) -> list[str]:
