@@ -6,7 +6,7 @@ What the declarations cannot say is refused by name; nothing of a mapping is lef
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -54,7 +54,7 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
     tables: list[Table] = []
     items: list[Items] = []
     shapes: list[Shape] = []
-    delta: list[str] = []
+    delta: dict[str, str | None] = {}
     for outcomes in task.grouped.values():
         first = outcomes[0]
         _refuse(task, first, findings)
@@ -68,7 +68,7 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         if mapped is not None:
             items.append(in_shape(mapped, first))
         else:
-            delta.append(str(table.id))
+            delta[str(table.id)] = first.target if _renamed(first) else None
         shapes += [shape] if shape is not None else []
     projections = _projections(items, delta, shapes, task.settings, region=region, lake=lake)
     return Compiled(
@@ -99,6 +99,10 @@ def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Sha
         ],
     )
     return shape if shape.where or shape.exclude or shape.rename or shape.computed else None
+
+
+def _renamed(outcome: TableOutcome) -> bool:
+    return (outcome.target_schema, outcome.target_table) != (outcome.source.schema, outcome.source.name)
 
 
 def _kept(outcome: TableOutcome) -> list[ColumnOutcome]:
@@ -194,16 +198,16 @@ def _refuse(task: Task, outcome: TableOutcome, findings: Findings) -> None:
 
 
 def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
-    source, rule = outcome.source, outcome.object_mapping
+    rule = outcome.object_mapping
     if rule is not None and rule.streams:
         yield "rows go to a topic, and no projection writes to topics", "leave the rule out of the import"
     if rule is not None and rule.condition is not None:
         what = "condition-expression: every write here is on the condition that what stands there is older"
         yield f"{what}, and takes no second one", "filter the rows instead, or delete it"
     to_items = rule is not None and not rule.streams
-    if not to_items and (outcome.target_schema, outcome.target_table) != (source.schema, source.name):
-        what = f"it is called {outcome.target} in its target, and a lakehouse keeps the source's names"
-        yield what, "leave the renaming rule out"
+    if not to_items and _renamed(outcome) and "." in outcome.target_schema + outcome.target_table:
+        what = f"it is called {outcome.target_table!r} in schema {outcome.target_schema!r} of its target"
+        yield f"{what}, and names in a lakehouse have no dot", "write a name without one"
     if not outcome.columns_known and any(_of_columns(each, outcome) for each in mapping.transformations):
         yield "rules change its columns, which are not known", "give its columns with --tables"
     if outcome.validations:
@@ -257,7 +261,7 @@ def _of_changes(column: ColumnOutcome) -> bool:
 
 def _projections(
     items: Sequence[Items],
-    delta: Sequence[str],
+    delta: Mapping[str, str | None],
     shapes: Sequence[Shape],
     settings: Sequence[TaskSettings],
     *,
@@ -284,7 +288,13 @@ def _projections(
         own = [each for each in shapes if each.table in delta]
         found.append(
             DeltaProjection(
-                "lake", tables=delta, root=lake, refusals=refusals, validation=validation, shapes=own
+                "lake",
+                tables=list(delta),
+                root=lake,
+                names={table: name for table, name in delta.items() if name is not None},
+                refusals=refusals,
+                validation=validation,
+                shapes=own,
             )
         )
     return tuple(found)

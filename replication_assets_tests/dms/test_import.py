@@ -126,7 +126,7 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
 @pytest.mark.parametrize(
     ("rule", "named"),
     [
-        (transform("rename", "table", value="film"), "it is called test.film"),
+        (transform("rename", "table", value="a.b"), "names in a lakehouse have no dot"),
         (transform("data-masking-digits-randomize", **{"column-name": "first_name"}), "gets random digits"),
         (transform("remove-column", **{"column-name": "id"}), "in the key"),
         ({"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "t",
@@ -227,3 +227,25 @@ def test_items_are_made_of_masked_columns(tmp_path: Path) -> None:
     assert [json.loads(each) for each in shaped.items.column("item").to_pylist()] == [
         {"pk": {"S": "a#B##"}, "id": {"N": "1"}, "first_name": {"S": "B##"}}
     ]
+
+
+def test_renamed_schemas_and_tables_have_their_names_in_the_lake(tmp_path: Path) -> None:
+    files = files_of(
+        tmp_path,
+        include("actor"),
+        transform("rename", "schema", value="test1", **{"schema-name": "test"}),
+        transform("add-prefix", "table", value="DMS_"),
+    )
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    assert isinstance(projection, DeltaProjection)
+    assert projection.tables == ("app.test.actor",)
+    assert projection.names == {"app.test.actor": "test1.DMS_actor"}
+
+
+def test_a_renamed_table_is_read_under_its_new_name(tmp_path: Path) -> None:
+    from replication_assets.replication import Replication
+
+    files = files_of(tmp_path, include("actor"), transform("convert-uppercase", "table"))
+    catalog = imported(tmp_path, *files, "--source", "app", "--lake", str(tmp_path / "lake"))
+    target = Replication(catalog).target(catalog.projections[0], catalog.tables[0].id)
+    assert repr(target) == f"DeltaTarget({str(tmp_path / 'lake' / 'app' / 'test.ACTOR')!r})"
