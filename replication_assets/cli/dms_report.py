@@ -81,6 +81,8 @@ def _show_items(table: dict[str, Any]) -> None:
     _show_condition(table["condition"])
     if "samples_refused" in table:
         show(f"  no samples: {table['samples_refused']}", "yellow")
+    for each in table.get("sample_items_refused", [])[:3]:
+        show(f"  no item: {each}", "yellow")
     for each in _samples(table)[:3]:
         show(f"  sample: {orjson.dumps(each, default=str).decode()}")
 

@@ -257,7 +257,8 @@ def _samples(table: TableOutcome, items: Items | None, messages: Messages | None
         }
         if items is not None:
             shape = shape_of(table, "source", filtered=False)
-            found["sample_items"] = sample_items(in_shape(items, table), table, rows, shape)
+            shown, refused = sample_items(in_shape(items, table), table, rows, shape)
+            found |= {"sample_items": shown, "sample_items_refused": refused}
         if messages is not None:
             found["sample_messages"] = sample_messages(messages, table, rows)
     except (ValueError, ReplicationError) as error:

@@ -16,6 +16,7 @@ from replication_assets.core.expressions.syntax import Expression
 from replication_assets.core.fold import row_schema
 from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.items.spec import Items
+from replication_assets.core.refusals import Refusal
 from replication_assets.core.row_filters import mask
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.core.shape_specs import Shape
@@ -90,8 +91,9 @@ def passing(outcome: TableOutcome, rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def sample_items(
     items: Items, outcome: TableOutcome, rows: pa.RecordBatch, shape: Shape | None = None
-) -> list[dict[str, Any]]:
-    """Items of rows in DynamoDB's JSON; `items` name columns as the shape calls them.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Items of rows in DynamoDB's JSON, and why rows or values of them would be dead letters; `items` name
+    columns as the shape calls them.
 
     Raises:
         CatalogError: the mapping or the shape does not fit the columns.
@@ -101,7 +103,13 @@ def sample_items(
         shaping = Shaping(shape, schema)
         rows, schema = shaping.shaped(rows), shaping.schema
     converted = ItemMapping(items, schema).convert(rows)
-    return [orjson.loads(text) for text in converted.items.column("item").to_pylist()]
+    found = [orjson.loads(text) for text in converted.items.column("item").to_pylist()]
+    return found, [_refused(each) for each in converted.refusals]
+
+
+def _refused(refusal: Refusal) -> str:
+    about = "a row" if refusal.column is None else f"a value of {refusal.column!r}"
+    return f"{about}: {refusal.reason} ({refusal.detail})"
 
 
 def target_rows(outcome: TableOutcome, rows: pa.RecordBatch) -> list[Mapping[str, Any]]:
