@@ -28,6 +28,7 @@ from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.masking import RANDOM, value_expression
+from replication_assets.dms.messages import Messages, mapped_messages
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
 from replication_assets.dms.rules import DataType, ParallelLoad, Transformation
 from replication_assets.dms.settings.reading import TaskSettings
@@ -38,12 +39,15 @@ _DEFAULT_CONNECTIONS = 16
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`refused` says by name what is not declared; with an error in it nothing should be used."""
+    """`refused` says by name what is not declared; with an error in it nothing should be used. `streamed`
+    are the tables that go to topics, with their messages: no declaration is made of them, and each is
+    refused."""
 
     tables: tuple[Table, ...]
     projections: tuple[Projection, ...]
     max_parallel_loads: int | None
     load_wait_seconds: float | None
+    streamed: tuple[tuple[str, Messages], ...]
     refused: tuple[Finding, ...]
 
 
@@ -55,6 +59,7 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
     items: list[Items] = []
     shapes: list[Shape] = []
     delta: dict[str, str | None] = {}
+    streamed: list[tuple[str, Messages]] = []
     for outcomes in task.grouped.values():
         first = outcomes[0]
         _refuse(task, first, findings)
@@ -64,8 +69,13 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         )
         tables.append(table)
         shape = shape_of(first, str(table.id), filtered=coverage is None)
-        mapped = mapped_items(first, source, findings)
-        if mapped is not None:
+        mapped, messages = (
+            mapped_items(first, source, findings),
+            mapped_messages(first, task.target, findings),
+        )
+        if messages is not None:
+            streamed.append((str(table.id), messages))
+        elif mapped is not None:
             items.append(in_shape(mapped, first))
         else:
             delta[str(table.id)] = first.target if _renamed(first) else None
@@ -76,6 +86,7 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         projections,
         _number(task.settings, "FullLoadSettings", "MaxFullLoadSubTasks"),
         _number(task.settings, "FullLoadSettings", "TransactionConsistencyTimeout"),
+        tuple(streamed),
         findings.listed(),
     )
 
@@ -193,13 +204,16 @@ def _refuse(task: Task, outcome: TableOutcome, findings: Findings) -> None:
     """Everything of a table that no declaration says."""
     mapping = next(mapping for mapping, found in task.files if outcome in found.tables)
     place = next(rule.place for rule in mapping.selections if rule.id == outcome.selected_by)
-    for what, fix in (*_refused_of_table(mapping, outcome), *_refused_of_columns(outcome)):
+    streamed = mapped_messages(outcome, task.target, Findings()) is not None
+    for what, fix in (*_refused_of_table(mapping, outcome, streamed=streamed), *_refused_of_columns(outcome)):
         findings.error("not-declared", f"{outcome.source}: {what}", fix, place, outcome.selected_by)
 
 
-def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
+def _refused_of_table(
+    mapping: TableMapping, outcome: TableOutcome, *, streamed: bool
+) -> Iterator[tuple[str, str]]:
     rule = outcome.object_mapping
-    if rule is not None and rule.streams:
+    if streamed or (rule is not None and rule.streams):
         yield "rows go to a topic, and no projection writes to topics", "leave the rule out of the import"
     if rule is not None and rule.condition is not None:
         what = "condition-expression: every write here is on the condition that what stands there is older"
