@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Protocol
 
 import pyarrow as pa
@@ -82,6 +82,8 @@ def _comparison(dialect: Dialect, column: Column, comparable: Comparable, compar
     bounds = _bounds(compare.values, column.arrow)
     if bounds is None or (comparable.only_equal and operator != "eq"):
         return None
+    if pa.types.is_integer(column.arrow):
+        bounds = _whole_bounds(operator, bounds)
     constants = [dialect.constant(each) for each in bounds]
     texts = [each for each in constants if each is not None]
     if len(texts) < len(constants):
@@ -116,6 +118,23 @@ def _bounds(values: Sequence[str], kind: pa.DataType) -> list[Bound] | None:
         if not isinstance(typed, Decimal | bool | dt.date | str):
             return None
         found.append(typed)
+    return found
+
+
+_LEAST, _GREATEST = Decimal(-(2**63)), Decimal(2**63 - 1)
+
+
+def _whole_bounds(operator: str, bounds: Sequence[Bound]) -> list[Bound]:
+    """Bounds of whole numbers as such, which an index serves: nothing lies between a fraction and its
+    neighbour. Bounds that no column reaches end where columns do."""
+    if operator not in ("lte", "gte", "between", "notbetween"):
+        return list(bounds)
+    found: list[Bound] = []
+    for place, bound in enumerate(bounds):
+        assert isinstance(bound, Decimal)
+        is_upper = operator == "lte" or place == 1
+        whole = bound.to_integral_value(ROUND_FLOOR if is_upper else ROUND_CEILING)
+        found.append(min(max(whole, _LEAST), _GREATEST))
     return found
 
 

@@ -124,8 +124,8 @@ class RowFilter:
 
 
 def left_out_problem(columns: Sequence[str], table: str, fix: str) -> str:
-    """What a preflight says where an update that leaves some columns alone does not tell them."""
+    """What is told where an update that leaves some columns alone does not tell them."""
     return (
-        f"values of {', '.join(columns)} of {table} that an update leaves alone are not in its changes, and "
-        f"the table is filtered: a row that comes into the filter would lack them. {fix}"
+        f"values of {', '.join(columns)} of {table} that an update leaves alone are not in its changes, so "
+        f"that loads read all rows to have those that come into its filter. {fix}"
     )

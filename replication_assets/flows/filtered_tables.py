@@ -4,14 +4,18 @@ The log of a table notes by which filter its rows pass, from when the source is 
 folded from the log passes that filter, and a load by another one counts no longer. So a filter that is
 declared otherwise later is refused until the source is set up again, and then each range until it is loaded
 anew; a filter on a table that was loaded whole holds at once.
+
+Loads read only rows that pass, where changes are told whole. Elsewhere they read all rows, and the fold
+filters them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from replication_assets.core.controls import Controls, SchemaChanged
 from replication_assets.core.positions import Position
+from replication_assets.core.row_filters import Where
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.table_filters import filter_text, require_fit
 from replication_assets.declarations import Table
@@ -22,26 +26,26 @@ from replication_assets.ports import ChangeSource, EventLog, LeavesOutUnchanged
 REASON = "rows pass another filter from here on"
 
 
-def filter_problems(
-    source: ChangeSource, table: Table, schema: TableSchema, *, captured: bool
-) -> Iterator[str]:
-    """Why changes of the table would not tell which rows pass, each with its fix.
+def not_pushed(source: ChangeSource, table: Table, schema: TableSchema) -> tuple[str, ...]:
+    """Why loads of a filtered table read all of its rows, each reason with its fix; empty if they need not.
+
+    An event may lack what an update left alone. Where that is so, a row that comes into the filter can only
+    be completed from a load that has read it before.
 
     Raises:
         CatalogError: the filters do not fit the columns.
     """
     if not table.where:
-        return
+        return ()
     require_fit(table.where, schema, str(table.id))
-    if captured and isinstance(source, LeavesOutUnchanged):
-        yield from source.left_out(table.id, schema)
+    if isinstance(source, LeavesOutUnchanged) and source.is_captured(table.id):
+        return source.left_out(table.id, schema)
+    return ()
 
 
-def require_whole_changes(source: ChangeSource, table: Table, schema: TableSchema, *, captured: bool) -> None:
-    """Raises SourceNotReady with everything that `filter_problems` finds, CatalogError as it does."""
-    problems = list(filter_problems(source, table, schema, captured=captured))
-    if problems:
-        raise SourceNotReady("\n".join(problems), where=str(table.id))
+def pushed_where(source: ChangeSource, table: Table, schema: TableSchema) -> tuple[Where, ...]:
+    """The filters that a load reads by; none if it must read all rows. Raises as `not_pushed`."""
+    return () if not_pushed(source, table, schema) else tuple(table.where)
 
 
 def filter_change(controls: Controls, table: Table, at: Position) -> SchemaChanged | None:

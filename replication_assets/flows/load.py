@@ -17,10 +17,10 @@ from replication_assets.core.controls import RangeReplaced
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableSchema
-from replication_assets.core.table_filters import RowFilter, filter_text, require_fit
+from replication_assets.core.table_filters import RowFilter, filter_text
 from replication_assets.errors import LoadBlocked
 from replication_assets.failpoints import reach
-from replication_assets.flows.filtered_tables import filter_change
+from replication_assets.flows.filtered_tables import filter_change, pushed_where
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch, follow_schema, record_structure
 from replication_assets.ports import CellCount, ChangeSource, EventStore, LoadSlice
 
@@ -92,8 +92,7 @@ def _load(
     epoch = current_epoch(source, store)
     log, schema, change = follow_schema(source, store, table, epoch)
     record_structure(source, store, table.id)
-    load_id, where = _new_load_id(), tuple(table.declared.where)
-    require_fit(where, schema, str(table.id))
+    load_id, where = _new_load_id(), pushed_where(source, table.declared, schema)
     row_filter = RowFilter(where, str(table.id))
     request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, dates, where)
     writer = log.writer()

@@ -19,10 +19,11 @@ from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, plan_i
 from replication_assets.core.plan import plan_granularity
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_filters import require_fit
 from replication_assets.errors import LoadBlocked, SchemaConflict, SlotLost, SourceNotReady
 from replication_assets.flows.capture_gaps import tell_gaps
 from replication_assets.flows.control_events import tell
-from replication_assets.flows.filtered_tables import note_filter, require_noted, require_whole_changes
+from replication_assets.flows.filtered_tables import note_filter, require_noted
 from replication_assets.ports import (
     CaptureMark,
     CaptureSetup,
@@ -229,8 +230,7 @@ def _reflect_all(source: ChangeSource, tables: Sequence[Table]) -> list[tuple[Ta
     for table in tables:
         try:
             schema = source.reflect(table.id, key=table.key, append_only=table.append_only)
-            if table.where:
-                require_whole_changes(source, table, schema, captured=source.is_captured(table.id))
+            require_fit(table.where, schema, str(table.id))
             found.append((table, schema))
         except SourceNotReady as error:
             problems[str(error)] = error

@@ -16,7 +16,6 @@ from replication_assets.ports.source import (
     ChangeSource,
     ChangeStream,
     KeyBounds,
-    LeavesOutUnchanged,
     LoadSlice,
     LoadStream,
     PartitionTree,
@@ -49,6 +48,7 @@ from replication_assets.ports.target import (
     view_schema,
 )
 from replication_assets.ports.validation import FindingLists, KnownDigest, KnownDigests
+from replication_assets.ports.whole_changes import LeavesOutUnchanged
 
 __all__ = [
     "DELETED",

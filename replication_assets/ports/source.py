@@ -331,16 +331,6 @@ class ChangeSource(Protocol):
 
 
 @runtime_checkable
-class LeavesOutUnchanged(Protocol):
-    """A source whose change events can lack values that an update left alone."""
-
-    def left_out(self, table: TableId, schema: TableSchema) -> tuple[str, ...]:
-        """What may be left out of changes of the table, each with the statement after which events are
-        whole; empty if they are. A row that no load read cannot be completed."""
-        ...
-
-
-@runtime_checkable
 class PassiveSource(Protocol):
     """A source with a log that it keeps for nobody, such as a binlog: it knows no place of ours, so how far
     we are is told to it."""

@@ -66,5 +66,5 @@ def left_out(table: str, schema: TableSchema) -> tuple[str, ...]:
     columns = [each.name for each in schema.columns if is_out_of_row(each)]
     if not columns:
         return ()
-    fix = "Capture it by triggers, or filter its projections (Shape.where) and not the table"
+    fix = "Capture the source by triggers to read fewer"
     return (left_out_problem(columns, table, fix),)

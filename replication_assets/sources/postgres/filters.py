@@ -35,13 +35,12 @@ _AS_STORED = frozenset(
 )
 _TEXTS = frozenset({"text", "character varying", "uuid"})
 
+# Without a table for large values no row can be longer than what stays in it, and is always told.
 _LEFT_OUT = """
 SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relreplident <> 'f'
+WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND c.reltoastrelid <> 0
 AND (c.oid = %(oid)s OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(%(oid)s) WHERE isleaf))
-AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
-            AND NOT a.attisdropped AND a.attstorage <> 'p')
 ORDER BY 1, 2
 """
 

@@ -208,7 +208,7 @@ class CdcSource(SqlServerSource):
         columns = [each.name for each in large_columns(schema.columns)]
         if not columns:
             return ()
-        fix = "Capture by triggers or tracking, or filter its projections (Shape.where) and not the table"
+        fix = "Capture the source by triggers or tracking to read fewer"
         return (left_out_problem(columns, f"{table.schema}.{table.name}", fix),)
 
     def changes(
