@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from replication_assets.catalog import Catalog, DeltaProjection, Table
+from replication_assets.catalog import DeltaProjection, Table
 from replication_assets.core.row_filters import Compare, Where
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.shape_specs import Shape
-from replication_assets.declarations import KafkaProjection
 from replication_assets.errors import CatalogError, SchemaConflict
 from replication_assets.flows.check import check
 from replication_assets.flows.read import fold_range
@@ -138,11 +137,3 @@ def test_a_filter_on_a_table_that_was_loaded_whole_holds_at_once(
     assert any("row filter is not the one" in each.what for each in problems)
     system.prepare()
     assert [row["id"] for row in copied(system)] == [1]
-
-
-def test_events_of_a_filtered_table_are_told_to_no_topic(database: FreshDatabase, tmp_path: Path) -> None:
-    catalog = filtered(database, tmp_path).catalog
-    topic = KafkaProjection("events", tables=["app.public.t"], bootstrap_servers=["127.0.0.1:9"])
-    with pytest.raises(CatalogError, match="is filtered, and events are told of every row"):
-        dataclasses.replace(catalog, topics=(topic,)).validate()
-    assert isinstance(catalog, Catalog)

@@ -15,6 +15,8 @@ from replication_assets.sources.oracle.filters import OracleFilters, left_out
 from replication_assets.sources.oracle.statements import rows
 from replication_assets.sources.oracle.types import column_of
 
+AT = "TIMESTAMP '{}-01-01 00:00:00 +00:00'"
+
 
 def condition(native: str, compare: Compare) -> list[str]:
     schema = TableSchema((column_of("C", native, True),))
@@ -29,7 +31,7 @@ def condition(native: str, compare: Compare) -> list[str]:
         ("DATE", Compare("gte", ["2024-02-29"]),
          """("C" >= TIMESTAMP '2024-02-29 00:00:00' OR "C" < DATE '0001-01-01')"""),
         ("TIMESTAMP(3) WITH LOCAL TIME ZONE", Compare("lte", ["2024-01-01T01:00:00+01:00"]),
-         """("C" <= TIMESTAMP '2024-01-01 00:00:00 +00:00' OR "C" < TIMESTAMP '0001-01-01 00:00:00 +00:00')"""),
+         f"""("C" <= {AT.format("2024")} OR "C" < {AT.format("0001")})"""),
         ("VARCHAR2(20)", Compare("eq", ["it's :x"]), """("C" = 'it''s :x')"""),
         ("VARCHAR2(20)", Compare("notnull"), '("C" IS NOT NULL)'),
     ],
