@@ -24,6 +24,7 @@ from replication_assets.catalog import (
     Table,
 )
 from replication_assets.core.dates import EventDates
+from replication_assets.core.row_filters import Compare, Where
 from replication_assets.core.schema import TableId
 from replication_assets.errors import CatalogError
 
@@ -226,6 +227,11 @@ TABLES = {
     "id_ranges width is of type str": {"id_ranges": ByWidth("1000")},  # type: ignore[arg-type]
     "id_ranges bounds is of other contents": {"id_ranges": ByBounds((1.5,))},  # type: ignore[arg-type]
     "id_ranges is of type int. Fix: ByWidth or ByCount or ByBounds": {"id_ranges": 4},
+    "where is of other contents": {"where": ["v = 1"]},
+    "where: one_of is of type str": {"where": [Where("v", "null")]},  # type: ignore[arg-type]
+    "where: values is of other contents": {"where": [Where("v", [Compare("eq", [1])])]},  # type: ignore[list-item]
+    "where: filter operator 'like' is not known": {"where": [Where("v", [Compare("like", ["x"])])]},
+    "where: filter operator between has 1 values": {"where": [Where("v", [Compare("between", ["1"])])]},
     "range_column is given, but the table is one range": {"range_column": "id"},
     "range_column 'at' is not in the key": {"id_ranges": ByCount(2), "key": ["id"], "range_column": "at"},
     "column '_OP' is reserved": {"key": ["_OP"]},

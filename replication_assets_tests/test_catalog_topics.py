@@ -10,6 +10,7 @@ import pytest
 
 from replication_assets import (
     Catalog,
+    Compare,
     DeltaProjection,
     EnvVar,
     EventStoreConfig,
@@ -18,6 +19,7 @@ from replication_assets import (
     PostgresSourceConfig,
     Replication,
     Table,
+    Where,
     build_definitions,
 )
 from replication_assets.catalog import Projection
@@ -44,6 +46,12 @@ def catalog(*topics: KafkaProjection, root: str = "/data", **more: Any) -> Catal
 def test_a_right_one_has_no_problems() -> None:
     assert catalog(feed()).problems() == ()
     assert catalog(feed(topic="all", envelope="debezium", schema="connect", partitions=6)).problems() == ()
+
+
+def test_events_of_a_filtered_table_are_told_to_no_topic() -> None:
+    where = [Where("id", [Compare("lte", ["9"])])]
+    (problem,) = catalog(feed(), tables=[Table(TABLES[0], where=where), Table(TABLES[1])]).problems()
+    assert "shop.public.orders is filtered, and events are told of every row" in problem
 
 
 @pytest.mark.parametrize(

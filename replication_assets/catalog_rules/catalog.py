@@ -25,6 +25,7 @@ from replication_assets.catalog_rules.watch import freshness_problems, sla_probl
 from replication_assets.core.events import RESERVED_COLUMNS
 from replication_assets.core.id_ranges import ByCount
 from replication_assets.core.range_specs import spec_problems
+from replication_assets.core.row_filters import Compare, filter_problems
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import (
     Cutover,
@@ -146,6 +147,10 @@ def _table_form(table: Table) -> Iterator[str]:
         return
     yield from (f"event_date {problem}" for problem in type_problems(table.event_date))
     yield from (f"id_ranges {problem}" for problem in type_problems(table.id_ranges))
+    for where in table.where:
+        yield from (f"where: {problem}" for problem in type_problems(where))
+        if isinstance(where.one_of, tuple) and all(isinstance(each, Compare) for each in where.one_of):
+            yield from (f"where: {problem}" for each in where.one_of for problem in type_problems(each))
     try:
         _ = table.id
     except ValueError:
@@ -169,6 +174,8 @@ def name_problems(name: str) -> Iterator[str]:
 def _table_rules(table: Table, today: dt.date) -> Iterator[str]:
     for problem in spec_problems(table.id_ranges):
         yield f"id_ranges: {problem}"
+    for where in table.where:
+        yield from (f"where: {problem}" for problem in filter_problems(where))
     if len(set(table.key)) != len(table.key):
         yield f"key names a column twice: {', '.join(table.key)}. Fix: name each once"
     whole = table.id_ranges == ByCount(1)

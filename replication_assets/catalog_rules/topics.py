@@ -62,6 +62,9 @@ def _rules(projection: KafkaProjection, tables: Sequence[Table]) -> Iterator[str
     yield from bootstrap_rules(projection.bootstrap_servers)
     yield from sasl_rules(projection)
     yield from _form_rules(projection)
+    for name in sorted(str(each.id) for each in _tables(projection, tables) if each.where):
+        # An event tells what one row became, not whether consumers have seen it before.
+        yield f"{name} is filtered, and events are told of every row. Fix: leave its where out, or the topic"
     named = Counter(_topic(projection, each) for each in _tables(projection, tables))
     for name, times in named.items():
         if not _TOPIC.fullmatch(name) or name in (".", ".."):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from replication_assets.core.controls import Controls, RangeReplaced, SchemaChanged
@@ -33,6 +33,8 @@ class Baseline:
     load: RangeReplaced | None
     floor: Position | None
     dated: Mapping[dt.date | None, RangeReplaced] = field(default_factory=dict)
+    where: str = ""
+    """The filter that rows of the fold pass (`core.table_filters.filter_text`)."""
 
     @property
     def oldest(self) -> Position:
@@ -52,6 +54,7 @@ class Baseline:
         another one must be replaced, not brought forward."""
         parts = [self.load.load_id if self.load else "", str(self.floor)]
         parts += [f"{date}={load.load_id}" for date, load in sorted(self.dated.items(), key=str)]
+        parts += [f"where={self.where}"] if self.where else []
         digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1
 
@@ -63,7 +66,8 @@ def baseline_of(
 
     Raises:
         NotLoaded: no complete load covers the range.
-        NeedsReload: the source changed unseen after the newest load.
+        NeedsReload: the source changed unseen after the newest load, or that was of rows that pass
+            another filter than the one that holds now.
     """
     where = f"{where} range {id_range.key}"
     loads = [x for x in controls.loads if x.covers(id_range) and _by(x.position, as_of)]
@@ -82,7 +86,9 @@ def baseline_of(
             "no complete load covers it", where=where, fix="materialize this id range of the event store"
         )
     _refuse_stale(controls.schema_changes, floor, dated, as_of, where)
-    return Baseline(whole, floor, dated)
+    _, filtered = controls.filtered
+    _refuse_filtered([*([whole] if whole is not None else []), *dated.values()], filtered, where)
+    return Baseline(whole, floor, dated, filtered)
 
 
 def is_covered(controls: Controls, id_range: IdRange) -> bool:
@@ -114,3 +120,13 @@ def _refuse_stale(
                 where=where,
                 fix="materialize this id range of the event store again",
             )
+
+
+def _refuse_filtered(loads: Iterable[RangeReplaced], filtered: str, where: str) -> None:
+    """A load by another filter may lack rows that pass now; one of all rows lacks none."""
+    if any(load.where not in ("", filtered) for load in loads):
+        raise NeedsReload(
+            "its newest load was of rows that pass another filter",
+            where=where,
+            fix="materialize this id range of the event store again",
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from replication_assets.core.baseline import Baseline
@@ -15,6 +16,7 @@ from replication_assets.core.partials import HistoryOf, complete
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import figures, newer, quoted, same_key, stream
+from replication_assets.core.table_filters import RowFilter, filter_of
 from replication_assets.core.winners import (
     AT,
     counted_events,
@@ -89,11 +91,15 @@ def range_changes(
 
     None when bringing the target forward would not be right or not be cheaper than folding
     the range anew: more than `most` events, or a row that moved here from another key and
-    left a value behind there, unless whole rows are asked for.
+    left a value behind there, unless whole rows are asked for. Of a filtered table whole rows must be
+    asked for: a row that does not pass (any more) is a delete.
 
     Raises:
         NeedsReload: a value of a whole or former row is in no stored event.
+        SchemaConflict: nobody can tell whether a row passes.
     """
+    if baseline.where and (past is None or not past.whole_rows):
+        raise ValueError(f"{where}: changes of a filtered table are told by whole rows")
     connection.register("stored", events)
     window = f"e.{OP} IN ('I', 'U', 'D') AND {newer(start)} AND NOT {newer(end)}"
     connection.execute(
@@ -108,8 +114,26 @@ def range_changes(
     if not schema.key:
         changes = _multiset_changes(found, count == inserts)
         former = row_schema(schema).empty_table() if past is not None and past.former_rows else None
-        return replace(changes, former=former)
-    return _keyed_changes(found, count == inserts, past)
+        return _passing(found, replace(changes, former=former))
+    return _passing(found, _keyed_changes(found, count == inserts, past))
+
+
+def _passing(window: _Window, changes: RangeChanges) -> RangeChanges:
+    """As the filter of the table has them. A row that does not pass may have passed before, unless it
+    was inserted. Without a key, deletes are whole rows and say themselves which were there."""
+    if not window.baseline.where:
+        return changes
+    row_filter, keyed = RowFilter(filter_of(window.baseline.where), window.where), bool(window.schema.key)
+    passes = row_filter.passes(changes.upserts)
+    deletes, former = changes.deletes, changes.former
+    if not keyed:
+        deletes = deletes.filter(row_filter.passes(deletes))
+    elif not changes.insert_only:
+        out = changes.upserts.filter(pc.invert(passes)).select(deletes.schema.names)
+        deletes = pa.concat_tables([deletes, out.cast(deletes.schema)])
+    if former is not None:
+        former = former.filter(row_filter.passes(former))
+    return RangeChanges(changes.upserts.filter(passes), deletes, changes.insert_only, former)
 
 
 def _upsert_schema(schema: TableSchema) -> pa.Schema:

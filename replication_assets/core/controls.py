@@ -29,6 +29,8 @@ class RangeReplaced:
     hi: Key | None
     rows: int
     dates: tuple[dt.date | None, ...] | None = None
+    where: str = ""
+    """The row filter (`core.table_filters.filter_text`) that it read by."""
 
     def covers(self, id_range: IdRange) -> bool:
         below = self.lo is None or (id_range.lo is not None and self.lo <= id_range.lo)  # type: ignore[operator]
@@ -37,14 +39,16 @@ class RangeReplaced:
 
     def body(self) -> str:
         dates = None if self.dates is None else [d.isoformat() if d else None for d in self.dates]
-        return json.dumps({"lo": self.lo, "hi": self.hi, "rows": self.rows, "dates": dates})
+        parts = {"lo": self.lo, "hi": self.hi, "rows": self.rows, "dates": dates}
+        return json.dumps({**parts, "where": self.where} if self.where else parts)
 
     @classmethod
     def from_body(cls, position: Position, load_id: str, body: str) -> RangeReplaced:
         raw = json.loads(body)
         dates = raw["dates"]
         parsed = None if dates is None else tuple(dt.date.fromisoformat(d) if d else None for d in dates)
-        return cls(position, load_id, raw["lo"], raw["hi"], raw["rows"], parsed)
+        where = raw.get("where", "")
+        return cls(position, load_id, raw["lo"], raw["hi"], raw["rows"], parsed, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class SchemaChanged:
     The change stream says nothing of rows that an `ALTER TABLE` changed in place (a default
     for existing rows, a rename, another type), of an attached or detached partition, or of a
     gap in the log; only a load newer than `position` does. `leaves` are the leaf partitions
-    by the source's own number, where the event notes them: the next capture compares.
+    by the source's own number, where the event notes them: the next capture compares. `filtered`
+    notes by which filter rows pass from here on, with a number that grows: the greatest one holds.
     """
 
     position: Position
@@ -63,6 +68,7 @@ class SchemaChanged:
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     leaves: tuple[tuple[int, str], ...] | None = None
+    filtered: tuple[int, str] | None = None
 
     def body(self) -> str:
         parts = {
@@ -73,13 +79,17 @@ class SchemaChanged:
         }
         if self.leaves is not None:
             parts["leaves"] = [list(leaf) for leaf in self.leaves]
+        if self.filtered is not None:
+            parts["filtered"] = list(self.filtered)
         return json.dumps(parts)
 
     @classmethod
     def from_body(cls, position: Position, body: str) -> SchemaChanged:
         raw = json.loads(body)
         leaves = tuple((number, name) for number, name in raw["leaves"]) if "leaves" in raw else None
-        return cls(position, raw["reload"], raw["reason"], tuple(raw["added"]), tuple(raw["dropped"]), leaves)
+        filtered = (raw["filtered"][0], raw["filtered"][1]) if "filtered" in raw else None
+        came, gone = tuple(raw["added"]), tuple(raw["dropped"])
+        return cls(position, raw["reload"], raw["reason"], came, gone, leaves, filtered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,11 @@ class Controls:
     loads: tuple[RangeReplaced, ...] = ()
     truncates: tuple[Truncated, ...] = ()
     schema_changes: tuple[SchemaChanged, ...] = ()
+
+    @property
+    def filtered(self) -> tuple[int, str]:
+        """The filter that rows pass now, with its number; (0, "") where none was ever noted."""
+        return max((each.filtered for each in self.schema_changes if each.filtered), default=(0, ""))
 
 
 def live_schema(stored: TableSchema, changes: tuple[SchemaChanged, ...]) -> TableSchema:

@@ -35,6 +35,7 @@ from replication_assets.core.partials import HistoryOf, complete
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import figures, literal, position_of, quoted, same_key, stream
+from replication_assets.core.table_filters import RowFilter, filter_of
 from replication_assets.core.winners import AT, counted_events, find_last, order_of_last, superseded
 
 ROW_ENVELOPE = pa.schema(
@@ -69,11 +70,29 @@ def fold_rows(
     where: str,
     as_of: Position | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of a range as of a position (default: all that is stored), in no particular order.
+    """Rows of a range as of a position (default: all that is stored), in no particular order. Of a
+    filtered table those that pass; `schema` has the columns that it is filtered by.
 
     Raises:
         NeedsReload: a value that the source did not send is in no stored event.
+        SchemaConflict: nobody can tell whether a row passes.
     """
+    row_filter = RowFilter(filter_of(baseline.where), where)
+    for batch in _folded(connection, events, schema, baseline, history_of, where, as_of):
+        kept = row_filter.kept(batch)
+        if kept.num_rows:
+            yield kept
+
+
+def _folded(
+    connection: duckdb.DuckDBPyConnection,
+    events: ds.Dataset,
+    schema: TableSchema,
+    baseline: Baseline,
+    history_of: HistoryOf,
+    where: str,
+    as_of: Position | None,
+) -> Iterator[pa.RecordBatch]:
     rows = NumberedRows(events, _pieces_that_count(baseline, as_of), where)
     counted = counted_events(baseline, as_of)
     if schema.key:

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from replication_assets.core.dates import EventDates, Granularity
 from replication_assets.core.range_specs import WHOLE_TABLE, RangeSpec
+from replication_assets.core.row_filters import Where
 from replication_assets.core.schema import TableId
 from replication_assets.declarations.base import Declaration
 
@@ -37,7 +38,8 @@ class Table(Declaration):
     and `name`. `id_ranges` says how the table is cut for loads and projections. An empty `key`
     means the source's primary key. Ranges are cut on `range_column`, by default the first column
     of the key. `event_date` is the other dimension of its partitions. `append_only` states that
-    rows are never updated or deleted. `group`, `owners` and `tags` are shown by Dagster.
+    rows are never updated or deleted. `where` are filters, all of which must hold: only rows that pass
+    are loaded, validated and projected. `group`, `owners` and `tags` are shown by Dagster.
     `lag_sla_seconds` is for this table instead of `Watch.lag_sla_seconds`.
     """
 
@@ -51,6 +53,7 @@ class Table(Declaration):
     range_column: str | None = None
     append_only: bool = False
     event_date: EventDate = EventDate()
+    where: Sequence[Where] = ()
     group: str | None = None
     owners: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -67,8 +67,10 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         table = _table(
             first, source, None if coverage is None else (coverage.column, coverage.bounds), findings
         )
+        if coverage is None:
+            table = replace(table, where=declared(first.filters))
         tables.append(table)
-        shape = shape_of(first, str(table.id), filtered=coverage is None)
+        shape = shape_of(first, str(table.id), filtered=False)
         mapped, messages = (
             mapped_items(first, source, findings),
             mapped_messages(first, task.target, findings),

@@ -14,6 +14,7 @@ from typing import Literal
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.declarations import KafkaProjection, Projection, SourceConfig, Table
 from replication_assets.errors import CatalogError, ReplicationError
+from replication_assets.flows.filtered_tables import not_pushed
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.range_plans import VIEW, VIEW_FIX, plan_of_declared, plan_of_loads
 from replication_assets.flows.watch.health import Adapters
@@ -118,6 +119,8 @@ def _table(
     try:
         schema = source.reflect(table.id, key=table.key, append_only=table.append_only)
         fit = fit_table(table, schema)
+        told = (_finding(where, text) for text in not_pushed(source, table, schema))
+        yield from (replace(finding, severity="advice") for finding in told)
         if source.is_captured(table.id):
             sound.append((table.id, schema))
         else:

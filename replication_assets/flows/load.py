@@ -17,8 +17,10 @@ from replication_assets.core.controls import RangeReplaced
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableSchema
+from replication_assets.core.table_filters import RowFilter, filter_text
 from replication_assets.errors import LoadBlocked
 from replication_assets.failpoints import reach
+from replication_assets.flows.filtered_tables import filter_change, pushed_where
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch, follow_schema, record_structure
 from replication_assets.ports import CellCount, ChangeSource, EventStore, LoadSlice
 
@@ -90,8 +92,9 @@ def _load(
     epoch = current_epoch(source, store)
     log, schema, change = follow_schema(source, store, table, epoch)
     record_structure(source, store, table.id)
-    load_id = _new_load_id()
-    request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, dates)
+    load_id, where = _new_load_id(), pushed_where(source, table.declared, schema)
+    row_filter = RowFilter(where, str(table.id))
+    request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, dates, where)
     writer = log.writer()
     try:
         with source.load(request) as stream:
@@ -102,9 +105,14 @@ def _load(
             position = Position(epoch, stream.commit)
             if change is not None:
                 writer.write(schema_changed(change.at(position), schema, stream.taken_at))
+            filtered = filter_change(log.snapshot().controls(), table.declared, position)
+            if filtered is not None:
+                writer.write(schema_changed(filtered, schema, stream.taken_at))
             rows = size = 0
             reported = time.monotonic()
-            for batch in stream:
+            for read in stream:
+                # The source may read more than what passes.
+                batch = row_filter.kept(read)
                 events = read_events(batch, schema, position, load_id, stream.taken_at)
                 writer.write(place(events, table.id_ranges, table.event_dates))
                 reach("load.read")
@@ -113,7 +121,8 @@ def _load(
                     reported = time.monotonic()
                     progress(rows, reported - started)
             taken_at = stream.taken_at
-        done = RangeReplaced(position, load_id, id_range.lo, id_range.hi, rows, dates)
+        text = filter_text(where)
+        done = RangeReplaced(position, load_id, id_range.lo, id_range.hi, rows, dates, text)
         writer.write(load_complete(done, schema, taken_at))
         reach("load.finished")
         cells = writer.commit()

@@ -19,9 +19,11 @@ from replication_assets.core.id_ranges import ByCount, IdRange, IdRanges, plan_i
 from replication_assets.core.plan import plan_granularity
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.core.table_filters import require_fit
 from replication_assets.errors import LoadBlocked, SchemaConflict, SlotLost, SourceNotReady
 from replication_assets.flows.capture_gaps import tell_gaps
 from replication_assets.flows.control_events import tell
+from replication_assets.flows.filtered_tables import note_filter, require_noted
 from replication_assets.ports import (
     CaptureMark,
     CaptureSetup,
@@ -83,7 +85,8 @@ def prepare(source: ChangeSource, store: EventStore, tables: Sequence[Table]) ->
         source.confirm_setup()
     for table, _ in schemas:
         record_structure(source, store, table.id)
-    return tuple(_open(source, store, table, schema) for table, schema in schemas)
+    epoch = mark.epoch
+    return tuple(_open(source, store, table, schema, epoch) for table, schema in schemas)
 
 
 def recover(source: ChangeSource, store: EventStore, tables: Sequence[Table]) -> Position:
@@ -134,7 +137,7 @@ def open_table(source: ChangeSource, store: EventStore, table: Table) -> Replica
     """A table that `prepare` has seen, from its log alone.
 
     Raises:
-        SourceNotReady: it was never prepared.
+        SourceNotReady: it was never prepared, or its row filter was declared otherwise since.
     """
     log = store.log(table.id)
     if not log.exists():
@@ -142,10 +145,12 @@ def open_table(source: ChangeSource, store: EventStore, table: Table) -> Replica
             "it was never prepared", where=str(table.id), fix=f"prepare source {source.name} first"
         )
     snapshot = log.snapshot()
+    controls = snapshot.controls()
+    require_noted(controls, table)
     return ReplicatedTable(
         table.id,
         table,
-        live_schema(snapshot.schema, snapshot.controls().schema_changes),
+        live_schema(snapshot.schema, controls.schema_changes),
         snapshot.id_ranges,
         snapshot.event_dates,
         source.is_captured(table.id),
@@ -214,7 +219,9 @@ def log_for(store: EventStore, table: ReplicatedTable, schema: TableSchema, at: 
         with suppress(SchemaConflict):
             log.ensure(schema, table.id_ranges, table.event_dates)
             return log
-    return store.begin_chapter(table.id, schema, newest, at)
+    log = store.begin_chapter(table.id, schema, newest, at)
+    note_filter(log, table.declared, schema, lambda: at)
+    return log
 
 
 def _reflect_all(source: ChangeSource, tables: Sequence[Table]) -> list[tuple[Table, TableSchema]]:
@@ -222,7 +229,9 @@ def _reflect_all(source: ChangeSource, tables: Sequence[Table]) -> list[tuple[Ta
     problems: dict[str, SourceNotReady] = {}
     for table in tables:
         try:
-            found.append((table, source.reflect(table.id, key=table.key, append_only=table.append_only)))
+            schema = source.reflect(table.id, key=table.key, append_only=table.append_only)
+            require_fit(table.where, schema, str(table.id))
+            found.append((table, schema))
         except SourceNotReady as error:
             problems[str(error)] = error
     if len(problems) == 1:
@@ -233,13 +242,20 @@ def _reflect_all(source: ChangeSource, tables: Sequence[Table]) -> list[tuple[Ta
     return found
 
 
-def _open(source: ChangeSource, store: EventStore, table: Table, schema: TableSchema) -> ReplicatedTable:
+def _open(
+    source: ChangeSource, store: EventStore, table: Table, schema: TableSchema, epoch: int
+) -> ReplicatedTable:
+    def here() -> Position:
+        return Position(epoch, source.status().head)
+
     log = store.log(table.id)
     if log.exists():
+        note_filter(log, table, schema, here)
         return open_table(source, store, table)
     fit = fit_table(table, schema)
     id_ranges = _pin_ranges(source, table, fit)
     log.ensure(schema, id_ranges, fit.event_dates)
+    note_filter(log, table, schema, here)
     return ReplicatedTable(table.id, table, schema, id_ranges, fit.event_dates, source.is_captured(table.id))
 
 

@@ -153,13 +153,15 @@ def _apply(work: _Work, start: Position) -> tuple[RangeCheckpoint, int] | None:
 
 def _past(work: _Work, start: Position) -> Past | None:
     needs, snapshot = work.target.needs, work.snapshot
-    if not needs.whole_rows and not needs.former_rows:
+    # What did not change decides too whether a row passes a filter.
+    whole_rows = needs.whole_rows or bool(work.baseline.where)
+    if not whole_rows and not needs.former_rows:
         return None
     since = work.attempt.refused_since(start) if work.attempt is not None and needs.former_rows else None
     return Past(
         snapshot.events(work.id_range.key),
         history_reader(snapshot),
-        needs.whole_rows,
+        whole_rows,
         needs.former_rows,
         since,
     )

@@ -216,6 +216,7 @@ def _fold(
     chosen = Controls(
         tuple(each for each in controls.loads if each.load_id in loads),
         tuple(each for each in controls.truncates if each.position <= at),
+        tuple(each for each in controls.schema_changes if each.filtered and not each.reload),
     )
     baseline = baseline_of(chosen, id_range, where=str(table))
     return fold_range(snapshot, table, id_range, as_of=at, baseline=baseline, spill=spill, schema=schema)

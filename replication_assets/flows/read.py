@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,12 +12,13 @@ import pyarrow.dataset as ds
 
 from replication_assets.core.baseline import Baseline, baseline_of
 from replication_assets.core.events import ALL_RANGES
-from replication_assets.core.fold import fold_rows
+from replication_assets.core.fold import fold_rows, row_schema
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.partials import HistoryOf
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.sql import Spill, engine
+from replication_assets.core.table_filters import filter_of
 from replication_assets.errors import StoreError
 from replication_assets.ports import EventStore, LogSnapshot
 
@@ -43,17 +45,29 @@ def fold_range(
         NotLoaded, NeedsReload: the range's rows cannot be known from the store.
     """
     start = baseline or baseline_of(snapshot.controls(), id_range, where=str(table), as_of=as_of)
+    wanted = schema or snapshot.schema
+    columns = _with_filtered(wanted, snapshot.schema, start.where)
     with engine(spill) as connection:
-        yield from fold_rows(
+        rows = fold_rows(
             connection,
             # Files of older generations are not even opened.
             snapshot.events(id_range.key, after=_before(start.oldest)),
-            schema or snapshot.schema,
+            columns,
             start,
             history_of=history_reader(snapshot),
             where=f"{table} range {id_range.key}",
             as_of=as_of,
         )
+        for batch in rows:
+            yield batch if columns is wanted else batch.select(row_schema(wanted).names)
+
+
+def _with_filtered(wanted: TableSchema, stored: TableSchema, where: str) -> TableSchema:
+    """With the columns that tell whether a row passes."""
+    named = {each.column for each in filter_of(where)} - set(wanted.names)
+    if not named:
+        return wanted
+    return replace(wanted, columns=(*wanted.columns, *(c for c in stored.columns if c.name in named)))
 
 
 def _before(position: Position) -> Position:

@@ -48,6 +48,7 @@ from replication_assets.ports.target import (
     view_schema,
 )
 from replication_assets.ports.validation import FindingLists, KnownDigest, KnownDigests
+from replication_assets.ports.whole_changes import LeavesOutUnchanged
 
 __all__ = [
     "DELETED",
@@ -71,6 +72,7 @@ __all__ = [
     "KeyBounds",
     "KnownDigest",
     "KnownDigests",
+    "LeavesOutUnchanged",
     "Ledger",
     "LoadSlice",
     "LoadStream",

@@ -17,6 +17,7 @@ from replication_assets.core.events import EventBatch
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.positions import Position
 from replication_assets.core.range_plans import RangePlan
+from replication_assets.core.row_filters import Where
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.structure import TableStructure
 
@@ -123,6 +124,9 @@ class LoadSlice:
     id_range: IdRange
     event_dates: EventDates
     dates: tuple[dt.date | None, ...] | None = None
+    where: tuple[Where, ...] = ()
+    """Rows that no filter lets pass need not be read. A source reads too many rather than one too few:
+    whoever asked for them filters what arrives (`core.table_filters`)."""
 
 
 class LoadStream(Protocol):

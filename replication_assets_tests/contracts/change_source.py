@@ -27,6 +27,7 @@ from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.schema import TableId, TableSchema, field_of
 from replication_assets.errors import SlotBusy, SlotLost, SourceNotReady
 from replication_assets.ports import CaptureSetup, ChangeChunk, ChangeSource, ChangeStream, LoadSlice
+from replication_assets_tests.contracts.filtered_tables import FilteredTables
 
 EPOCH = 3
 WHOLE = IdRange("r000000", 0, None, None)
@@ -180,7 +181,7 @@ def replayed(found: Sequence[dict[str, Any]], names: Sequence[str], before: int)
     return Counter(rows.values())
 
 
-class ChangeSourceContract:
+class ChangeSourceContract(FilteredTables):
     """See the module."""
 
     @pytest.fixture

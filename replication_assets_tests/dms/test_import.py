@@ -66,7 +66,7 @@ def test_four_range_files_and_their_settings_are_one_table_and_one_projection(tm
     assert projection.items[0].exclude == ("Id",)
 
 
-def test_filters_names_and_expressions_are_a_shape(tmp_path: Path) -> None:
+def test_filters_are_of_the_table_and_names_and_expressions_a_shape(tmp_path: Path) -> None:
     each = {
         "filter-type": "source", "column-name": "id",
         "filter-conditions": [{"filter-operator": "ste", "value": "9"}, {"filter-operator": "null"}],
@@ -79,12 +79,13 @@ def test_filters_names_and_expressions_are_a_shape(tmp_path: Path) -> None:
         transform("add-column", value="both", expression="$id||$first_name",
                   **{"data-type": {"type": "string", "length": 60}}),
     )  # fmt: skip
-    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    catalog = imported(tmp_path, *files, "--source", "app")
+    assert catalog.tables[0].where == (Where("id", [Compare("lte", ["9"]), Compare("null")]),)
+    (projection,) = catalog.projections
     assert isinstance(projection, DeltaProjection)
     assert projection.shapes == (
         Shape(
             "app.test.actor",
-            where=[Where("id", [Compare("lte", ["9"]), Compare("null")])],
             exclude=["note"],
             rename={"first_name": "name"},
             computed=[Computed("both", "$id||$first_name", "string(60)")],

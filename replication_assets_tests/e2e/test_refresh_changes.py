@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from replication_assets.core.row_filters import Compare, Where
 from replication_assets.demo.postgres_server import PostgresServer
-from replication_assets.errors import RefreshError
+from replication_assets.errors import RefreshError, SourceNotReady
 from replication_assets.flows.refresh.plan import plan_refresh
 from replication_assets.flows.refresh.run import run_refresh
 from replication_assets.flows.refresh.verify_published import verify_published
@@ -101,3 +103,26 @@ def test_changes_alone_are_refused_where_no_copy_stands(made: RefreshSystem) -> 
     following = made.with_refresh(migration="cdc").refreshing()
     with pytest.raises(RefreshError, match="full-load"):
         plan_refresh(following, run="cdc", fresh=True)
+
+
+def test_of_a_filtered_table_rows_that_pass_are_copied_and_always_all_of_them(made: RefreshSystem) -> None:
+    few = [Where("id", [Compare("between", ["1", "60"])]), Where("total", [Compare("gte", ["10"])])]
+    catalog = made.system.catalog
+    tables = [replace(each, where=few) if each.id.name == "orders" else each for each in catalog.tables]
+    filtered = made.with_catalog(replace(catalog, tables=tables))
+    with pytest.raises(SourceNotReady, match="row filter"):
+        filtered.system.capture()
+    filtered.system.prepare()
+    filtered.system.execute("UPDATE orders SET total = 1, parent_id = NULL WHERE id IN (30, 40)")
+    filtered.system.execute("UPDATE orders SET parent_id = NULL WHERE parent_id IN (30, 40) OR id < 20")
+    filtered.system.capture()
+    run_refresh(filtered.refreshing(), run="filtered")
+    with filtered.system.sql() as session:
+        passing = "SELECT id FROM orders WHERE id BETWEEN 1 AND 60 AND total >= 10 ORDER BY 1"
+        expected = session.execute(passing).fetchall()
+    assert [row[:1] for row in filtered.rows("orders", "id, id")] == expected
+    assert expected[0] == (8,)
+    assert expected[-1] == (60,)
+    plan = plan_refresh(filtered.refreshing(), run="again", fresh=True)
+    assert plan.how == "full"
+    assert any("orders are filtered" in warning for warning in plan.warnings)

@@ -124,6 +124,8 @@ def _broken(table: StoredTable, since: Position, as_of: Position, spill: Spill) 
             now = baseline_of(controls, id_range, where=str(table.id), as_of=as_of)
         except (NotLoaded, NeedsReload):
             return f"{table.id} range {id_range.key} was not known when the copy was made"
+        if now.where:
+            return f"rows of {table.id} are filtered, and changes do not tell which ones left"
         if then.fingerprint != now.fingerprint:
             return f"{table.id} range {id_range.key} was loaded anew or emptied"
     if _events(table, since, as_of, spill) > MOST_CHANGES:

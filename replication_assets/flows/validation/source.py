@@ -23,9 +23,11 @@ from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import Spill
+from replication_assets.core.table_filters import RowFilter
 from replication_assets.errors import NeedsReload, NotLoaded
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch
 from replication_assets.flows.read import fold_range, ranges_of
+from replication_assets.flows.validation.filtered_digests import filtered_digests
 from replication_assets.flows.validation.findings import RangeValidation, RowFindings, Validation
 from replication_assets.flows.validation.fold_digests import FoldDigests
 from replication_assets.flows.validation.row_comparison import groups, list_differences
@@ -91,7 +93,10 @@ def validate_source(
     check = _Check(source, store, table, wait_seconds, catch_up, spill)
     ranges = _ranges(check, id_ranges)
     epoch = current_epoch(source, store)
-    taken = source.digests(table.id, table.schema, table.id_ranges.column, ranges)
+    if table.declared.where:
+        taken = filtered_digests(source, table, ranges, spill)
+    else:
+        taken = source.digests(table.id, table.schema, table.id_ranges.column, ranges)
     position = Position(epoch, taken.commit)
     late = check.wait(position)
     findings, listed = RowFindings(), None
@@ -224,10 +229,12 @@ def _fill(
     table, was = check.table, check.states[id_range.key]
     now = {column.name: column for column in taken.columns}
     schema = TableSchema(tuple(now[name] for name in names))
-    request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates)
+    where = tuple(table.declared.where)
+    request = LoadSlice(table.id, schema, table.id_ranges.column, id_range, table.event_dates, None, where)
+    row_filter = RowFilter(where, str(table.id))
     with check.source.load(request) as stream:
         position = Position(current_epoch(check.source, check.store), stream.commit)
-        differences.expect(in_range(batch, id_range.key) for batch in stream)
+        differences.expect(in_range(row_filter.kept(batch), id_range.key) for batch in stream)
     late = check.wait(position)
     if late:
         differences.forget(id_range.key)

@@ -13,9 +13,11 @@ import pyarrow as pa
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates, is_date
 from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
 from replication_assets.sources.mysql.connection import literal, quoted
+from replication_assets.sources.mysql.filters import MySqlFilters
 
 
 def row_conditions(load_slice: LoadSlice) -> str:
@@ -29,6 +31,7 @@ def row_conditions(load_slice: LoadSlice) -> str:
             raise ValueError("rows cannot be chosen by commit date: the table holds none")
         column = schema.column(load_slice.event_dates.column)
         conditions.append(_in_dates(column, load_slice.event_dates, load_slice.dates))
+    conditions += pushed(MySqlFilters(), load_slice.where, schema)
     return " AND ".join(conditions) or "TRUE"
 
 

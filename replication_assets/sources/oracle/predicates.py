@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates, is_date
 from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
+from replication_assets.sources.oracle.filters import OracleFilters
 from replication_assets.sources.oracle.statements.names import quoted
 from replication_assets.sources.oracle.types import NativeType
 
@@ -42,6 +44,7 @@ def row_conditions(load_slice: LoadSlice) -> Conditions:
             raise ValueError("rows cannot be chosen by commit date: the table holds none")
         column = schema.column(load_slice.event_dates.column)
         parts.append(_in_dates(column, load_slice.event_dates, load_slice.dates, found.binds))
+    parts += pushed(OracleFilters(), load_slice.where, schema)
     found.text = " AND ".join(parts)
     return found
 

@@ -30,6 +30,7 @@ from replication_assets.ports import (
 )
 from replication_assets.sources.oracle import extent, reflection, schema_watch, status
 from replication_assets.sources.oracle.digests import read_digests
+from replication_assets.sources.oracle.filters import left_out
 from replication_assets.sources.oracle.load import open_load
 from replication_assets.sources.oracle.preflight import setup_problems
 from replication_assets.sources.oracle.range_plan import read_range_plan
@@ -106,6 +107,10 @@ class OracleSource:
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
         with self._both() as (session, log_session):
             return tuple(setup_problems(session, log_session, tables))
+
+    def left_out(self, table: TableId, schema: TableSchema) -> tuple[str, ...]:
+        """See `ports.LeavesOutUnchanged`."""
+        return left_out(f"{table.schema}.{table.name}", schema)
 
     def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         """How the server would read the range; see `core.range_plans`."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates
 from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
 from replication_assets.sources.postgres.extent import (
@@ -22,6 +23,7 @@ from replication_assets.sources.postgres.extent import (
     is_range_column,
     key_expression,
 )
+from replication_assets.sources.postgres.filters import PostgresFilters
 from replication_assets.sources.postgres.quoting import identifier, literal
 
 
@@ -36,6 +38,7 @@ def row_conditions(load_slice: LoadSlice) -> str:
             raise ValueError("rows cannot be chosen by commit date: the table holds none")
         column = schema.column(load_slice.event_dates.column)
         conditions.append(_in_dates(column, load_slice.event_dates, load_slice.dates))
+    conditions += pushed(PostgresFilters(), load_slice.where, schema)
     return " AND ".join(conditions) or "true"
 
 

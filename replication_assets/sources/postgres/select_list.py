@@ -50,7 +50,7 @@ def select_expression(column: Column) -> str:
     """SQL that yields the column's stored value, a decimal as its text."""
     name = identifier(column.name)
     kind = column.arrow
-    ordinary = _is_ordinary(column)
+    ordinary = is_ordinary(column)
     if ordinary is not None:
         value = f"{name}::pg_catalog.text" if pa.types.is_decimal(kind) else name
         return f"CASE WHEN {ordinary} THEN {value} END"
@@ -75,7 +75,7 @@ def overflow_expression(columns: Sequence[Column]) -> str | None:
     can have any. Odd values print in ASCII without quotes: nothing needs escaping."""
     members, conditions = [], []
     for column in columns:
-        ordinary = _is_ordinary(column)
+        ordinary = is_ordinary(column)
         if ordinary is None:
             continue
         conditions.append(f"({ordinary}) IS FALSE")
@@ -90,7 +90,7 @@ def overflow_expression(columns: Sequence[Column]) -> str | None:
     )
 
 
-def _is_ordinary(column: Column) -> str | None:
+def is_ordinary(column: Column) -> str | None:
     """A condition that holds for values the stored type can hold; None if it holds them all."""
     name, kind = identifier(column.name), column.arrow
     if pa.types.is_decimal(kind):

@@ -30,6 +30,7 @@ from replication_assets.ports import (
 from replication_assets.sources.postgres import examine, extent, reflection, schema_watch, status
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.digests import read_digests
+from replication_assets.sources.postgres.filters import left_out
 from replication_assets.sources.postgres.load import open_load
 from replication_assets.sources.postgres.publication import (
     CaptureNames,
@@ -129,6 +130,11 @@ class PostgresSource:
 
     def missing(self, tables: Sequence[tuple[TableId, TableSchema]]) -> tuple[str, ...]:
         return examine.missing(self.connection, self.names, tables)
+
+    def left_out(self, table: TableId, schema: TableSchema) -> tuple[str, ...]:  # noqa: ARG002
+        """See `ports.LeavesOutUnchanged`."""
+        with connect(self.connection) as session, source_errors(str(table)):
+            return left_out(session, reflection.existing_relation(session, table).oid)
 
     def range_plan(self, table: TableId, schema: TableSchema, column: str, id_range: IdRange) -> RangePlan:
         with connect(self.connection) as session, source_errors(str(table)):

@@ -13,8 +13,10 @@ import pyarrow as pa
 
 from replication_assets.core.dates import EventDates
 from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column, TableId
 from replication_assets.ports import KeyBounds, LoadSlice
+from replication_assets.sources.sqlite.filters import SqliteFilters
 from replication_assets.sources.sqlite.quoting import identifier, literal, relation
 from replication_assets.sources.sqlite.types import holds_literals
 
@@ -27,9 +29,11 @@ def is_range_column(column: Column) -> bool:
 
 def row_conditions(load_slice: LoadSlice) -> str:
     """The WHERE clause of a slice; `true` for a whole table. Dates are chosen by `in_dates`."""
-    if load_slice.range_column is None:
-        return "true"
-    return range_condition(load_slice.schema.column(load_slice.range_column), load_slice.id_range)
+    schema = load_slice.schema
+    conditions = pushed(SqliteFilters(), load_slice.where, schema)
+    if load_slice.range_column is not None:
+        conditions.append(f"({range_condition(schema.column(load_slice.range_column), load_slice.id_range)})")
+    return " AND ".join(conditions) or "true"
 
 
 def range_condition(column: Column, id_range: IdRange) -> str:

@@ -15,6 +15,7 @@ from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.range_plans import RangePlan
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.structure import TableStructure
+from replication_assets.core.table_filters import left_out_problem
 from replication_assets.core.trigger_log import shape_of
 from replication_assets.errors import SourceUnavailable
 from replication_assets.ports import (
@@ -48,6 +49,7 @@ from replication_assets.sources.sqlserver.statements import server
 from replication_assets.sources.sqlserver.statements.books import Books
 from replication_assets.sources.sqlserver.statements.triggers import ChangeLog
 from replication_assets.sources.sqlserver.structure import read_structure
+from replication_assets.sources.sqlserver.types import large_columns
 
 SCAN_SECONDS = 30 * 60
 """For bounds and quantiles of a column that no index orders as we do."""
@@ -200,6 +202,14 @@ class CdcSource(SqlServerSource):
     @property
     def hand_off(self) -> HandOff:
         return cdc.CdcHandOff()
+
+    def left_out(self, table: TableId, schema: TableSchema) -> tuple[str, ...]:
+        """See `ports.LeavesOutUnchanged`."""
+        columns = [each.name for each in large_columns(schema.columns)]
+        if not columns:
+            return ()
+        fix = "Capture the source by triggers or tracking to read fewer"
+        return (left_out_problem(columns, f"{table.schema}.{table.name}", fix),)
 
     def changes(
         self, tables: Tables, *, epoch: int, after: int, upto: int | None, stop: Callable[[], bool]

@@ -12,8 +12,10 @@ import datetime as dt
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates, is_date
 from replication_assets.core.id_ranges import IdRange, Key
+from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
+from replication_assets.sources.sqlserver.statements.filters import SqlServerFilters
 from replication_assets.sources.sqlserver.statements.names import hexadecimal, literal, quoted
 from replication_assets.sources.sqlserver.types import NativeType, is_whole_number
 
@@ -32,6 +34,7 @@ def row_conditions(load_slice: LoadSlice) -> str:
             raise ValueError("rows cannot be chosen by commit date: the table holds none")
         column = schema.column(load_slice.event_dates.column)
         conditions.append(_in_dates(column, load_slice.event_dates, load_slice.dates))
+    conditions += pushed(SqlServerFilters(), load_slice.where, schema)
     return " AND ".join(conditions) or EVERY_ROW
 
 
