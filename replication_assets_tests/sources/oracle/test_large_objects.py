@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from replication_assets.core.controls import SchemaChanged
@@ -73,8 +74,8 @@ STEPS = st.lists(
         st.integers(0, 1),
         st.sampled_from(
             [
-                *("add", "add", "write", "write", "title", "move", "shift", "remove", "again"),
-                *("back", "commit", "commit", "rollback"),
+                *("add", "add", "write", "write", "title", "title", "move", "shift", "remove", "again"),
+                *("back", "back", "commit", "commit", "rollback"),
             ]
         ),
         st.integers(0, 4),
@@ -82,7 +83,8 @@ STEPS = st.lists(
         st.sampled_from(["update", "pieces", "quiet"]),
         BODIES,
     ),
-    max_size=50,
+    min_size=15,
+    max_size=40,
 )
 
 
@@ -111,7 +113,7 @@ class Writers:
                 documents.redo.rollback(one.xid)
             return
         if what == "back":
-            documents.take_back(one, number + 1)
+            documents.take_back(one, number % 3 + 1)
             return
         key = who * 100 + number
         row = next((each for each in one.rows.values() if each.key == key), None)
@@ -146,10 +148,12 @@ class Writers:
             documents.add(one, replace(row, title="again", body=body, data=data), how)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None, phases=[Phase.generate])
 @given(STEPS)
 def test_each_commit_leaves_the_rows_that_a_load_at_its_scn_would_read(steps: list[Any]) -> None:
     documents = Documents()
+    there = [Document(key, f"title {key}", "body", b"data", f"A{key}") for key in (0, 1, 2, 100, 101)]
+    documents.history.append((FIRST - 10, {row.address: row for row in there}))
     writers = Writers(documents)
     for step in steps:
         writers.step(*step)
@@ -158,7 +162,7 @@ def test_each_commit_leaves_the_rows_that_a_load_at_its_scn_would_read(steps: li
     # A key that was moved and moved back counts as gone from two places: it is said, not guessed.
     assert all(documents.disturbed[commit] for commit in asked)
     found = events(chunks, TABLE)
-    for (before_at, _), (at, _) in zip(documents.history, documents.history[1:], strict=False):
+    for (before_at, _), (at, _) in pairwise(documents.history[1:]):
         before, after = documents.as_of(before_at), documents.as_of(at)
         of_commit = [row for row in found if row["_commit_position"] == at]
         if at in asked:
@@ -174,8 +178,10 @@ def test_each_commit_leaves_the_rows_that_a_load_at_its_scn_would_read(steps: li
                 continue
             made[key] = tuple(row[name] for name in NAMES)
             if row["_op"] == "U":
-                changed = before[key].title != after[key].title and not documents.disturbed[at]
-                assert json.loads(row["_before"]) == ({"TITLE": before[key].title} if changed else {})
+                changed = before[key].title != after[key].title
+                exact = {"TITLE": before[key].title} if changed else {}
+                # Of what a rollback to a savepoint touched, the old row is not told.
+                assert json.loads(row["_before"]) in ([exact, {}] if documents.disturbed[at] else [exact])
         assert made == {key: row.values for key, row in after.items()}
         places = [(row["_sequence"], row["_op"] != "D") for row in of_commit]
         assert places == sorted(places)

@@ -93,7 +93,7 @@ def events_of(session: Session, table: TableId, rows: TouchedRows, at: At) -> It
                 f"rows with large objects cannot be read as of SCN {at.scn} any more ({error.what}); raise"
                 " UNDO_RETENTION, and let capture follow closer",
             ) from None
-        batch = _events(rows.schema, some, told, found, at)
+        batch = _events(rows, some, told, found, at)
         if batch is not None:
             yield EventBatch(table, rows.schema, batch)
 
@@ -117,7 +117,7 @@ def _read(session: Session, table: TableId, schema: TableSchema, keys: Sequence[
 
 
 def _events(
-    schema: TableSchema,
+    touched: TouchedRows,
     some: Sequence[tuple[RowKey, Touched]],
     told: Sequence[Told | None],
     found: _Found,
@@ -129,7 +129,9 @@ def _events(
     operations = pa.array([told[number] for number in kept], pa.string())
     places = [found.places.get(some[number][0], [None])[0] for number in kept]
     new = _taken(found.image, pa.array(places, pa.int64()))
-    former = [some[number][1].old for number in kept]
+    # Where changes were taken back, statements tell of rows that never were.
+    former = [None if touched.taken_back and told[number] == "U" else some[number][1].old for number in kept]
+    schema = touched.schema
     rows = ChangeRows(
         operations=operations,
         commits=np.full(len(kept), at.scn, dtype=np.int64),

@@ -19,7 +19,7 @@ are looked at all the same.
 | before | after | told |
 |---|---|---|
 | 0 | 1 | `I` with the row as it is after the transaction |
-| 1 | 1 | `U` with the row after, and in `_before` what the first statement says it was |
+| 1 | 1 | `U` with the row after; in `_before` what it was, unless something was taken back |
 | 1 | 0 | `D` with the row before, without its large objects |
 | 0 | 0 | nothing |
 
@@ -77,7 +77,7 @@ class TouchedRows:
         self, table: TableId, schema: TableSchema, *, taken_back: bool, max_keys: int = MAX_KEYS
     ) -> None:
         self._table, self.schema = table, schema
-        self._taken_back, self._max_keys = taken_back, max_keys
+        self.taken_back, self._max_keys = taken_back, max_keys
         self._columns = {column.name: column for column in schema.columns}
         self._large = frozenset(column.name for column in schema.columns if is_large(column))
         self._keys: dict[RowKey, Touched] = {}
@@ -115,7 +115,7 @@ class TouchedRows:
         before = after - touched.entered + touched.left
         if after not in (0, 1) or before not in (0, 1):
             raise Misfit(f"its key has {after} rows as of the commit, which do not follow from the log")
-        if before == after == 0 and not touched.entered and not self._taken_back:
+        if before == after == 0 and not touched.entered and not self.taken_back:
             raise Misfit("its row is not there as of the commit, and the log does not tell where it went")
         if before and not after and touched.old is None:
             raise Misfit("the log does not tell what row was deleted")
@@ -189,5 +189,5 @@ class TouchedRows:
         is_whole = set(self._columns) - self._large <= set(redo.old)
         if not is_whole or row_id in touched.newcomers:
             return
-        if (touched.old is None and not self._taken_back) or (self._taken_back and not stays):
+        if (touched.old is None and not self.taken_back) or (self.taken_back and not stays):
             touched.old = {name: value for name, value in redo.old.items() if name not in self._large}
