@@ -240,6 +240,35 @@ def test_later_transactions_do_not_show_in_the_event_of_an_earlier_one() -> None
     ]
 
 
+def test_keys_that_move_one_into_another_are_each_told_once() -> None:
+    """UPDATE ... SET ID = ID + 1: for a moment two rows have one key."""
+    documents = stored()
+    one = writing(documents)
+    documents.change(one, ONE, replace(ONE, key=2), "\"ID\" = '2'")
+    documents.change(one, TWO, replace(TWO, key=3), "\"ID\" = '3'")
+    documents.commit(one, everything)
+    found = events(drain(documents), TABLE)
+    assert [(row["_op"], row["ID"], row["BODY"], row["_sequence"], row["_before"]) for row in found] == [
+        ("D", 1, None, 1, None),
+        ("U", 2, "a long text", 1, '{"TITLE":null}'),
+        ("I", 3, None, 2, None),
+    ]
+
+
+def test_a_row_that_was_refused_and_taken_back_is_not_taken_for_the_one_that_is_deleted() -> None:
+    """An insert of a key that is there is in the log, and what takes it back as well."""
+    documents = stored()
+    one = writing(documents)
+    refused = Document(1, "refused", None, None, "R9")
+    documents.log(one, 1, insert(refused), "R9")
+    documents.log(one, 3, update(refused, "\"BODY\" = 'x'"), "R9")
+    documents.log(one, 3, "", "R9", UNDOES=1)
+    documents.log(one, 2, delete(refused), "R9", UNDOES=1)
+    documents.remove(one, ONE)
+    documents.commit(one, everything)
+    assert told(drain(documents)) == [("D", 1, "one", None, None)]
+
+
 def test_many_rows_are_read_some_at_a_time() -> None:
     documents = Documents()
     one = documents.begin()
