@@ -269,6 +269,35 @@ def test_a_row_that_was_refused_and_taken_back_is_not_taken_for_the_one_that_is_
     assert told(drain(documents)) == [("D", 1, "one", None, None)]
 
 
+@pytest.mark.parametrize("how", ["update", "pieces", "blocks"])
+def test_an_insert_that_was_taken_back_with_its_large_objects_is_not_told(how: str) -> None:
+    documents = stored()
+    one = writing(documents)
+    documents.add(one, Document(7, "gone", "gone", b"gone"), how)
+    documents.take_back(one, 2)
+    row = one.rows["R1"]
+    documents.write(one, row, "kept", None, how, "quiet")
+    documents.commit(one, everything)
+    chunks = drain(documents)
+    assert told(chunks) == [("U", 1, "one", "kept", None)]
+    assert reloads(chunks) == []
+
+
+def test_the_row_of_before_is_not_told_where_changes_were_taken_back() -> None:
+    """The statement that took the row away tells what it was then, not what it was before."""
+    documents = stored()
+    one = writing(documents)
+    now = replace(ONE, title="meanwhile")
+    documents.change(one, ONE, now, "\"TITLE\" = 'meanwhile'")
+    documents.remove(one, now)
+    documents.add(one, replace(ONE, title="again"), "inline")
+    documents.add(one, Document(8, None, None, None), "inline")
+    documents.take_back(one, 1)
+    documents.commit(one, everything)
+    (event,) = events(drain(documents), TABLE)
+    assert (event["_op"], event["TITLE"], event["_before"]) == ("U", "again", "{}")
+
+
 def test_many_rows_are_read_some_at_a_time() -> None:
     documents = Documents()
     one = documents.begin()
@@ -305,7 +334,7 @@ def test_a_connection_that_is_lost_while_rows_are_read_ends_the_capture() -> Non
     one = writing(documents)
     documents.write(one, ONE, "x", None, "pieces", "quiet")
     documents.commit(one, everything)
-    lost = {
+    lost: dict[str, Any] = {
         statement: server_error(3113, "erp")
         for statement in documents.server().answers
         if "k0_0" in statement
@@ -435,7 +464,10 @@ def test_forced_logging_writes_large_objects_to_the_log_as_well() -> None:
 def test_a_key_must_be_unique_and_of_types_that_rows_are_found_by() -> None:
     (problem,) = missing(key=("TITLE",))
     assert "no enabled PRIMARY KEY or UNIQUE constraint" in problem
-    unique = [*KEY, ("U_TITLE", "U", "TITLE", None, None, None, None, "NOT DEFERRABLE", "IMMEDIATE")]
+    unique: list[Any] = [
+        *KEY,
+        ("U_TITLE", "U", "TITLE", None, None, None, None, "NOT DEFERRABLE", "IMMEDIATE"),
+    ]
     assert missing(key=("TITLE",), **{catalog.CONSTRAINTS: unique}) == ()
     (problem,) = missing(
         key=("TITLE",), **{catalog.CONSTRAINTS: unique, catalog.CHARACTER_SET: [("WE8ISO8859P1",)]}

@@ -79,20 +79,8 @@ def open_changes(
         mined, objects = _mined(session, holder, [table for table, _ in tables])
         log_session = stack.enter_context(connected(server, statement_seconds=0, log=True))
         back_session = stack.enter_context(connected(server, statement_seconds=0, log=True))
-        row = one_row(session, catalog.UTC_OFFSET)
         rows_session = stack.enter_context(connected(server, statement_seconds=0))
-        decoder = Decoder(
-            tables,
-            objects,
-            _look_through(session),
-            partial(events_of, rows_session),
-            partial(_check_large_objects, session),
-            epoch,
-            int(row[0]) if row else 0,
-            chunk_bytes,
-        )
-        for table, schema in tables:
-            _check_large_objects(session, table, schema)
+        decoder = _decoder(session, rows_session, tables, objects, epoch, chunk_bytes)
         assembler = Assembler(has_large_objects=decoder.has_large_objects)
         stack.callback(assembler.close)
         yield LogMinerChanges(
@@ -105,6 +93,30 @@ def open_changes(
             upto=upto,
             stop=stop,
         )
+
+
+def _decoder(
+    session: Session,
+    rows_session: Session,
+    tables: Sequence[tuple[TableId, TableSchema]],
+    objects: dict[int, TableId],
+    epoch: int,
+    chunk_bytes: int,
+) -> Decoder:
+    """Raises SourceNotReady for a table whose large objects cannot be captured."""
+    for table, schema in tables:
+        _check_large_objects(session, table, schema)
+    row = one_row(session, catalog.UTC_OFFSET)
+    return Decoder(
+        tables,
+        objects,
+        _look_through(session),
+        partial(events_of, rows_session),
+        partial(_check_large_objects, session),
+        epoch,
+        int(row[0]) if row else 0,
+        chunk_bytes,
+    )
 
 
 def _look_through(session: Session) -> Look:
