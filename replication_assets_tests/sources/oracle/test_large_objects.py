@@ -17,7 +17,8 @@ from replication_assets.core.controls import SchemaChanged
 from replication_assets.errors import SourceNotReady, SourceUnavailable
 from replication_assets.ports import ChangeChunk
 from replication_assets.sources.oracle.connection import server_error
-from replication_assets.sources.oracle.logminer import touched_rows
+from replication_assets.sources.oracle.logminer import looking_back, touched_rows
+from replication_assets.sources.oracle.logminer.stream import open_changes
 from replication_assets.sources.oracle.source import OracleSource
 from replication_assets.sources.oracle.statements import catalog
 from replication_assets_tests.contracts.change_source import events
@@ -309,6 +310,42 @@ def test_many_rows_are_read_some_at_a_time() -> None:
     assert told(chunks) == [("I", key, f"t{key}", f"body {key}", None) for key in range(40)]
     reads = [binds for statement, binds in server.ran if "AS OF SCN" in statement and "k0_0" in binds]
     assert [len(binds) - 1 for binds in reads] == [16, 16, 8]
+
+
+def test_rows_of_one_transaction_come_in_bounded_chunks() -> None:
+    documents = Documents()
+    one = documents.begin()
+    for key in range(40):
+        documents.add(one, Document(key, f"t{key}", f"body {key}", None), "inline")
+    at = documents.commit(one, everything)
+    server = documents.server()
+    tables = [(TABLE, OracleSource("erp", server).reflect(TABLE))]
+    with open_changes(
+        server, "erp", tables, epoch=3, after=FIRST, upto=at, stop=lambda: False, chunk_bytes=1
+    ) as stream:
+        chunks = list(stream)
+    assert [sum(batch.rows.num_rows for batch in chunk.batches) for chunk in chunks] == [16, 16, 8, 0]
+    assert [chunk.through for chunk in chunks] == [None, None, None, at]
+    assert [row[1] for row in told(chunks)] == list(range(40))
+
+
+def test_a_transaction_from_before_the_capture_is_read_whole_with_what_it_took_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looking_back, "OVERLAP_SCNS", 0)
+    documents = stored()
+    one = writing(documents)
+    documents.write(one, ONE, "taken back", None, "pieces", "update")
+    documents.take_back(one, 1)
+    documents.write(one, ONE, "kept", None, "pieces", "quiet")
+    after = documents.redo.scn
+    documents.commit(one, everything)
+    server = documents.server()
+    tables = [(TABLE, OracleSource("erp", server).reflect(TABLE))]
+    with open_changes(
+        server, "erp", tables, epoch=3, after=after, upto=documents.redo.scn, stop=lambda: False
+    ) as stream:
+        assert told(list(stream)) == [("U", 1, "one", "kept", None)]
 
 
 @pytest.mark.parametrize("number", [1555, 22924, 30052, 8181, 1466, 904])
