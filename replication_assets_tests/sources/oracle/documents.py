@@ -14,15 +14,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.ports import ChangeChunk
 from replication_assets.sources.oracle.logminer.rereading import ROWS_AT_ONCE
 from replication_assets.sources.oracle.logminer.row_keys import can_be_looked_up, conditions
 from replication_assets.sources.oracle.select_list import read_expression
 from replication_assets.sources.oracle.sessions import Binds
 from replication_assets.sources.oracle.source import OracleSource
 from replication_assets.sources.oracle.statements import catalog, rows
+from replication_assets_tests.contracts.change_source import events
 from replication_assets_tests.sources.oracle.recorded import TABLE, RecordedServer, column, dictionary
-from replication_assets_tests.sources.oracle.redo_log import RedoLog, mining_server
+from replication_assets_tests.sources.oracle.redo_log import FIRST, RedoLog, mining_server
 
 COLUMNS = [
     column("ID", "NUMBER", precision=9, scale=0, nullable=False),
@@ -245,3 +248,28 @@ def keyed(table: TableId, schema: TableSchema, count: int) -> str:
     text, _ = conditions(schema, [("1",) * len(schema.key)] * count)
     expressions = [read_expression(each) for each in schema.columns]
     return rows.select(expressions, table.schema, table.name, text, "scn")
+
+
+# --- capture -------------------------------------------------------------------------------
+
+NAMES = ("ID", "TITLE", "BODY", "DATA")
+
+
+def drain(documents: Documents, server: RecordedServer | None = None) -> list[ChangeChunk]:
+    server = server or documents.server()
+    source = OracleSource("erp", server)
+    tables = [(TABLE, source.reflect(TABLE))]
+    with source.changes(tables, epoch=3, after=FIRST, upto=documents.redo.scn, stop=lambda: False) as stream:
+        return list(stream)
+
+
+def told(chunks: list[ChangeChunk]) -> list[tuple[Any, ...]]:
+    return [(row["_op"], *(row[name] for name in NAMES)) for row in events(chunks, TABLE)]
+
+
+def reloads(chunks: list[ChangeChunk]) -> list[SchemaChanged]:
+    return [change for chunk in chunks for _, _, change in chunk.schema_changes]
+
+
+def everything(key: int) -> bool:
+    return True

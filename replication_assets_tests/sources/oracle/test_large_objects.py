@@ -3,192 +3,41 @@ pieces."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
-from replication_assets.core.controls import SchemaChanged
-from replication_assets.errors import SourceNotReady, SourceUnavailable
-from replication_assets.ports import ChangeChunk
+from replication_assets.errors import SourceUnavailable
 from replication_assets.sources.oracle.connection import server_error
 from replication_assets.sources.oracle.logminer import looking_back, touched_rows
 from replication_assets.sources.oracle.logminer.stream import open_changes
 from replication_assets.sources.oracle.source import OracleSource
-from replication_assets.sources.oracle.statements import catalog
 from replication_assets_tests.contracts.change_source import events
 from replication_assets_tests.sources.oracle.documents import (
-    COLUMNS,
     ERASE,
     LOCATOR,
-    STORED,
     TRIM,
     WRITE,
     Document,
     Documents,
     Writing,
     delete,
+    drain,
+    everything,
     insert,
-    keyed,
     locator,
     piece,
+    reloads,
+    told,
     update,
 )
-from replication_assets_tests.sources.oracle.recorded import KEY, TABLE, RecordedServer, column
+from replication_assets_tests.sources.oracle.recorded import TABLE
 from replication_assets_tests.sources.oracle.redo_log import FIRST
 
 ONE = Document(1, "one", "a long text", b"\x00\xff", "R1")
 TWO = Document(2, None, None, None, "R2")
-NAMES = ("ID", "TITLE", "BODY", "DATA")
-
-
-def drain(documents: Documents, server: RecordedServer | None = None) -> list[ChangeChunk]:
-    server = server or documents.server()
-    source = OracleSource("erp", server)
-    tables = [(TABLE, source.reflect(TABLE))]
-    with source.changes(tables, epoch=3, after=FIRST, upto=documents.redo.scn, stop=lambda: False) as stream:
-        return list(stream)
-
-
-def told(chunks: list[ChangeChunk]) -> list[tuple[Any, ...]]:
-    return [(row["_op"], *(row[name] for name in NAMES)) for row in events(chunks, TABLE)]
-
-
-def reloads(chunks: list[ChangeChunk]) -> list[SchemaChanged]:
-    return [change for chunk in chunks for _, _, change in chunk.schema_changes]
-
-
-def everything(key: int) -> bool:
-    return True
-
-
-# --- any transactions -----------------------------------------------------------------------
-
-BODIES = st.sampled_from([None, "", "short", "it's", "é" * 50])
-STEPS = st.lists(
-    st.tuples(
-        st.integers(0, 1),
-        st.sampled_from(
-            [
-                *("add", "add", "write", "write", "title", "title", "move", "shift", "remove", "again"),
-                *("back", "back", "commit", "commit", "rollback"),
-            ]
-        ),
-        st.integers(0, 4),
-        st.sampled_from(["inline", "update", "pieces", "blocks"]),
-        st.sampled_from(["update", "pieces", "quiet"]),
-        BODIES,
-    ),
-    min_size=15,
-    max_size=40,
-)
-
-
-class Writers:
-    """Two sessions, each with keys of its own."""
-
-    def __init__(self, documents: Documents) -> None:
-        self.documents = documents
-        self.open: dict[int, Writing] = {}
-
-    @staticmethod
-    def owned(who: int) -> Callable[[int], bool]:
-        return lambda key: key // 100 == who
-
-    def step(self, who: int, what: str, number: int, how: str, undone: str, body: str | None) -> None:
-        documents, owned = self.documents, self.owned(who)
-        one = self.open.get(who)
-        if one is None:
-            one = self.open[who] = documents.begin()
-            one.rows = {at: row for at, row in documents.history[-1][1].items() if owned(row.key)}
-        if what in ("commit", "rollback"):
-            del self.open[who]
-            if what == "commit":
-                documents.commit(one, owned)
-            else:
-                documents.redo.rollback(one.xid)
-            return
-        if what == "back":
-            documents.take_back(one, number % 3 + 1)
-            return
-        key = who * 100 + number
-        row = next((each for each in one.rows.values() if each.key == key), None)
-        self._write(one, what, key, row, how, undone, body)
-
-    def _write(
-        self, one: Writing, what: str, key: int, row: Document | None, how: str, undone: str, body: str | None
-    ) -> None:
-        documents = self.documents
-        data = None if body is None else body.encode()
-        if row is None:
-            if what == "add":
-                documents.add(one, Document(key, f"title {key}", body, data), how)
-            return
-        if what == "write":
-            documents.write(one, row, body, data, how, undone)
-        elif what == "title":
-            title = None if body is None else f"{body}!"
-            assigned = '"TITLE" = ' + ("NULL" if title is None else "'" + title.replace("'", "''") + "'")
-            documents.change(one, row, replace(row, title=title), assigned)
-        elif what == "move" and not any(each.key == key + 50 for each in one.rows.values()):
-            documents.change(one, row, replace(row, key=key + 50), f"\"ID\" = '{key + 50}'")
-        elif what == "shift":
-            # UPDATE ... SET ID = ID + 1: keys are unique at the end of the statement alone.
-            for each in sorted(one.rows.values(), key=lambda each: each.key):
-                documents.change(one, each, replace(each, key=each.key + 1), f"\"ID\" = '{each.key + 1}'")
-        elif what == "remove":
-            documents.remove(one, row)
-        elif what == "again":
-            documents.remove(one, row)
-            # Room that a transaction freed, it may use again.
-            documents.add(one, replace(row, title="again", body=body, data=data), how)
-
-
-@settings(max_examples=30, deadline=None, phases=[Phase.generate])
-@given(STEPS)
-def test_each_commit_leaves_the_rows_that_a_load_at_its_scn_would_read(steps: list[Any]) -> None:
-    documents = Documents()
-    there = [Document(key, f"title {key}", "body", b"data", f"A{key}") for key in (0, 1, 2, 100, 101)]
-    documents.history.append((FIRST - 10, {row.address: row for row in there}))
-    writers = Writers(documents)
-    for step in steps:
-        writers.step(*step)
-    chunks = drain(documents)
-    asked = {change.position.commit for change in reloads(chunks)}
-    # A key that was moved and moved back counts as gone from two places: it is said, not guessed.
-    assert all(documents.disturbed[commit] for commit in asked)
-    found = events(chunks, TABLE)
-    for (before_at, _), (at, _) in pairwise(documents.history[1:]):
-        before, after = documents.as_of(before_at), documents.as_of(at)
-        of_commit = [row for row in found if row["_commit_position"] == at]
-        if at in asked:
-            continue
-        assert len({row["ID"] for row in of_commit}) == len(of_commit)
-        made = {key: row.values for key, row in before.items()}
-        for row in of_commit:
-            key = row["ID"]
-            assert row["_op"] == {(0, 1): "I", (1, 1): "U", (1, 0): "D"}[(key in before, key in after)]
-            if row["_op"] == "D":
-                del made[key]
-                assert documents.disturbed[at] or row["TITLE"] == before[key].title
-                continue
-            made[key] = tuple(row[name] for name in NAMES)
-            if row["_op"] == "U":
-                changed = before[key].title != after[key].title
-                exact = {"TITLE": before[key].title} if changed else {}
-                # Of what a rollback to a savepoint touched, the old row is not told.
-                assert json.loads(row["_before"]) in ([exact, {}] if documents.disturbed[at] else [exact])
-        assert made == {key: row.values for key, row in after.items()}
-        places = [(row["_sequence"], row["_op"] != "D") for row in of_commit]
-        assert places == sorted(places)
-
-
-# --- one after the other --------------------------------------------------------------------
 
 
 def stored() -> Documents:
@@ -455,88 +304,3 @@ def test_no_value_is_told_with_what_could_not_be_read() -> None:
     documents.commit(one, everything)
     (change,) = reloads(drain(documents))
     assert "secret" not in change.reason
-
-
-# --- what capture needs ---------------------------------------------------------------------
-
-
-def missing(columns: list[Any] = COLUMNS, key: tuple[str, ...] = (), **changed: Any) -> tuple[str, ...]:
-    server = Documents().server(columns, **changed)
-    source = OracleSource("erp", server)
-    return source.missing([(TABLE, source.reflect(TABLE, key=key))])
-
-
-def test_a_table_with_large_objects_and_a_key_needs_nothing_more() -> None:
-    assert missing() == ()
-
-
-@pytest.mark.parametrize(
-    ("told", "given"),
-    [
-        ("ADD PRIMARY KEY", {catalog.CONSTRAINTS: []}),
-        (
-            'ALTER TABLE "SALES"."ORDERS" MODIFY LOB ("BODY") (NOCACHE LOGGING)',
-            {catalog.LARGE_OBJECTS: [("BODY", "NO", "YES"), *STORED]},
-        ),
-        (
-            'MOVE LOB ("DATA") STORE AS SECUREFILE (ENABLE STORAGE IN ROW)',
-            {catalog.LARGE_OBJECTS: [*STORED, ('"DATA"', "NONE", "NO")]},
-        ),
-    ],
-)
-def test_what_large_objects_lack_is_told_with_what_mends_it(told: str, given: dict[str, Any]) -> None:
-    (problem,) = missing(**given)
-    assert told in problem
-    documents = Documents()
-    with pytest.raises(SourceNotReady):
-        drain(documents, documents.server(**given))
-
-
-def test_forced_logging_writes_large_objects_to_the_log_as_well() -> None:
-    head = (4711, 1_000, 500_000, "ARCHIVELOG", "YES", "NO", "NO", "NO", "READ WRITE", "YES")
-    given: dict[str, Any] = {catalog.DATABASE: [head], catalog.LARGE_OBJECTS: [("BODY", "NO", "YES")]}
-    assert missing(**given) == ()
-
-
-def test_a_key_must_be_unique_and_of_types_that_rows_are_found_by() -> None:
-    (problem,) = missing(key=("TITLE",))
-    assert "no enabled PRIMARY KEY or UNIQUE constraint" in problem
-    unique: list[Any] = [
-        *KEY,
-        ("U_TITLE", "U", "TITLE", None, None, None, None, "NOT DEFERRABLE", "IMMEDIATE"),
-    ]
-    assert missing(key=("TITLE",), **{catalog.CONSTRAINTS: unique}) == ()
-    (problem,) = missing(
-        key=("TITLE",), **{catalog.CONSTRAINTS: unique, catalog.CHARACTER_SET: [("WE8ISO8859P1",)]}
-    )
-    assert "without loss" in problem
-    zoned = [column("ID", "TIMESTAMP(6) WITH TIME ZONE", nullable=False), *COLUMNS[1:]]
-    (problem,) = missing(zoned)
-    assert "cannot be found by ID" in problem
-
-
-def test_a_column_that_makes_a_table_one_with_large_objects_is_looked_at() -> None:
-    documents = Documents()
-    server = documents.server()
-    before = replace(OracleSource("erp", server).reflect(TABLE), key=())
-    narrow = replace(before, columns=before.columns[:2])
-    one = documents.begin()
-    documents.redo.ddl(one.xid, "ALTER TABLE orders ADD (body CLOB, data BLOB)")
-    documents.redo.commit(one.xid)
-    source = OracleSource("erp", server)
-    with (
-        source.changes(
-            [(TABLE, narrow)], epoch=3, after=FIRST, upto=documents.redo.scn, stop=lambda: False
-        ) as stream,
-        pytest.raises(SourceNotReady, match="takes a key"),
-    ):
-        list(stream)
-
-
-def test_the_query_for_rows_binds_every_key() -> None:
-    source = OracleSource("erp", Documents().server())
-    text = keyed(TABLE, source.reflect(TABLE), 2)
-    assert text == (
-        'SELECT "ID", "TITLE", "BODY", "DATA" FROM "SALES"."ORDERS" AS OF SCN :scn'
-        ' WHERE "ID" IN (TO_NUMBER(:k0_0), TO_NUMBER(:k1_0))'
-    )
