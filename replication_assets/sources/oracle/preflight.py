@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import SourceError, SourceNotReady
+from replication_assets.sources.oracle.large_objects import large_object_problems
 from replication_assets.sources.oracle.reflection import current_user, find_relation, names_of
 from replication_assets.sources.oracle.sessions import Session, one_row
 from replication_assets.sources.oracle.statements import catalog, log, mending, rows
@@ -190,6 +191,7 @@ def _table_problems(
     large = [column.name for column in schema.columns if is_not_mined(column)]
     if large:
         yield (
-            f"values of {', '.join(large)} are not in the redo of a row of {name}: changes would lack them."
+            f"values of {', '.join(large)} of {name} cannot be captured from the redo log."
             " Declare a view of it instead, which is loaded and not captured, or move them to another table"
         )
+    yield from large_object_problems(session, found, table, schema)

@@ -50,10 +50,13 @@ _DIGITS = 38
 _TEXTS = frozenset({"CHAR", "NCHAR", "VARCHAR2", "NVARCHAR2", "CLOB", "NCLOB", "LONG", "ROWID", "UROWID"})
 _PRINTED = frozenset({"XMLTYPE", "JSON", "VECTOR"})
 _BINARIES = frozenset({"RAW", "BLOB", "LONG RAW"})
-OUT_OF_ROW = frozenset({"CLOB", "NCLOB", "BLOB", "LONG", "LONG RAW", "XMLTYPE", "JSON", "VECTOR"})
+LARGE = frozenset({"CLOB", "NCLOB", "BLOB"})
+"""Types whose values are written in pieces: capture from the log reads their rows again
+(`logminer.touched_rows`)."""
+OUT_OF_ROW = LARGE | {"LONG", "LONG RAW", "XMLTYPE", "JSON", "VECTOR"}
 """Types whose values redo does not carry whole beside a row."""
-_NOT_MINED = OUT_OF_ROW | {"UROWID"}
-"""Those, and what LogMiner does not support: a row with one is told as UNSUPPORTED, without its columns."""
+_NOT_MINED = (OUT_OF_ROW - LARGE) | {"UROWID"}
+"""Types that flashback or LogMiner does not serve: a row with one is told as UNSUPPORTED, or without it."""
 
 _FORM = re.compile(r"(?P<base>[A-Z][A-Z0-9_ ]*?)(?:\((?P<first>[0-9*]+)(?:,(?P<second>-?\d+))?\))?")
 
@@ -197,6 +200,11 @@ def column_of(
 def is_out_of_row(column: Column) -> bool:
     """Whether changes carry its value apart from the row, or not at all."""
     return column.source_type in OUT_OF_ROW
+
+
+def is_large(column: Column) -> bool:
+    """Whether its value may be written in pieces, which a row's redo does not carry."""
+    return column.source_type in LARGE
 
 
 def is_not_mined(column: Column) -> bool:

@@ -78,7 +78,8 @@ def from_text(column: Column, texts: pa.StringArray) -> Values:
         if family == "interval":
             return pc.utf8_trim_whitespace(texts), None
         if family == "binary":
-            return pa.array([None if t is None else bytes.fromhex(t) for t in texts.to_pylist()]), None
+            found = [None if t is None else bytes.fromhex(t) for t in texts.to_pylist()]
+            return pa.array(found, pa.binary()), None
         if family == "boolean":
             return _booleans(texts), None
     except (pa.ArrowInvalid, InvalidOperation, ValueError, KeyError):

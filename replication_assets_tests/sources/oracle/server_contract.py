@@ -16,6 +16,7 @@ import pytest
 
 from replication_assets.core.events import OVERFLOW
 from replication_assets.ports import LoadSlice
+from replication_assets.sources.oracle.statements import mending
 from replication_assets_tests.contracts.change_source import (
     DATES,
     ROWS,
@@ -23,6 +24,7 @@ from replication_assets_tests.contracts.change_source import (
     ChangeSourceContract,
     Following,
     events,
+    replayed,
     told,
 )
 from replication_assets_tests.sources.oracle.places import OraclePlace, fresh_schema, require_server
@@ -50,6 +52,37 @@ TYPES = (
     ("ri", "ROWID", ("CHARTOROWID('AAAAAAAAAAAAAAAAAA')", "NULL", "NULL")),
 )
 """Columns, and three values of each."""
+
+
+_INSERT_LARGE = (
+    "DECLARE c CLOB; b BLOB; BEGIN"
+    " INSERT INTO \"t\" VALUES (4, 'large', EMPTY_CLOB(), NULL, EMPTY_BLOB())"
+    ' RETURNING "c", "b" INTO c, b;'
+    " FOR i IN 1 .. 9 LOOP DBMS_LOB.WRITEAPPEND(c, 4000, RPAD('it''s', 4000, TO_CHAR(i)));"
+    " DBMS_LOB.WRITEAPPEND(b, 2000, UTL_RAW.COPIES(HEXTORAW('0F'), 2000)); END LOOP; END;"
+)
+_WRITE_PIECES = (
+    'DECLARE c CLOB; n INTEGER := 5; BEGIN SELECT "c" INTO c FROM "t" WHERE "id" = 4 FOR UPDATE;'
+    " DBMS_LOB.WRITE(c, 3, 5000, 'xyz'); DBMS_LOB.ERASE(c, n, 10); DBMS_LOB.TRIM(c, 20000); END;"
+)
+_TAKE_BACK = (
+    "BEGIN SAVEPOINT s; INSERT INTO \"t\" VALUES (9, 'gone', 'gone', NULL, NULL);"
+    ' UPDATE "t" SET "c" = RPAD(TO_CLOB(\'z\'), 9000, \'z\') WHERE "id" = 2; ROLLBACK TO s;'
+    ' UPDATE "t" SET "b" = NULL WHERE "id" = 2; END;'
+)
+LARGE_STEPS = (
+    "INSERT INTO \"t\" VALUES (1, 'small', 'it''s', UNISTR('\\00e9'), HEXTORAW('00ff'))",
+    'INSERT INTO "t" VALUES (2, NULL, NULL, NULL, NULL)',
+    "INSERT INTO \"t\" VALUES (3, 'empty', EMPTY_CLOB(), EMPTY_CLOB(), EMPTY_BLOB())",
+    _INSERT_LARGE,
+    'UPDATE "t" SET "s" = \'other\' WHERE "id" = 4',
+    _WRITE_PIECES,
+    'UPDATE "t" SET "c" = RPAD(TO_CLOB(\'x\'), 9000, \'y\') || "c" WHERE "id" IN (1, 4)',
+    'UPDATE "t" SET "id" = "id" + 1',
+    _TAKE_BACK,
+    'DELETE FROM "t" WHERE "id" IN (2, 5)',
+)
+"""Statements, and blocks, each of which is a transaction."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,6 +115,27 @@ class TestLogMiner(ChangeSourceContract):
         for name in (*following.tables[t].names, OVERFLOW):
             for row in range(3):
                 assert repr(mined[row][name]) == repr(loaded[row][name]), (name, row)
+
+    @pytest.mark.parametrize("storage", ["SECUREFILE", "BASICFILE"])
+    def test_large_objects_are_the_same_by_load_and_by_log(
+        self, following: Following, place: OraclePlace, storage: str
+    ) -> None:
+        """In the row and out of it, whole and in pieces, taken back and not."""
+        large = {name: f'LOB ("{name}") STORE AS {storage}' for name in ("c", "nc", "b")}
+        place.run(
+            'CREATE TABLE "t" ("id" NUMBER(9) PRIMARY KEY, "s" VARCHAR2(9), "c" CLOB, "nc" NCLOB, "b" BLOB)'
+            f" {' '.join(large.values())}"
+        )
+        place.run(mending.supplemental(place.schema, "t"))
+        following.declare("t")
+        for block in LARGE_STEPS:
+            place.run(block)
+            following.drain()
+            t = following.table("t")
+            names = ("id", "s", "c", "nc", "b")
+            assert not [change for chunk in following.chunks for _, _, change in chunk.schema_changes], block
+            loaded = following.load("t")[1]
+            assert replayed(events(following.chunks, t), names, following.after + 1) == loaded, block
 
     def test_hostile_names_are_names(self, following: Following) -> None:
         """No name of Oracle holds a double quote."""

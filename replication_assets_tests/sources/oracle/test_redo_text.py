@@ -101,7 +101,7 @@ def test_national_text_is_read_from_its_units(text: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        'insert into "A"."B"("C") values (EMPTY_CLOB())',
+        'insert into "A"."B"("C") values (EMPTY_CLOB)',
         'insert into "A"."B"("C") values (Unsupported Type)',
         'insert into "A"."B"("C","D") values (\'1\')',
         'insert into "A"."B"("C","C") values (\'1\',\'2\')',

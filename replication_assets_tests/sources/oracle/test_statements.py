@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from replication_assets.core.schema import Column
+from replication_assets.core.schema import Column, TableSchema
 from replication_assets.errors import SourceNotReady
 from replication_assets.sources.oracle import preflight
+from replication_assets.sources.oracle.logminer.row_keys import conditions
 from replication_assets.sources.oracle.select_list import read_expression
 from replication_assets.sources.oracle.statements import catalog, log, mending, rows
 from replication_assets.sources.oracle.statements.names import quoted
@@ -131,6 +132,19 @@ def test_no_name_gets_out_of_its_quotes(owner: str, name: str, column: str) -> N
     assert {each.name for each in inner.find_all(exp.Column)} == {column}
 
 
+@settings(max_examples=8)
+@given(NAMES, NAMES, st.lists(NAMES, min_size=1, max_size=3, unique=True), st.integers(1, 16))
+def test_rows_are_found_by_keys_that_are_bound(owner: str, name: str, key: list[str], count: int) -> None:
+    types = ("NUMBER(9)", "DATE", "RAW(16)")
+    columns = tuple(column_of(each, kind, False) for each, kind in zip(key, types, strict=False))
+    text, binds = conditions(TableSchema(columns, tuple(key)), [("it's :x",) * len(key)] * count)
+    found = parsed(rows.select([quoted(each) for each in key], owner, name, text, "scn"))
+    assert {(each.db, each.name) for each in found.find_all(exp.Table)} == {(owner, name)}
+    assert {each.name for each in found.find_all(exp.Placeholder)} == {"scn", *binds}
+    assert len(binds) == count * len(key)
+    assert {each.name for each in found.find_all(exp.Column)} == set(key)
+
+
 @given(NAMES, NAMES)
 def test_statements_for_people_quote_as_well(owner: str, name: str) -> None:
     told = [
@@ -138,6 +152,7 @@ def test_statements_for_people_quote_as_well(owner: str, name: str) -> None:
         mending.read_only(owner, name),
         mending.create_index(owner, name, "C"),
         mending.logging(owner, name),
+        mending.primary_key(owner, name),
         mending.grant_object("READ, FLASHBACK", owner, name, "U"),
         mending.revoke(["INSERT"], owner, name, "U"),
         mending.grant_system("LOGMINING", name),

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from replication_assets.core.change_rows import ChangeRows, Image
-from replication_assets.core.schema import TableSchema
+from replication_assets.core.schema import Column, TableSchema
 from replication_assets.sources.oracle.logminer.redo_text import NULL, NotUnderstood, Redo, Value
 from replication_assets.sources.oracle.types import Family, NativeType
 from replication_assets.sources.oracle.values import from_text, old_texts
@@ -48,11 +48,16 @@ def check_fit(redo: Redo, schema: TableSchema) -> None:
     if redo.operation != "I" and wanted - set(redo.old):
         # NULLs at the end of an inserted row are not written; of an old row all columns are.
         raise Misfit("it does not carry the whole old row")
-    through = {c.name: _THROUGH[NativeType.parse(c.source_type).family] for c in schema.columns}
+    columns = {column.name: column for column in schema.columns}
     for image in (redo.new, redo.old):
         for name, value in image.items():
-            if value.text is not None and name in through and value.function not in through[name]:
+            if name in columns and not is_told_as(value, columns[name]):
                 raise Misfit(f"column {name} is told as another type")
+
+
+def is_told_as(value: Value, column: Column) -> bool:
+    """Whether a value is passed through what the column's type is passed through."""
+    return value.text is None or value.function in _THROUGH[NativeType.parse(column.source_type).family]
 
 
 def change_rows(
@@ -68,8 +73,8 @@ def change_rows(
     Raises:
         DecodeError: a value is not of its column's type.
     """
-    old = _image([redo.old if redo.operation != "I" else {} for redo in redos], schema)
-    new = _image([_new_row(redo) for redo in redos], schema)
+    old = row_images([redo.old if redo.operation != "I" else {} for redo in redos], schema)
+    new = row_images([_new_row(redo) for redo in redos], schema)
     return ChangeRows(
         operations=pa.array([redo.operation for redo in redos], pa.string()),
         commits=np.array(commits, dtype=np.int64),
@@ -87,7 +92,12 @@ def _new_row(redo: Redo) -> dict[str, Value]:
     return {**redo.old, **redo.new}
 
 
-def _image(rows: Sequence[dict[str, Value]], schema: TableSchema) -> Image:
+def row_images(rows: Sequence[dict[str, Value]], schema: TableSchema) -> Image:
+    """Stored values of row images; null where a column is not told.
+
+    Raises:
+        DecodeError: a value is not of its column's type.
+    """
     typed, odd, texts = [], [], []
     for column in schema.columns:
         name = column.name
@@ -112,4 +122,4 @@ def _without_zone(text: str | None) -> str | None:
     return text
 
 
-__all__ = ["Misfit", "NotUnderstood", "change_rows", "check_fit"]
+__all__ = ["Misfit", "NotUnderstood", "change_rows", "check_fit", "is_told_as", "row_images"]

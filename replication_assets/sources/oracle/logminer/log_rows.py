@@ -14,8 +14,12 @@ from replication_assets.errors import DecodeError
 INSERT, DELETE, UPDATE, DDL, START, COMMIT = 1, 2, 3, 5, 6, 7
 SELECT_FOR_UPDATE, MISSING_SCN, ROLLBACK, UNSUPPORTED = 25, 34, 36, 255
 DML = frozenset({INSERT, DELETE, UPDATE})
-LARGE_OBJECTS = frozenset({9, 10, 11, 29, 68, 70, 71})
-"""SELECT_LOB_LOCATOR, LOB_WRITE, LOB_TRIM, LOB_ERASE, and XML documents in pieces."""
+SELECT_LOB_LOCATOR = 9
+LOB_WRITES = frozenset({10, 11, 29})
+"""LOB_WRITE, LOB_TRIM, LOB_ERASE."""
+LOB_CODES = LOB_WRITES | {SELECT_LOB_LOCATOR}
+LARGE_OBJECTS = LOB_CODES | {68, 70, 71}
+"""Those, and XML documents in pieces."""
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

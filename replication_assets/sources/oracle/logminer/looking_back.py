@@ -14,7 +14,12 @@ from collections.abc import Callable, Iterator
 
 from replication_assets.errors import SlotLost
 from replication_assets.sources.oracle.logminer.log_rows import LogRow
-from replication_assets.sources.oracle.logminer.transactions import Committed, Transaction, one_transaction
+from replication_assets.sources.oracle.logminer.transactions import (
+    Committed,
+    HasLargeObjects,
+    Transaction,
+    one_transaction,
+)
 from replication_assets.sources.oracle.sessions import Session, one_row
 from replication_assets.sources.oracle.statements import log
 
@@ -45,7 +50,12 @@ def first_scn(session: Session, after: int, is_there: Callable[[int, int], bool]
 
 
 def whole_transaction(
-    commit: Committed, mine: Mine, begun: int, earliest: Callable[[], int], where: str
+    commit: Committed,
+    mine: Mine,
+    begun: int,
+    earliest: Callable[[], int],
+    where: str,
+    has_large_objects: HasLargeObjects,
 ) -> Transaction:
     """A transaction whose beginning lies before SCN `begun`, read on its own.
 
@@ -56,7 +66,7 @@ def whole_transaction(
     first = begun
     while first > bottom:
         first = max(bottom, begun - step)
-        found = one_transaction(mine(first, commit.scn, commit.xid), commit.xid)
+        found = one_transaction(mine(first, commit.scn, commit.xid), commit.xid, has_large_objects)
         if found is not None:
             return found
         step *= 4

@@ -5,9 +5,10 @@
     delete from "O"."T" where "A" = '1' and "B" IS NULL
 
 A value is NULL, a number, a quoted text with doubled quotes, a call of one of `FUNCTIONS` with quoted texts,
-or several of them joined by `||`. Anything else is not understood, and said to be: what LogMiner prints of
-types that it does not support ("Unsupported Type"), and of tables that its dictionary does not know any more
-(columns `COL 1`, values in hexadecimal digits) is none of these, or does not fit the columns.
+an empty large object, or several of them joined by `||`. Anything else is not understood, and said to be:
+what LogMiner prints of types that it does not support ("Unsupported Type"), and of tables that its
+dictionary does not know any more (columns `COL 1`, values in hexadecimal digits) is none of these, or does
+not fit the columns.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _JOIN = re.compile(r" ?\|\| ?")
 _TEXT = re.compile(r"'(?P<text>(?:[^']|'')*)'")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _NULL = re.compile(r"NULL")
+_EMPTY = re.compile(r"(?P<function>EMPTY_CLOB|EMPTY_BLOB)\(\)")
 _CALL = re.compile(r"(?P<function>[A-Z_]+)\('(?P<text>(?:[^']|'')*)'(?: ?, ?'(?:[^']|'')*')*\)")
 _PLAIN = re.compile(
     r"\"(?P<name>[^\"]+)\" (?:IS NULL|= '(?P<text>(?:[^']|'')*+)')(?:(?P<more> and )|(?=;?\s*$))"
@@ -74,11 +76,11 @@ def parse_redo(text: str) -> Redo:
     for pattern, read in ((_INSERT, _insert), (_UPDATE, _update), (_DELETE, _delete)):
         found = pattern.match(text)
         if found is not None:
-            return read(_Reader(text, found.end()), found["owner"], found["table"])
+            return read(Reader(text, found.end()), found["owner"], found["table"])
     raise NotUnderstood("neither insert, update nor delete")
 
 
-def _insert(reader: _Reader, owner: str, table: str) -> Redo:
+def _insert(reader: Reader, owner: str, table: str) -> Redo:
     names = [reader.name()]
     while reader.skip(_COMMA):
         names.append(reader.name())
@@ -93,7 +95,7 @@ def _insert(reader: _Reader, owner: str, table: str) -> Redo:
     return Redo("I", owner, table, dict(zip(names, values, strict=True)), {})
 
 
-def _update(reader: _Reader, owner: str, table: str) -> Redo:
+def _update(reader: Reader, owner: str, table: str) -> Redo:
     new: Image = {}
     while True:
         reader.assignment(new)
@@ -106,14 +108,14 @@ def _update(reader: _Reader, owner: str, table: str) -> Redo:
     return Redo("U", owner, table, new, old)
 
 
-def _delete(reader: _Reader, owner: str, table: str) -> Redo:
+def _delete(reader: Reader, owner: str, table: str) -> Redo:
     old: Image = {}
     reader.conditions(old)
     reader.expect(_END)
     return Redo("D", owner, table, {}, old)
 
 
-class _Reader:
+class Reader:
     """A place in a statement."""
 
     def __init__(self, text: str, at: int) -> None:
@@ -181,7 +183,7 @@ class _Reader:
 
     def _part(self) -> Value:
         text, at = self._text, self._at
-        for pattern in (_TEXT, _CALL, _NULL, _NUMBER):
+        for pattern in (_TEXT, _CALL, _NULL, _NUMBER, _EMPTY):
             found = pattern.match(text, at)
             if found is not None:
                 self._at = found.end()
@@ -200,6 +202,9 @@ def _value(pattern: re.Pattern[str], found: re.Match[str]) -> Value:
         return NULL
     if pattern is _NUMBER:
         return Value(found[0])
+    if pattern is _EMPTY:
+        # Not NULL, and of no other type: its function tells it from both.
+        return Value("", found["function"])
     function = "" if pattern is _TEXT else found["function"]
     if function and function not in FUNCTIONS:
         raise NotUnderstood(f"function {function} is not known")

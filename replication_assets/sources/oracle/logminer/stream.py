@@ -16,16 +16,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.table_problems import not_ready
 from replication_assets.errors import SlotLost, SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
+from replication_assets.sources.oracle.large_objects import large_object_problems
 from replication_assets.sources.oracle.lease import Lease
 from replication_assets.sources.oracle.logminer.decoding import CHUNK_BYTES, Decoder, Look
 from replication_assets.sources.oracle.logminer.log_files import read_threads
 from replication_assets.sources.oracle.logminer.looking_back import first_scn, whole_transaction
 from replication_assets.sources.oracle.logminer.mining import Mined, Miner
+from replication_assets.sources.oracle.logminer.rereading import events_of
 from replication_assets.sources.oracle.logminer.transactions import Assembler, Committed, Transaction
 from replication_assets.sources.oracle.preflight import stream_problems
 from replication_assets.sources.oracle.reflection import (
@@ -38,6 +41,7 @@ from replication_assets.sources.oracle.sessions import Server, Session, connecte
 from replication_assets.sources.oracle.snapshot import current_scn
 from replication_assets.sources.oracle.statements import catalog, log
 from replication_assets.sources.oracle.status import ROOT, read_database
+from replication_assets.sources.oracle.types import is_large
 
 IDLE_SECONDS = 0.5
 _LONG_SECONDS = 2.0
@@ -75,11 +79,9 @@ def open_changes(
         mined, objects = _mined(session, holder, [table for table, _ in tables])
         log_session = stack.enter_context(connected(server, statement_seconds=0, log=True))
         back_session = stack.enter_context(connected(server, statement_seconds=0, log=True))
-        row = one_row(session, catalog.UTC_OFFSET)
-        decoder = Decoder(
-            tables, objects, _look_through(session), epoch, int(row[0]) if row else 0, chunk_bytes
-        )
-        assembler = Assembler()
+        rows_session = stack.enter_context(connected(server, statement_seconds=0))
+        decoder = _decoder(session, rows_session, tables, objects, epoch, chunk_bytes)
+        assembler = Assembler(has_large_objects=decoder.has_large_objects)
         stack.callback(assembler.close)
         yield LogMinerChanges(
             _Database(session, lease),
@@ -93,11 +95,44 @@ def open_changes(
         )
 
 
+def _decoder(
+    session: Session,
+    rows_session: Session,
+    tables: Sequence[tuple[TableId, TableSchema]],
+    objects: dict[int, TableId],
+    epoch: int,
+    chunk_bytes: int,
+) -> Decoder:
+    """Raises SourceNotReady for a table whose large objects cannot be captured."""
+    for table, schema in tables:
+        _check_large_objects(session, table, schema)
+    row = one_row(session, catalog.UTC_OFFSET)
+    return Decoder(
+        tables,
+        objects,
+        _look_through(session),
+        partial(events_of, rows_session),
+        partial(_check_large_objects, session),
+        epoch,
+        int(row[0]) if row else 0,
+        chunk_bytes,
+    )
+
+
 def _look_through(session: Session) -> Look:
     def look(table: TableId) -> tuple[Sequence[Column], frozenset[str]]:
         return table_columns(session, table), filled_columns(catalog_columns(session, table))
 
     return look
+
+
+def _check_large_objects(session: Session, table: TableId, schema: TableSchema) -> None:
+    """Raises SourceNotReady for a table whose large objects cannot be captured."""
+    if not any(is_large(column) for column in schema.columns):
+        return
+    problems = large_object_problems(session, read_database(session), table, schema)
+    if problems:
+        raise not_ready(problems, str(table))
 
 
 def _mined(
@@ -220,7 +255,12 @@ class LogMinerChanges:
         if commit.whole is not None:
             return commit.whole
         return whole_transaction(
-            commit, self._back.mine, self._begun, self._back.earliest, self._database.where
+            commit,
+            self._back.mine,
+            self._begun,
+            self._back.earliest,
+            self._database.where,
+            self._decoder.has_large_objects,
         )
 
     def _resize(self, rows: int, seconds: float) -> None:

@@ -8,21 +8,28 @@ are ordered by thread, place of the commit in its log, and transaction: the same
 Memory: texts of open transactions are kept in memory up to a bound, and beyond it those of the largest
 transaction in a temporary file; of each change some 30 bytes stay in memory. A transaction of more than
 `MAX_ROWS` changes is refused by name, never cut.
+
+Tables with large objects are otherwise: what undoes a change of a row that has some may undo the large object
+alone, or not show at all. There nothing but an insert or a delete is taken as undone, the transaction
+remembers that it took something back, and the rows are read again (`touched_rows`). What is written into
+large objects is not kept.
 """
 
 from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import IO
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import IO, TypeAlias
 
 from replication_assets.errors import DecodeError
+from replication_assets.sources.oracle.logminer.locators import without_value
 from replication_assets.sources.oracle.logminer.log_rows import (
     COMMIT,
     DELETE,
     INSERT,
+    LOB_WRITES,
     ROLLBACK,
     SELECT_FOR_UPDATE,
     START,
@@ -37,6 +44,15 @@ MAX_ROWS = 20_000_000
 _OPPOSITE = {DELETE: INSERT, INSERT: DELETE, UPDATE: UPDATE, UNSUPPORTED: UNSUPPORTED}
 _UNKNOWN_NUMBER = "FFFFFFFF"
 """End of an XID whose sequence number the log had told before the stretch that is read."""
+
+
+TableName: TypeAlias = tuple[str, str, int]
+"""Owner, name and number of the object, as the log has them."""
+HasLargeObjects: TypeAlias = Callable[[TableName], bool]
+
+
+def _none_has(table: TableName) -> bool:  # noqa: ARG001
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +71,13 @@ class Change:
 class Transaction:
     """Changes of one transaction in their order."""
 
-    def __init__(self, xid: str, max_rows: int = MAX_ROWS) -> None:
+    def __init__(
+        self, xid: str, max_rows: int = MAX_ROWS, has_large_objects: HasLargeObjects = _none_has
+    ) -> None:
         self.xid = xid
+        self._has_large_objects = has_large_objects
+        self.taken_back: set[TableName] = set()
+        """Tables with large objects of which changes were taken back."""
         self._max_rows = max_rows
         self._rows = array("q")
         self._codes = bytearray()
@@ -72,9 +93,20 @@ class Transaction:
         Raises:
             DecodeError: what is to be undone is not there, or there are too many changes.
         """
+        name = (row.owner or "", row.table or "", row.object or 0)
+        large = self._has_large_objects(name)
+        if row.undoes and large:
+            self.taken_back.add(name)
+            self._undo_large(row)
+            return
         if row.undoes:
             self._undo(row)
             return
+        if large and row.code in LOB_WRITES:
+            row = replace(row, redo=without_value(row.redo))
+        self._keep(row)
+
+    def _keep(self, row: LogRow) -> None:
         if len(self._codes) >= self._max_rows:
             raise DecodeError(
                 f"transaction {self.xid} has more than {self._max_rows} changes",
@@ -87,7 +119,20 @@ class Transaction:
         self._held.append(record)
         self.held_bytes += len(record)
 
+    def _undo_large(self, row: LogRow) -> None:
+        if row.code in (INSERT, DELETE) and not self._forget(row):
+            # What came and went cannot be counted: the table is to be loaded.
+            self._keep(replace(row, code=UNSUPPORTED, undoes=False, redo=""))
+
     def _undo(self, row: LogRow) -> None:
+        if not self._forget(row):
+            raise DecodeError(
+                f"transaction {self.xid} takes back a change that it did not make",
+                fix="nothing was advanced: recover the source and load every id range again",
+            )
+
+    def _forget(self, row: LogRow) -> bool:
+        """Whether the change that a row undoes was there."""
         wanted, place = _OPPOSITE.get(row.code), _place(row)
         for number in range(len(self._codes) - 1, -1, -1):
             if self._gone[number]:
@@ -95,11 +140,8 @@ class Transaction:
             if self._codes[number] == wanted and self._rows[number] == place:
                 self._gone[number] = 1
                 self._trim()
-                return
-        raise DecodeError(
-            f"transaction {self.xid} takes back a change that it did not make",
-            fix="nothing was advanced: recover the source and load every id range again",
-        )
+                return True
+        return False
 
     def _trim(self) -> None:
         """Forget undone changes at the end, so that a long rollback is not looked through again and again."""
@@ -183,8 +225,14 @@ class Committed:
 class Assembler:
     """Open transactions between the rows that were read and the next ones."""
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES, max_rows: int = MAX_ROWS) -> None:
+    def __init__(
+        self,
+        memory_bytes: int = MEMORY_BYTES,
+        max_rows: int = MAX_ROWS,
+        has_large_objects: HasLargeObjects = _none_has,
+    ) -> None:
         self._open: dict[str, Transaction] = {}
+        self._has_large_objects = has_large_objects
         self._memory, self._max_rows = memory_bytes, max_rows
         self._held = 0
 
@@ -205,7 +253,7 @@ class Assembler:
         if row.code == START:
             # A second start of the same name: the rows are read again.
             self._drop(row.xid)
-            self._open[row.xid] = Transaction(row.xid, self._max_rows)
+            self._open[row.xid] = Transaction(row.xid, self._max_rows, self._has_large_objects)
             return None
         if row.code == ROLLBACK:
             self._drop(row.xid)
@@ -245,14 +293,16 @@ class Assembler:
             self._drop(xid)
 
 
-def one_transaction(rows: Iterable[LogRow], xid: str) -> Transaction | None:
+def one_transaction(
+    rows: Iterable[LogRow], xid: str, has_large_objects: HasLargeObjects = _none_has
+) -> Transaction | None:
     """A transaction from rows of it alone; None if the first of them is not its beginning."""
     found: Transaction | None = None
     for row in rows:
         if row.xid != xid:
             continue
         if row.code == START:
-            found = Transaction(xid)
+            found = Transaction(xid, has_large_objects=has_large_objects)
         elif found is None:
             return None
         elif row.code not in (COMMIT, ROLLBACK, SELECT_FOR_UPDATE):

@@ -84,6 +84,18 @@ WHERE OWNER = :owner AND OBJECT_NAME = :name
 """
 """Numbers under which the redo log knows a table whose definition it cannot name."""
 
+LARGE_OBJECTS = """
+SELECT COLUMN_NAME, LOGGING, IN_ROW FROM ALL_LOBS
+WHERE OWNER = :owner AND TABLE_NAME = :name
+UNION ALL
+SELECT COLUMN_NAME, LOGGING, IN_ROW FROM ALL_LOB_PARTITIONS
+WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name
+UNION ALL
+SELECT COLUMN_NAME, LOGGING, IN_ROW FROM ALL_LOB_SUBPARTITIONS
+WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name
+"""
+"""How large objects are stored: of the table (defaults, where it has partitions), and of each partition."""
+
 DEPENDENCIES = """
 SELECT REFERENCED_OWNER, REFERENCED_NAME FROM ALL_DEPENDENCIES
 WHERE OWNER = :owner AND NAME = :name AND TYPE = 'VIEW' AND REFERENCED_TYPE IN ('TABLE', 'VIEW')

@@ -42,6 +42,21 @@ def logging(owner: str, name: str) -> str:
     return f"ALTER TABLE {quoted(owner, name)} LOGGING"
 
 
+def log_large_object(owner: str, name: str, column: str) -> str:
+    """Redo then carries what is written into the large object."""
+    return f"ALTER TABLE {quoted(owner, name)} MODIFY LOB ({quoted(column)}) (NOCACHE LOGGING)"
+
+
+def store_in_row(owner: str, name: str, column: str) -> str:
+    """Moves the table's large objects: it is locked meanwhile, and its indexes are to be rebuilt."""
+    storage = "STORE AS SECUREFILE (ENABLE STORAGE IN ROW)"
+    return f"ALTER TABLE {quoted(owner, name)} MOVE LOB ({quoted(column)}) {storage}"
+
+
+def primary_key(owner: str, name: str) -> str:
+    return f"ALTER TABLE {quoted(owner, name)} ADD PRIMARY KEY (...)"
+
+
 def read_only(owner: str, name: str) -> str:
     return f"ALTER TABLE {quoted(owner, name)} READ ONLY"
 
