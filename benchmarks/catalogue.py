@@ -26,6 +26,7 @@ BENCHMARKS = (
     "validation",
     "source_tps",
     "latency",
+    "latency_ways",
     "masking",
     "refresh",
     "growth",
