@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from benchmarks.postgres_sample import DATABASE, SOURCE, catalog, prepared, session
-from replication_assets.catalog import ByCount, Catalog, DeltaProjection, Table
+from replication_assets.catalog import ByCount, Catalog, DeltaProjection, PostgresSourceConfig, Table
 from replication_assets.declarations.sources import CaptureMode
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.flows.load import load_range
@@ -60,9 +60,11 @@ def system(server: PostgresServer, root: Path, mode: CaptureMode, id_ranges: int
     """A catalog of its own slot, store and projections: one that follows inline, one apart."""
     chosen = catalog(server, root, TABLE)
     name = f"latency_{root.name}"
+    (source,) = chosen.sources
+    assert isinstance(source, PostgresSourceConfig)
     return replace(
         chosen,
-        sources=[replace(source, mode=mode, slot=name, publication=name) for source in chosen.sources],
+        sources=[replace(source, mode=mode, slot=name, publication=name)],
         tables=[Table(ID, id_ranges=ByCount(id_ranges))],
         projections=[
             DeltaProjection(INLINE, tables=[ID], root=str(root / INLINE), follow="inline"),

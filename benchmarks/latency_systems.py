@@ -28,6 +28,7 @@ from replication_assets.catalog import (
     Items,
     KafkaProjection,
     KafkaSourceConfig,
+    PostgresSourceConfig,
     Table,
 )
 from replication_assets.catalog_loading import CATALOG_VARIABLE
@@ -90,9 +91,11 @@ def _from_source(servers: Servers, root: Path, mode: CaptureMode, rows: int) -> 
     name = root.name
     chosen = catalog(servers.source, root, name)
     ranges = ByWidth(max(1, rows // 2))
+    (source,) = chosen.sources
+    assert isinstance(source, PostgresSourceConfig)
     return replace(
         chosen,
-        sources=[replace(source, mode=mode, slot=name, publication=name) for source in chosen.sources],
+        sources=[replace(source, mode=mode, slot=name, publication=name)],
         tables=[Table(f"{SOURCE}.public.{name}", id_ranges=ranges)],
     )
 
