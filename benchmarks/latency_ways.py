@@ -36,8 +36,8 @@ WAYS: dict[str, Way] = {
     CONTINUOUS: systems.continuously,
     TOPIC: systems.through_the_topic,
 }
-SECONDS = {BATCHES: 40, CONTINUOUS: 20, TOPIC: 20}
-IDLE_SECONDS = 10
+SECONDS = {BATCHES: 30, CONTINUOUS: 15, TOPIC: 15}
+IDLE_SECONDS = 8
 WARM_CHANGES = (20_000, 20)
 _FRESH = multiprocessing.get_context("spawn")
 ABOUT = f"""\
