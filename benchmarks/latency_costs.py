@@ -6,24 +6,28 @@ Memory is the proportional share of each process, so that pages which several sh
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure.processes import processor_seconds, tree
+from benchmarks.measure.processes import machine_seconds, processor_seconds, tree
 
 LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """`seconds` of the clock; `client` and `broker` are processor seconds; `objects` are files of the event
-    stores that were written, each a request to an object store."""
+    """`seconds` of the clock; `client`, `broker`, `beside` (servers, writer and reader) and `others` (whoever
+    else uses the machine) are processor seconds; `objects` are files of the event stores that were written,
+    each a request to an object store."""
 
     seconds: float
     client: float
     broker: float
+    beside: float
+    others: float
     mib: float
     processes: int
     objects: int
@@ -37,8 +41,7 @@ class Meter:
         self._roots, self._broker, self._stores = tuple(roots), tuple(broker), tuple(stores)
         self._mib, self._processes = 0.0, 0
         self._files = self._stored()
-        self._client_before = _used(self._roots)
-        self._broker_before = _used(self._broker)
+        self._used_before = self._used()
         self._begun = time.monotonic()
         self._looked = 0.0
 
@@ -52,18 +55,29 @@ class Meter:
         self._mib = max(self._mib, sum(_proportional_mib(pid) for pid in processes))
 
     def ended(self) -> Costs:
-        client, broker = _used(self._roots), _used(self._broker)
+        used = self._used()
+        client, broker, measuring, machine = (
+            now - then for now, then in zip(used, self._used_before, strict=True)
+        )
         seconds = time.monotonic() - self._begun
         new = self._stored() - self._files
         return Costs(
             seconds,
-            client - self._client_before,
-            broker - self._broker_before,
+            client,
+            broker,
+            measuring - client - broker,
+            machine - measuring,
             self._mib,
             self._processes,
             len(new),
             sum(size for _, size, _ in new),
         )
+
+    def _used(self) -> tuple[float, float, float, float]:
+        """Of the way, of the broker, of all that this process started, and of the whole machine."""
+        client = sum(processor_seconds(root) for root in self._roots)
+        broker = sum(processor_seconds(root) for root in self._broker)
+        return client, broker, processor_seconds(os.getpid()), machine_seconds()
 
     def _stored(self) -> set[tuple[str, int, int]]:
         """Files by path, size and time: one that is written anew is another one."""
@@ -77,10 +91,6 @@ class Meter:
                 if path.is_file():
                     found.add((str(path), told.st_size, told.st_mtime_ns))
         return found
-
-
-def _used(roots: Sequence[int]) -> float:
-    return sum(processor_seconds(root) for root in roots)
 
 
 def _proportional_mib(pid: int) -> float:

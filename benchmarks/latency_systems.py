@@ -90,13 +90,12 @@ def _from_source(servers: Servers, root: Path, mode: CaptureMode, rows: int) -> 
     """The table at the source, in an event store below `root`, with no projection."""
     name = root.name
     chosen = catalog(servers.source, root, name)
-    ranges = ByWidth(max(1, rows // 2))
     (source,) = chosen.sources
     assert isinstance(source, PostgresSourceConfig)
     return replace(
         chosen,
         sources=[replace(source, mode=mode, slot=name, publication=name)],
-        tables=[Table(f"{SOURCE}.public.{name}", id_ranges=ranges)],
+        tables=[Table(f"{SOURCE}.public.{name}", id_ranges=ByWidth(rows))],
     )
 
 

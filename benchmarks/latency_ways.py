@@ -29,16 +29,16 @@ from benchmarks.measure.scale import Scale
 from benchmarks.postgres_sample import sample_server
 
 RATES = (100, 1_000)
-ROWS = (20_000, 200)
+ROWS = (10_000, 200)
 BATCHES, CONTINUOUS, TOPIC = "micro-batches", "continuously", "through the topic"
 WAYS: dict[str, Way] = {
     BATCHES: systems.by_micro_batches,
     CONTINUOUS: systems.continuously,
     TOPIC: systems.through_the_topic,
 }
-SECONDS = {BATCHES: 30, CONTINUOUS: 15, TOPIC: 15}
-IDLE_SECONDS = 8
-WARM_CHANGES = (20_000, 20)
+SECONDS = {BATCHES: 25, CONTINUOUS: 15, TOPIC: 15}
+IDLE_SECONDS = 6
+WARM_CHANGES = (10_000, 20)
 _FRESH = multiprocessing.get_context("spawn")
 ABOUT = f"""\
 One table, PostgreSQL to DynamoDB Local, in three ways; items follow inline in each. A writer keeps a rate,
@@ -83,7 +83,7 @@ def measure(scale: Scale, home: Path) -> Report:
     with sample_server(home) as source, running_dynamodb_local() as items, running_broker() as broker:
         servers = Servers(source, items, broker)
         os.environ.update(servers.environment)
-        _warm(items.endpoint_url, scale.of(*WARM_CHANGES))
+        alone = _warmed(items.endpoint_url, scale.of(*WARM_CHANGES))
         found: list[Found] = []
         for number, (name, way) in enumerate(WAYS.items()):
             if not (scale.short and name == BATCHES):
@@ -96,7 +96,7 @@ def measure(scale: Scale, home: Path) -> Report:
         "Three ways to DynamoDB",
         ABOUT,
         versions("dagster", "deltalake", "psycopg", "confluent-kafka", "boto3") + ", DynamoDB Local, tansu",
-        (_latencies(found), _costs(found)),
+        (_latencies(found), _costs(found), _surroundings(found, alone)),
         _targets(found, short=scale.short),
         (Plot("latency_ways", "Latency to an item", "share of changes", "seconds", _shares(found)),),
         NOTES,
@@ -122,14 +122,22 @@ def _measured(scale: Scale, way: str, servers: Servers, running: Running) -> lis
     return found
 
 
-def _warm(endpoint_url: str, changes: int) -> None:
-    """Java compiles what it does often: before that DynamoDB Local takes several times as long."""
+def _warmed(endpoint_url: str, changes: int) -> float:
+    """Changes a second that DynamoDB Local takes when nothing else is done.
+
+    Java compiles what it does often: before that it takes several times as long.
+    """
     target = dynamodb_sample.target(endpoint_url, "warm")
-    position = dynamodb_sample.filled_up_to
+    position, id_range = dynamodb_sample.filled_up_to, dynamodb_sample.ID_RANGE
     rows = dynamodb_sample.folded(changes, 2)
-    target.replace(dynamodb_sample.ID_RANGE, dynamodb_sample.SCHEMA, rows, 1, position(2))
-    changed = dynamodb_sample.changes(changes, 3)
-    target.apply(dynamodb_sample.ID_RANGE, dynamodb_sample.SCHEMA, changed, 1, position(3))
+    target.replace(id_range, dynamodb_sample.SCHEMA, rows, 1, position(2))
+    seconds = 0.0
+    for commit in (3, 4):
+        changed = dynamodb_sample.changes(changes // 2, commit)
+        begun = time.monotonic()
+        target.apply(id_range, dynamodb_sample.SCHEMA, changed, 1, position(commit))
+        seconds = time.monotonic() - begun
+    return changes // 2 / seconds
 
 
 def _idle(way: str, running: Running, seconds: float) -> Found:
@@ -202,7 +210,6 @@ def _costs(found: list[Found]) -> Table:
         "MiB",
         "client s/1,000 changes",
         "broker s/1,000 changes",
-        "cores busy, ours",
         "objects/min",
         "KiB stored/change",
     )
@@ -222,10 +229,26 @@ def _cost(found: Found) -> tuple[str, ...]:
         f"{costs.mib:,.0f}",
         each(costs.client / max(thousands, 1e-9)),
         each(costs.broker / max(thousands, 1e-9)) if found.way == TOPIC else "",
-        f"{costs.client / costs.seconds:.2f}",
         f"{costs.objects / costs.seconds * 60:,.0f}",
         each(costs.written / 1024 / max(found.changes, 1)),
     )
+
+
+def _surroundings(found: list[Found], alone: float) -> Table:
+    """What else was going on: a way that waits for a processor is late."""
+    headers = ("way", "changes/s", "the way and its broker", "servers, writer, reader", "others")
+    lines = [
+        (
+            each.way,
+            f"{each.rate:,}" if each.rate else "idle",
+            f"{(each.costs.client + each.costs.broker) / each.costs.seconds:.2f}",
+            f"{each.costs.beside / each.costs.seconds:.2f}",
+            f"{each.costs.others / each.costs.seconds:.2f}",
+        )
+        for each in found
+    ]
+    title = f"Cores that were busy, of {os.cpu_count()}; DynamoDB Local alone took {alone:,.0f} changes/s"
+    return Table(title, headers, tuple(lines))
 
 
 def _shares(found: list[Found]) -> dict[str, tuple[tuple[float, float], ...]]:

@@ -17,6 +17,13 @@ def processor_seconds(root: int) -> float:
     return sum(used.get(pid, 0.0) for pid in _below(root, parents))
 
 
+def machine_seconds() -> float:
+    """Processor time of everybody since the machine started."""
+    line = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+    user, nice, system, _, _, irq, softirq, *_ = (int(ticks) for ticks in line.split()[1:])
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
 def tree(root: int) -> list[int]:
     """A process and its living descendants."""
     parents, used = _processes()
