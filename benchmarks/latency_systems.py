@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks import latency_sample as sample
+from benchmarks.latency_endpoint import running_endpoint
 from benchmarks.postgres_sample import SOURCE, catalog
 from replication_assets.catalog import (
     ByWidth,
@@ -70,10 +71,11 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A way that waits for changes of `table`: its processes, the broker's, and its event stores."""
+    """A way that waits for changes of `table`: its processes, the broker's, and its event stores. Its items
+    are in a table of the same name at `items`."""
 
     table: str
-    items: str
+    items: DynamoDbServer
     roots: tuple[int, ...]
     broker: tuple[int, ...]
     stores: tuple[Path, ...]
@@ -157,7 +159,7 @@ def continuously(servers: Servers, root: Path, rows: int) -> Iterator[Running]:
     _load(chosen)
     _project(chosen, root / "dagster")
     with _captures((chosen, root / "dagster")) as roots:
-        yield Running(root.name, root.name, roots, (), _stores(chosen))
+        yield Running(root.name, servers.items, roots, (), _stores(chosen))
 
 
 @contextmanager
@@ -174,7 +176,7 @@ def through_the_topic(servers: Servers, root: Path, rows: int) -> Iterator[Runni
     _project(second, root / "second_dagster")
     with _captures((first, root / "dagster"), (second, root / "second_dagster")) as roots:
         broker = (servers.broker.process.pid,)
-        yield Running(root.name, root.name, roots, broker, _stores(first, second))
+        yield Running(root.name, servers.items, roots, broker, _stores(first, second))
 
 
 @contextmanager
@@ -198,7 +200,20 @@ def by_micro_batches(servers: Servers, root: Path, rows: int) -> Iterator[Runnin
         cleanup.callback(daemon.stop)
         daemon.wait_until_ready()
         daemon.start_sensor(f"{SOURCE}_offsets")
-        yield Running(root.name, root.name, (daemon.pid,), (), _stores(chosen))
+        yield Running(root.name, servers.items, (daemon.pid,), (), _stores(chosen))
+
+
+def to_instant_items(way: Way) -> Way:
+    """The same, to a DynamoDB that takes no time."""
+
+    @contextmanager
+    def started(servers: Servers, root: Path, rows: int) -> Iterator[Running]:
+        with running_endpoint(servers.items.endpoint_url) as url:
+            instant = replace(servers.items, endpoint_url=url)
+            with way(replace(servers, items=instant), root, rows) as running:
+                yield running
+
+    return started
 
 
 def _stores(*catalogs: Catalog) -> tuple[Path, ...]:

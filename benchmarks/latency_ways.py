@@ -27,16 +27,21 @@ from benchmarks.measure.machine import versions
 from benchmarks.measure.report import Plot, Report, Table, Target
 from benchmarks.measure.scale import Scale
 from benchmarks.postgres_sample import sample_server
+from replication_assets.demo.postgres_server import PostgresServer
 
 RATES = (100, 1_000)
 ROWS = (10_000, 200)
 BATCHES, CONTINUOUS, TOPIC = "micro-batches", "continuously", "through the topic"
+INSTANT = ", instant DynamoDB"
 WAYS: dict[str, Way] = {
     BATCHES: systems.by_micro_batches,
     CONTINUOUS: systems.continuously,
     TOPIC: systems.through_the_topic,
+    CONTINUOUS + INSTANT: systems.to_instant_items(systems.continuously),
+    TOPIC + INSTANT: systems.to_instant_items(systems.through_the_topic),
 }
-SECONDS = {BATCHES: 25, CONTINUOUS: 15, TOPIC: 15}
+SHORT = (TOPIC, CONTINUOUS + INSTANT)
+BATCHES_SECONDS, SECONDS = 25, 15
 IDLE_SECONDS = 6
 WARM_CHANGES = (10_000, 20)
 _FRESH = multiprocessing.get_context("spawn")
@@ -49,7 +54,8 @@ sensor, queue and run launcher, everything as it ships. Continuously: one captur
 Through the topic: such a job writes every event to a topic of {systems.PARTITIONS} partitions, in DMS's
 envelope and in transactions; a second catalog, with an event store of its own, captures the topic in another
 such job. The broker is `tansu`, in memory. All of it, servers, writer and reader included, shares the
-machine's cores."""
+machine's cores. DynamoDB Local takes few changes a second, and most of a core: an endpoint in its place
+that keeps items in memory and answers at once ("instant DynamoDB") shows what is left without it."""
 NOTES = """\
 Costs are of our processes: sensors, runs and captures; of micro-batches the webserver and the daemon as
 well, which the other two need too, to start their captures and to start them again. Their share is what
@@ -86,7 +92,7 @@ def measure(scale: Scale, home: Path) -> Report:
         alone = _warmed(items.endpoint_url, scale.of(*WARM_CHANGES))
         found: list[Found] = []
         for number, (name, way) in enumerate(WAYS.items()):
-            if not (scale.short and name == BATCHES):
+            if not scale.short or name in SHORT:
                 root = home / f"changes_{number}"
                 root.mkdir()
                 with way(servers, root, scale.of(*ROWS)) as running:
@@ -110,12 +116,13 @@ def _measured(scale: Scale, way: str, servers: Servers, running: Running) -> lis
     base, first = scale.of(*ROWS), 1
     # Not told: captures and runs start meanwhile.
     begun = Work(first, 100, 1, base, table=running.table)
-    _followed(way, servers, running, begun)
+    _followed(way, servers.source, running, begun)
     first += begun.count
     found = [_idle(way, running, scale.of(IDLE_SECONDS, 1))]
     for rate in RATES[: scale.of(len(RATES), 1)]:
-        work = Work(first, rate, scale.of(SECONDS[way], 1), base, table=running.table)
-        found.append(_followed(way, servers, running, work))
+        seconds = scale.of(BATCHES_SECONDS if way == BATCHES else SECONDS, 1)
+        work = Work(first, rate, seconds, base, table=running.table)
+        found.append(_followed(way, servers.source, running, work))
         first += work.count
         p50, p95 = np.percentile(found[-1].times, (50, 95))
         sys.stderr.write(f"  {found[-1].name}: {p50:.2f} s, p95 {p95:.2f} s\n")
@@ -149,11 +156,11 @@ def _idle(way: str, running: Running, seconds: float) -> Found:
     return Found(way, 0, 0, np.array([]), 0.0, meter.ended())
 
 
-def _followed(way: str, servers: Servers, running: Running, work: Work) -> Found:
+def _followed(way: str, source: PostgresServer, running: Running, work: Work) -> Found:
     """Do the work, and look for its items until all are there."""
-    reader = ItemReader(servers.items.client(), running.items, work)
+    reader = ItemReader(running.items.client(), running.table, work)
     told, newest = _FRESH.Queue(), _FRESH.Value("q", 0)
-    writer = _FRESH.Process(target=sample.write, args=(sample.dsn(servers.source), work, told, newest))
+    writer = _FRESH.Process(target=sample.write, args=(sample.dsn(source), work, told, newest))
     meter = Meter(running.roots, running.broker, running.stores)
     writer.start()
     try:
@@ -228,7 +235,7 @@ def _cost(found: Found) -> tuple[str, ...]:
         f"{costs.processes}",
         f"{costs.mib:,.0f}",
         each(costs.client / max(thousands, 1e-9)),
-        each(costs.broker / max(thousands, 1e-9)) if found.way == TOPIC else "",
+        each(costs.broker / max(thousands, 1e-9)) if found.way.startswith(TOPIC) else "",
         f"{costs.objects / costs.seconds * 60:,.0f}",
         each(costs.written / 1024 / max(found.changes, 1)),
     )
@@ -261,7 +268,7 @@ def _shares(found: list[Found]) -> dict[str, tuple[tuple[float, float], ...]]:
 
 
 def _targets(found: list[Found], *, short: bool) -> tuple[Target, ...]:
-    wanted = {CONTINUOUS: 1.0, BATCHES: 15.0}
+    wanted = {CONTINUOUS: 1.0, CONTINUOUS + INSTANT: 1.0, BATCHES: 15.0}
     return tuple(
         Target.at_most(
             f"{each.name}: p95",
