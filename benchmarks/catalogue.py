@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.measure.document import draw, markdown
+from benchmarks.measure.document import draw, markdown, shown_in
 from benchmarks.measure.machine import commit, machine
 from benchmarks.measure.report import Report
 from benchmarks.measure.scale import Scale
@@ -26,6 +26,7 @@ BENCHMARKS = (
     "validation",
     "source_tps",
     "latency",
+    "latency_ways",
     "masking",
     "refresh",
     "growth",
@@ -52,7 +53,8 @@ def _measured(name: str, scale: Scale) -> Report:
 
 
 def keep(report: Report, documents: Path) -> None:
-    """Write the report and its plots, and the document anew from all reports that are there."""
+    """Write the report and its plots, the document anew from all reports that are there, and the report's
+    tables in pages that show them."""
     folder = documents / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     report.write(folder / f"{report.name}.json")
@@ -61,3 +63,7 @@ def keep(report: Report, documents: Path) -> None:
     kept = [folder / f"{name}.json" for name in BENCHMARKS]
     reports = [Report.read(path) for path in kept if path.exists()]
     (documents / "benchmarks.md").write_text(markdown(reports, "benchmarks"), encoding="utf-8")
+    for page in documents.glob("*.md"):
+        before = page.read_text(encoding="utf-8")
+        if (after := shown_in(before, report)) != before:
+            page.write_text(after, encoding="utf-8")

@@ -27,14 +27,14 @@ from benchmarks.measure.machine import REPOSITORY
 
 _READ_BYTES = 1 << 20
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_OPERATION = re.compile(rb"\r\nx-amz-target: *DynamoDB_20120810\.(\w+)", re.IGNORECASE)
+OPERATION = re.compile(rb"\r\nx-amz-target: *DynamoDB_20120810\.(\w+)", re.IGNORECASE)
 _TABLE = re.compile(rb'"RequestItems": *\{"([^"]+)"')
 _HEADERS = ("content-type", "x-amz-target", "x-amz-date", "authorization", "x-amz-security-token")
 # A put of an item says this; what a control table is told does not.
-_REGISTER = b"#p < :p"
+REGISTER = b"#p < :p"
 
 
-def _response(status: bytes, body: bytes) -> bytes:
+def response(status: bytes, body: bytes) -> bytes:
     return (
         b"HTTP/1.1 %s\r\nContent-Type: application/x-amz-json-1.0\r\nx-amz-crc32: %d\r\n"
         b"Content-Length: %d\r\n\r\n%s" % (status, zlib.crc32(body), len(body), body)
@@ -48,17 +48,17 @@ _OLD = {
     "_origin": {"S": "shop.public.order_events#r000000"},
     "_position": {"S": f"{1:010}-{1:020}-{0:020}"},
 }
-_BATCH_WRITTEN = _response(
+_BATCH_WRITTEN = response(
     b"200 OK",
     b'{"ConsumedCapacity":[{"CapacityUnits":25.0,"TableName":"items"}],"UnprocessedItems":{}}',
 )
 _CAPACITY = {"ConsumedCapacity": {"CapacityUnits": 1.0, "TableName": "items"}}
-_PUT = _response(b"200 OK", orjson.dumps(_CAPACITY))
-_REPLACED = _response(b"200 OK", orjson.dumps({**_CAPACITY, "Attributes": _OLD}))
+_PUT = response(b"200 OK", orjson.dumps(_CAPACITY))
+_REPLACED = response(b"200 OK", orjson.dumps({**_CAPACITY, "Attributes": _OLD}))
 
 
 @dataclass(slots=True)
-class _Client:
+class Client:
     """One connection: what came of its request, and where the body begins and ends."""
 
     received: bytearray = field(default_factory=bytearray)
@@ -98,9 +98,9 @@ class Endpoint:
     def _accept(self) -> None:
         connected, _ = self._listener.accept()
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(connected, selectors.EVENT_READ, _Client())
+        self._selector.register(connected, selectors.EVENT_READ, Client())
 
-    def _read(self, connected: socket.socket, client: _Client) -> None:
+    def _read(self, connected: socket.socket, client: Client) -> None:
         try:
             data = connected.recv(_READ_BYTES)
         except OSError:
@@ -109,24 +109,24 @@ class Endpoint:
             self._selector.unregister(connected)
             connected.close()
         elif client.whole(data):
-            answer = self._answer(client)
+            answer = self.answer(client)
             client.received.clear()
             client.end = 0
             connected.sendall(answer)
 
-    def _answer(self, client: _Client) -> bytes:
-        operation = _OPERATION.search(client.received, 0, client.body_at)
+    def answer(self, client: Client) -> bytes:
+        operation = OPERATION.search(client.received, 0, client.body_at)
         if operation is not None and operation.group(1) == b"BatchWriteItem":
             table = _TABLE.search(client.received, client.body_at)
             if table is not None and table.group(1) in self._tables:
                 return _BATCH_WRITTEN
             if table is not None:
                 self._tables.add(table.group(1))
-        elif operation is not None and operation.group(1) == b"PutItem" and _REGISTER in client.received:
+        elif operation is not None and operation.group(1) == b"PutItem" and REGISTER in client.received:
             return _REPLACED if b'"ReturnValues":"ALL_OLD"' in client.received else _PUT
-        return self._passed_on(client)
+        return self.passed_on(client)
 
-    def _passed_on(self, client: _Client) -> bytes:
+    def passed_on(self, client: Client) -> bytes:
         head = bytes(client.received[: client.body_at]).decode("latin-1")
         sent = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         headers = {name: value for name, value in sent.items() if name.lower() in _HEADERS}
@@ -135,10 +135,10 @@ class Endpoint:
         )
         try:
             with urllib.request.urlopen(request) as answered:
-                return _response(b"200 OK", answered.read())
+                return response(b"200 OK", answered.read())
         except urllib.error.HTTPError as refused:
             with refused:
-                return _response(b"%d Refused" % refused.code, refused.read())
+                return response(b"%d Refused" % refused.code, refused.read())
 
 
 @contextmanager

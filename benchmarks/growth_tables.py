@@ -15,7 +15,7 @@ from benchmarks.measure.processes import peak_mib
 from benchmarks.measure.runs import Timed, run
 from benchmarks.measure.scale import Scale
 from benchmarks.postgres_sample import SOURCE, catalog, opened, prepared, session
-from replication_assets.catalog import Catalog, DeltaProjection
+from replication_assets.catalog import Catalog, DeltaProjection, PostgresSourceConfig
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.flows.capture import capture
 from replication_assets.replication import Replication
@@ -43,6 +43,7 @@ def _catalog(server: PostgresServer, root: Path, names: list[str]) -> Catalog:
     chosen = catalog(server, root, *names, id_ranges=1)
     lake = DeltaProjection("lake", tables=[f"{SOURCE}.*"], root=str(root / "lake"))
     (source,) = chosen.sources
+    assert isinstance(source, PostgresSourceConfig)
     return replace(
         chosen, sources=[replace(source, slot="growth", publication="growth")], projections=[lake]
     ).validate()

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from benchmarks.postgres_sample import DATABASE, SOURCE, catalog, prepared, session
-from replication_assets.catalog import ByCount, Catalog, DeltaProjection, Table
+from replication_assets.catalog import ByCount, Catalog, DeltaProjection, PostgresSourceConfig, Table
 from replication_assets.declarations.sources import CaptureMode
 from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets.flows.load import load_range
@@ -40,14 +41,18 @@ _STRIDE = 7919
 """A prime: updates go round the table, and meet no row twice in fewer changes than it has rows."""
 
 Times = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 
 
-def create(server: PostgresServer, rows: int) -> None:
+def create(server: PostgresServer, rows: int, table: str = TABLE) -> None:
     """The table with `rows` rows of about 300 bytes, none of which is a numbered change."""
     with session(server) as connection:
-        connection.execute(b"CREATE TABLE changes (id bigint PRIMARY KEY, number bigint, payload text)")
         connection.execute(
-            b"INSERT INTO changes SELECT i, 0, repeat(md5(i::text), 9) FROM generate_series(1, %d) i" % rows
+            f"CREATE TABLE {table} (id bigint PRIMARY KEY, number bigint, payload text)".encode()
+        )
+        connection.execute(
+            f"INSERT INTO {table} SELECT i, 0, repeat(md5(i::text), 9)"
+            f" FROM generate_series(1, {rows}) i".encode()
         )
 
 
@@ -55,9 +60,11 @@ def system(server: PostgresServer, root: Path, mode: CaptureMode, id_ranges: int
     """A catalog of its own slot, store and projections: one that follows inline, one apart."""
     chosen = catalog(server, root, TABLE)
     name = f"latency_{root.name}"
+    (source,) = chosen.sources
+    assert isinstance(source, PostgresSourceConfig)
     return replace(
         chosen,
-        sources=[replace(source, mode=mode, slot=name, publication=name) for source in chosen.sources],
+        sources=[replace(source, mode=mode, slot=name, publication=name)],
         tables=[Table(ID, id_ranges=ByCount(id_ranges))],
         projections=[
             DeltaProjection(INLINE, tables=[ID], root=str(root / INLINE), follow="inline"),
@@ -92,14 +99,20 @@ class Work:
     seconds: int
     base: int
     inserts: int = 4
+    table: str = TABLE
 
     @property
     def count(self) -> int:
         return self.rate * self.seconds
 
+    def ids(self, numbers: Numbers) -> Numbers:
+        """The rows that these changes insert or update."""
+        updated = numbers % 10 < 10 - self.inserts
+        return np.where(updated, 1 + numbers * _STRIDE % self.base, self.base + numbers)
 
-def write(dsn: str, work: Work, told: Queue[Times]) -> None:
-    """Commit at the rate; tells when each change was committed."""
+
+def write(dsn: str, work: Work, told: Queue[Times], newest: Synchronized[int] | None = None) -> None:
+    """Commit at the rate; tells when each change was committed, and meanwhile the `newest` that was."""
     at = np.empty(work.count)
     per_second = min(TRANSACTIONS, work.rate)
     each = work.rate // per_second
@@ -112,6 +125,8 @@ def write(dsn: str, work: Work, told: Queue[Times]) -> None:
             first = work.first + number * each
             connection.execute(_statement(work, first, first + each - 1))
             at[number * each : (number + 1) * each] = time.monotonic()
+            if newest is not None:
+                newest.value = first + each - 1
     told.put(at)
 
 
@@ -120,9 +135,9 @@ def _statement(work: Work, first: int, last: int) -> bytes:
     numbers = f"generate_series({first}::bigint, {last}::bigint) g"
     updates = 10 - work.inserts
     return (
-        f"INSERT INTO {TABLE} SELECT {work.base} + g, g, repeat(md5(g::text), 9) FROM {numbers}"
+        f"INSERT INTO {work.table} SELECT {work.base} + g, g, repeat(md5(g::text), 9) FROM {numbers}"
         f" WHERE g % 10 >= {updates};"
-        f"UPDATE {TABLE} SET number = g, payload = repeat(md5(g::text), 9) FROM {numbers}"
+        f"UPDATE {work.table} SET number = g, payload = repeat(md5(g::text), 9) FROM {numbers}"
         f" WHERE g % 10 < {updates} AND id = 1 + g * {_STRIDE} % {work.base}"
     ).encode()
 

@@ -65,6 +65,21 @@ def _table(table: Table) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
+def shown_in(page: str, report: Report) -> str:
+    """A page that people write, with the tables that it shows of the report as they are now.
+
+    A table stands between `<!-- of NAME: TITLE -->` and `<!-- end -->`, with what it was measured on.
+    """
+    for table in report.tables:
+        begin, end = f"<!-- of {report.name}: {table.title} -->", "<!-- end -->"
+        before, found, rest = page.partition(begin)
+        if found:
+            measured = f"Measured at commit {report.commit} on {report.machine}."
+            after = rest.partition(end)[2]
+            page = f"{before}{begin}\n\n{_table(table)}\n\n{measured}\n\n{end}{after}"
+    return page
+
+
 def text(report: Report) -> str:
     """For a terminal: machine first, then tables in columns, then targets."""
     parts = [f"{report.machine}; {report.made_with}; commit {report.commit}", "", report.title]

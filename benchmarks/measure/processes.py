@@ -13,6 +13,25 @@ def processor_seconds(root: int) -> float:
 
     A child that nobody waited for yet, or whose parent ended before it did, is not in it.
     """
+    parents, used = _processes()
+    return sum(used.get(pid, 0.0) for pid in _below(root, parents))
+
+
+def machine_seconds() -> float:
+    """Processor time of everybody since the machine started."""
+    line = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+    user, nice, system, _, _, irq, softirq, *_ = (int(ticks) for ticks in line.split()[1:])
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
+def tree(root: int) -> list[int]:
+    """A process and its living descendants."""
+    parents, used = _processes()
+    return [pid for pid in _below(root, parents) if pid in used]
+
+
+def _processes() -> tuple[dict[int, list[int]], dict[int, float]]:
+    """Children by their parents, and the processor time of each with what it waited for."""
     parents: dict[int, list[int]] = {}
     used: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
@@ -25,12 +44,14 @@ def processor_seconds(root: int) -> float:
         pid = int(entry.name)
         parents.setdefault(int(fields[1]), []).append(pid)
         used[pid] = sum(int(ticks) for ticks in fields[11:15]) / _TICKS
-    total, waiting = 0.0, [root]
-    while waiting:
-        pid = waiting.pop()
-        total += used.get(pid, 0.0)
-        waiting += parents.get(pid, [])
-    return total
+    return parents, used
+
+
+def _below(root: int, parents: dict[int, list[int]]) -> list[int]:
+    found = [root]
+    for pid in found:
+        found += parents.get(pid, [])
+    return found
 
 
 def peak_mib() -> float:

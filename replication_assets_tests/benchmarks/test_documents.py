@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalogue import keep
-from benchmarks.measure.document import draw, text
+from benchmarks.catalogue import BENCHMARKS, keep
+from benchmarks.measure.document import draw, shown_in, text
 from benchmarks.measure.report import Plot, Report, Table, Target
 
 GROWTH = Plot(
@@ -60,6 +60,27 @@ def test_one_benchmark_run_again_leaves_the_sections_of_others(tmp_path: Path) -
     assert "A table is read." not in told
     assert told.partition("## Fold")[2] == section
     assert told.index("## Load") < told.index("## Fold")
+
+
+def test_a_page_shows_tables_of_the_newest_run_between_its_own_words(tmp_path: Path) -> None:
+    page = tmp_path / "choice.md"
+    page.write_text("Before.\n<!-- of load: orders -->\nold\n<!-- end -->\nAfter.\n", encoding="utf-8")
+    keep(LOAD, tmp_path)
+    shown = page.read_text(encoding="utf-8")
+    assert "| ours | 10 |\n\nMeasured at commit abc123 on a machine, 2 cores." in shown
+    assert shown.startswith("Before.\n<!-- of load: orders -->")
+    assert shown.endswith("<!-- end -->\nAfter.\n")
+    assert "old" not in shown
+    assert shown_in(shown, LOAD) == shown
+
+
+def test_pages_of_the_repository_show_the_runs_that_are_kept() -> None:
+    documents = Path(__file__).parents[2] / "docs"
+    kept = [documents / "benchmarks" / f"{name}.json" for name in BENCHMARKS]
+    for report in [Report.read(path) for path in kept if path.exists()]:
+        for page in documents.glob("*.md"):
+            written = page.read_text(encoding="utf-8")
+            assert shown_in(written, report) == written, page.name
 
 
 @pytest.mark.parametrize("plot", [GROWTH, BARS], ids=["lines", "bars"])
