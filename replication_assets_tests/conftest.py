@@ -181,8 +181,9 @@ def dynamodb_local() -> Iterator[DynamoDbServer]:
         yield server
 
 
-@pytest.fixture(params=["moto_dynamodb", "dynamodb_local"])
+@pytest.fixture(params=["dynamodb_local", pytest.param("moto_dynamodb", marks=pytest.mark.full)])
 def dynamodb(request: pytest.FixtureRequest) -> DynamoDbServer:
-    """Each implementation in turn; `@pytest.mark.parametrize(..., indirect=True)` picks one by name."""
+    """Amazon's implementation, in the long form moto's as well: what we ask of either is the same.
+    `@pytest.mark.parametrize(..., indirect=True)` picks one by name."""
     server: DynamoDbServer = request.getfixturevalue(request.param)
     return server
