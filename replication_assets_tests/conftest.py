@@ -1,8 +1,11 @@
-"""Fixtures shared by all tests: real servers, fresh databases, how hard hypothesis tries."""
+"""Fixtures shared by all tests: real servers, fresh databases, how hard hypothesis tries; and where
+the tests keep their files."""
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from replication_assets.demo.postgres_binaries import debian_binaries
 from replication_assets.demo.postgres_server import PostgresServer
+from replication_assets_tests import in_memory
 from replication_assets_tests.dynamodb_servers import (
     DynamoDbServer,
     running_dynamodb_local,
@@ -28,6 +32,7 @@ from replication_assets_tests.mysql_servers import (
 from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database, running_server
 
 FAULTS = Path(__file__).parent / "faults"
+IN_MEMORY = pytest.StashKey[Path]()
 PrivatePostgres = Callable[[Mapping[str, str]], PostgresServer]
 
 # The default is quick and repeatable: a red build stays red. `HYPOTHESIS_PROFILE=thorough` looks
@@ -43,6 +48,29 @@ settings.register_profile(
     "thorough", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+# Imports and thousands of tests are made to stay: looking for garbage among them finds none.
+gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test asks for a temporary folder. Workers are children of the one that this moves."""
+    folder = in_memory.use()
+    if folder is not None:
+        config.stash[IN_MEMORY] = folder
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    gc.unfreeze()
+    folder = session.config.stash.get(IN_MEMORY, None)
+    if folder is not None and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -153,8 +181,9 @@ def dynamodb_local() -> Iterator[DynamoDbServer]:
         yield server
 
 
-@pytest.fixture(params=["moto_dynamodb", "dynamodb_local"])
+@pytest.fixture(params=["dynamodb_local", pytest.param("moto_dynamodb", marks=pytest.mark.full)])
 def dynamodb(request: pytest.FixtureRequest) -> DynamoDbServer:
-    """Each implementation in turn; `@pytest.mark.parametrize(..., indirect=True)` picks one by name."""
+    """Amazon's implementation, in the long form moto's as well: what we ask of either is the same.
+    `@pytest.mark.parametrize(..., indirect=True)` picks one by name."""
     server: DynamoDbServer = request.getfixturevalue(request.param)
     return server

@@ -10,10 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from replication_assets.demo.postgres_server import PostgresServer
 
 # Test servers do not measure anything; small buffers let several of them live side by side.
 SMALL_SETTINGS: Mapping[str, str] = {"shared_buffers": "32MB", "autovacuum_naptime": "10min"}
+
+OLDEST_IN_FULL = pytest.mark.parametrize(
+    "postgres_server", ["postgres_18", pytest.param("postgres_15", marks=pytest.mark.full)], indirect=True
+)
+"""For a test of what no version of the server has its own way of: the oldest in the long form only."""
 
 
 @dataclass(frozen=True, slots=True)

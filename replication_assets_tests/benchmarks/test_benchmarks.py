@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,23 @@ PROMISED = {
 """What is told of some, whatever else is."""
 
 
-LONG = ("growth", "latency")
-"""Half a minute each, even in short: much of what they run is Dagster itself."""
+LONG = (
+    "binlog",
+    "capture",
+    "delta",
+    "growth",
+    "latency",
+    "mariadb_load",
+    "source_tps",
+    "validation",
+)
+"""Up to half a minute each, even in short: servers, peers in processes of their own, Dagster itself. What
+all share is seen with the others, and that these can be imported."""
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_what_only_the_long_form_runs_can_be_imported(name: str) -> None:
+    assert callable(import_module(f"benchmarks.{name}").measure)
 
 
 @pytest.mark.parametrize(

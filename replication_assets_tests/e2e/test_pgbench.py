@@ -19,7 +19,7 @@ from replication_assets_tests.e2e.workers import capturing, load_in_parallel
 from replication_assets_tests.postgres_servers import FreshDatabase
 
 SCALE = int(os.environ.get("E2E_PGBENCH_SCALE", "1"))
-SECONDS = int(os.environ.get("E2E_PGBENCH_SECONDS", "6"))
+SECONDS = int(os.environ.get("E2E_PGBENCH_SECONDS", "2"))
 
 TABLES = [
     Table("app.public.pgbench_accounts", id_ranges=ByCount(4)),

@@ -21,12 +21,15 @@ from replication_assets_tests.e2e.workers import Crash, finish, start
 from replication_assets_tests.postgres_servers import fresh_database
 
 STEPS = [
-    Crash("staging", "begin", "after"),
     Crash("staging", "complete", "after", 1),
-    Crash("target", "load", "after", 2),
-    Crash("target", "violations", "after"),
     Crash("target", "publish", "before"),
     Crash("target", "publish", "after"),
+]
+"""Half of the masked rows staged; all is proven and nothing shown; all is shown and nothing recorded."""
+FURTHER_STEPS = [
+    Crash("staging", "begin", "after"),
+    Crash("target", "load", "after", 2),
+    Crash("target", "violations", "after"),
 ]
 TABLES = ("customers", "orders")
 
@@ -67,7 +70,11 @@ def change_source(made: RefreshSystem) -> None:
     made.system.capture()
 
 
-@pytest.mark.parametrize("crash", STEPS, ids=str)
+@pytest.mark.parametrize(
+    "crash",
+    [*STEPS, *(pytest.param(crash, marks=pytest.mark.full) for crash in FURTHER_STEPS)],
+    ids=str,
+)
 def test_a_killed_refresh_leaves_a_masked_copy_and_the_next_run_succeeds(
     made: RefreshSystem, crash: Crash
 ) -> None:

@@ -23,7 +23,7 @@ from replication_assets.errors import SourceNotReady
 from replication_assets.ports import LoadSlice, RangeDigests
 from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
-from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
+from replication_assets_tests.postgres_servers import OLDEST_IN_FULL, FreshDatabase, fresh_database
 from replication_assets_tests.sources.postgres.test_types import _FROM_NUMBER, _MAIN_TYPES, TYPES, VALUES
 
 DATES = EventDates(None, "month", dt.date(2020, 1, 1))
@@ -65,7 +65,7 @@ def digested(any_postgres_database: FreshDatabase) -> Digested:
     return Digested(any_postgres_database)
 
 
-@pytest.fixture(scope="module", params=["postgres_18", "postgres_15"])
+@pytest.fixture(scope="module", params=["postgres_18", pytest.param("postgres_15", marks=pytest.mark.full)])
 def of_every_type(request: pytest.FixtureRequest) -> Iterator[Digested]:
     with fresh_database(request.getfixturevalue(request.param)) as fresh:
         made = Digested(fresh)
@@ -128,6 +128,7 @@ RANGE_COLUMNS = [
 ]
 
 
+@OLDEST_IN_FULL
 @pytest.mark.parametrize(("kind", "value", "cuts"), RANGE_COLUMNS, ids=[c[0] for c in RANGE_COLUMNS])
 def test_each_range_has_the_digest_that_its_load_has(
     digested: Digested, kind: str, value: str, cuts: list[IdRange]

@@ -16,6 +16,7 @@ from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import DecodeError, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.ports import LoadSlice
 from replication_assets.sources.postgres import PostgresSource
+from replication_assets_tests.postgres_servers import OLDEST_IN_FULL
 from replication_assets_tests.sources.postgres.conftest import application
 
 BY_COMMIT = EventDates(None, "day", dt.date(2024, 1, 1))
@@ -131,6 +132,7 @@ KEYS: list[tuple[str, Kind, list[Any], list[str]]] = [
 ]
 
 
+@OLDEST_IN_FULL
 @pytest.mark.parametrize(("kind", "order", "bounds", "keys"), KEYS, ids=[k[0] for k in KEYS])
 def test_ranges_tile_the_table(
     source: PostgresSource,
@@ -164,6 +166,7 @@ def test_the_last_known_range_loads_everything_above(
     assert sorted(rows["id"].to_pylist()) == list(range(10, 51))
 
 
+@OLDEST_IN_FULL
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
 def test_dates_tile_the_table(source: PostgresSource, sql: psycopg.Connection[Any], kind: str) -> None:
     moments = [

@@ -28,7 +28,7 @@ from replication_assets_tests.targets.sql.masked_copies import KEYS, Refresh, ba
 from replication_assets_tests.targets.sql.postgres_place import PostgresPlace
 
 
-@pytest.fixture(scope="module", params=["postgres_18", "postgres_15"])
+@pytest.fixture(scope="module", params=["postgres_18", pytest.param("postgres_15", marks=pytest.mark.full)])
 def any_shared_database(request: pytest.FixtureRequest) -> Iterator[FreshDatabase]:
     with fresh_database(request.getfixturevalue(request.param)) as fresh:
         yield fresh

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from replication_assets.core.schema import TableId
+from replication_assets.demo.postgres_server import PostgresServer
 from replication_assets_tests.contracts.projection_target import (
     ProjectionTargetContract,
     random_histories_equal_a_dict,
 )
 from replication_assets_tests.contracts.target_view import TargetViewContract
 from replication_assets_tests.mysql_servers import MariaDbPrefix
-from replication_assets_tests.postgres_servers import FreshDatabase
+from replication_assets_tests.postgres_servers import FreshDatabase, fresh_database
 from replication_assets_tests.targets.sql.projection.places import MariaDbPlace, PostgresPlace, SqlitePlace
 
 
@@ -30,8 +32,16 @@ def test_any_history_in_any_pieces_equals_a_dict_in_sqlite(tmp_path: Path) -> No
 
 class TestPostgres(ProjectionTargetContract, TargetViewContract):
     @pytest.fixture
-    def place(self, any_postgres_database: FreshDatabase) -> PostgresPlace:
-        return PostgresPlace(any_postgres_database)
+    def place(self, database: FreshDatabase) -> PostgresPlace:
+        return PostgresPlace(database)
+
+
+@pytest.mark.full
+class TestOldestPostgres(ProjectionTargetContract, TargetViewContract):
+    @pytest.fixture
+    def place(self, postgres_15: PostgresServer) -> Iterator[PostgresPlace]:
+        with fresh_database(postgres_15) as database:
+            yield PostgresPlace(database)
 
 
 def test_any_history_in_any_pieces_equals_a_dict_in_postgres(database: FreshDatabase) -> None:
