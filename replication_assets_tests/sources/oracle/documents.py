@@ -8,7 +8,8 @@ large object differs, so it is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -200,6 +201,21 @@ class Documents:
         self.log(one, 2, delete(row), row.address)
         del one.rows[row.address]
         one.undo.append((before, lambda: self.log(one, 1, insert(row), row.address, UNDOES=1)))
+
+    @contextmanager
+    def one_statement(self, one: Writing) -> Iterator[None]:
+        """What is changed in the block is taken back as a whole or not at all."""
+        first = len(one.undo)
+        yield
+        parts = one.undo[first:]
+        del one.undo[first:]
+
+        def take_back() -> None:
+            for _, undo in reversed(parts):
+                undo()
+
+        if parts:
+            one.undo.append((parts[0][0], take_back))
 
     def take_back(self, one: Writing, steps: int) -> None:
         """ROLLBACK TO SAVEPOINT, newest first."""

@@ -189,5 +189,5 @@ class TouchedRows:
         is_whole = set(self._columns) - self._large <= set(redo.old)
         if not is_whole or row_id in touched.newcomers:
             return
-        if (touched.old is None and not self.taken_back) or (self.taken_back and not stays):
+        if touched.old is None or (self.taken_back and not stays):
             touched.old = {name: value for name, value in redo.old.items() if name not in self._large}
