@@ -31,6 +31,7 @@ class Spelling:
     """What an envelope writes where JSON leaves a choice."""
 
     envelope: Envelope
+    hex_prefix: bool = True
 
     @property
     def decimals_as_text(self) -> bool:
@@ -57,7 +58,7 @@ def json_values(values: pa.Array, column: Column, spelling: Spelling) -> pa.Stri
     if pa.types.is_floating(kind):
         return _floats(values)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return _hexadecimal(values) if spelling.envelope == "dms" else _base64(values)
+        return _hexadecimal(values, spelling) if spelling.envelope == "dms" else _base64(values)
     if pa.types.is_date(kind):
         return (
             values.cast(pa.int32()).cast(pa.string()) if spelling.envelope == "debezium" else _dates(values)
@@ -103,11 +104,11 @@ def _floats(values: pa.Array) -> pa.StringArray:
     return pa.array(found, pa.string())
 
 
-def _hexadecimal(values: pa.Array) -> pa.StringArray:
-    """After `0x`, as DMS writes raw bytes."""
-    return pa.array(
-        [None if each is None else f'"0x{each.hex()}"' for each in values.to_pylist()], pa.string()
-    )
+def _hexadecimal(values: pa.Array, spelling: Spelling) -> pa.StringArray:
+    """After `0x`, as DMS writes raw bytes unless told `NoHexPrefix`."""
+    prefix = "0x" if spelling.hex_prefix else ""
+    texts = (None if each is None else f'"{prefix}{each.hex()}"' for each in values.to_pylist())
+    return pa.array(list(texts), pa.string())
 
 
 def _base64(values: pa.Array) -> pa.StringArray:
