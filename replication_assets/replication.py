@@ -87,7 +87,7 @@ class Replication:
     def _row_target(self, projection: DeltaProjection | SqlProjection, table: TableId) -> ProjectionTarget:
         if isinstance(projection, DeltaProjection):
             options = _revealed(projection.storage_options, f"projection {projection.name}")
-            return DeltaTarget(projection.root, table, options)
+            return DeltaTarget(projection.root, table, options, named=projection.named(table))
         return self._sql_target(projection, table)
 
     def _dynamodb_target(self, projection: DynamoDbProjection, table: TableId) -> ProjectionTarget:

@@ -6,7 +6,7 @@ What the declarations cannot say is refused by name; nothing of a mapping is lef
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,8 +27,9 @@ from replication_assets.dms.filters import declared
 from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.mapping import TableMapping
+from replication_assets.dms.masking import RANDOM, value_expression
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
-from replication_assets.dms.rules import ParallelLoad, Transformation
+from replication_assets.dms.rules import DataType, ParallelLoad, Transformation
 from replication_assets.dms.settings.reading import TaskSettings
 from replication_assets.dms.task import Task
 
@@ -53,7 +54,7 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
     tables: list[Table] = []
     items: list[Items] = []
     shapes: list[Shape] = []
-    delta: list[str] = []
+    delta: dict[str, str | None] = {}
     for outcomes in task.grouped.values():
         first = outcomes[0]
         _refuse(task, first, findings)
@@ -65,9 +66,9 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         shape = shape_of(first, str(table.id), filtered=coverage is None)
         mapped = mapped_items(first, source, findings)
         if mapped is not None:
-            items.append(in_shape(mapped, shape))
+            items.append(in_shape(mapped, first))
         else:
-            delta.append(str(table.id))
+            delta[str(table.id)] = first.target if _renamed(first) else None
         shapes += [shape] if shape is not None else []
     projections = _projections(items, delta, shapes, task.settings, region=region, lake=lake)
     return Compiled(
@@ -83,34 +84,56 @@ def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Sha
     """Rows and columns that differ from the source's; None where none do. Columns of a table that is
     mapped to items are left out by `Items.exclude`."""
     mapped = outcome.object_mapping is not None and not outcome.object_mapping.streams
+    recomputed = [c for c in outcome.columns if c.recomputed]
     shape = Shape(
         table,
         where=declared(outcome.filters) if filtered else (),
-        exclude=() if mapped else [each.source for each in outcome.removed],
-        rename={
-            c.source: c.target for c in outcome.columns if c.source and not c.before and c.source != c.target
-        },
-        computed=[_computed(each) for each in outcome.columns if each.source is None],
+        exclude=[
+            *([] if mapped else [each.source for each in outcome.removed]),
+            *(each.source for each in recomputed if each.source),
+        ],
+        rename={c.source: c.target for c in _kept(outcome) if c.source and c.source != c.target},
+        computed=[
+            *_computed(outcome, recomputed),
+            *_computed(outcome, [each for each in outcome.columns if each.source is None]),
+        ],
     )
     return shape if shape.where or shape.exclude or shape.rename or shape.computed else None
 
 
-def _computed(column: ColumnOutcome) -> Computed:
-    expression = column.expression.text if column.expression is not None else "NULL"
-    kind = column.type
+def _renamed(outcome: TableOutcome) -> bool:
+    return (outcome.target_schema, outcome.target_table) != (outcome.source.schema, outcome.source.name)
+
+
+def _kept(outcome: TableOutcome) -> list[ColumnOutcome]:
+    return [c for c in outcome.columns if c.source and not c.before and not c.recomputed]
+
+
+def _computed(outcome: TableOutcome, columns: Sequence[ColumnOutcome]) -> Iterator[Computed]:
+    """Columns by their expressions; one that no expression gives is left out, and refused elsewhere."""
+    for column in columns:
+        expression = value_expression(column, outcome.source)
+        if expression is not None:
+            yield Computed(column.target, expression, _declared_type(column.type))
+
+
+def _declared_type(kind: DataType | None) -> str:
     if kind is None:
-        return Computed(column.target, expression)
-    if kind.type == "numeric":
-        return Computed(column.target, expression, f"numeric({kind.precision or 38}, {kind.scale or 0})")
+        return "string"
+    if kind.type == "numeric" and kind.precision is not None:
+        return f"numeric({kind.precision}, {kind.scale or 0})"
+    if kind.type == "numeric" and kind.scale is not None:
+        return f"numeric(38, {kind.scale})"
     figure = f"({kind.length})" if kind.length is not None else ""
-    return Computed(column.target, expression, f"{kind.type}{figure}")
+    return f"{kind.type}{figure}"
 
 
-def in_shape(items: Items, shape: Shape | None) -> Items:
-    """Items whose templates name columns as the shape calls them."""
-    if shape is None or not shape.rename:
+def in_shape(items: Items, outcome: TableOutcome) -> Items:
+    """Items whose templates name columns as the shape of their table calls them."""
+    names = {c.source: c.target for c in outcome.columns if c.source and not c.before}
+    names = {source: target for source, target in names.items() if source != target}
+    if not names:
         return items
-    names = dict(shape.rename)
 
     def text(template: str) -> str:
         return re.sub(r"\$\{([^}]+)\}", lambda found: f"${{{names.get(found[1], found[1])}}}", template)
@@ -175,13 +198,16 @@ def _refuse(task: Task, outcome: TableOutcome, findings: Findings) -> None:
 
 
 def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
-    source, rule = outcome.source, outcome.object_mapping
+    rule = outcome.object_mapping
     if rule is not None and rule.streams:
         yield "rows go to a topic, and no projection writes to topics", "leave the rule out of the import"
+    if rule is not None and rule.condition is not None:
+        what = "condition-expression: every write here is on the condition that what stands there is older"
+        yield f"{what}, and takes no second one", "filter the rows instead, or delete it"
     to_items = rule is not None and not rule.streams
-    if not to_items and (outcome.target_schema, outcome.target_table) != (source.schema, source.name):
-        what = f"it is called {outcome.target} in its target, and a lakehouse keeps the source's names"
-        yield what, "leave the renaming rule out"
+    if not to_items and _renamed(outcome) and "." in outcome.target_schema + outcome.target_table:
+        what = f"it is called {outcome.target_table!r} in schema {outcome.target_schema!r} of its target"
+        yield f"{what}, and names in a lakehouse have no dot", "write a name without one"
     if not outcome.columns_known and any(_of_columns(each, outcome) for each in mapping.transformations):
         yield "rules change its columns, which are not known", "give its columns with --tables"
     if outcome.validations:
@@ -196,14 +222,24 @@ def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[
 
 
 def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
+    to_items = outcome.object_mapping is not None and not outcome.object_mapping.streams
+    for removed in outcome.removed:
+        if removed.source in outcome.source.key and not to_items:
+            what = f"column {removed.source!r} is left out, and is in the key by which rows are found"
+            yield what, "keep it, or define another key"
     for column in outcome.columns:
         label = f"column {column.target!r}"
-        if column.masks:
-            yield f"{label} is masked, and projections do not mask", "refresh a masked copy (docs/refresh.md)"
+        if any(mask.action == RANDOM for mask in column.masks):
+            what = f"{label} gets random digits, other ones each time that its row is written"
+            yield what, "mask its digits or hash it, or refresh a masked copy (docs/refresh.md)"
+        elif column.recomputed and column.source in outcome.source.key:
+            how = f"becomes {column.type}" if column.retyped else "is masked"
+            yield (
+                f"{label} {how}, and is in the key by which rows are found",
+                "add a column with an expression",
+            )
         if column.before:
             yield f"{label} is of values before an update", "query the event store, which has them"
-        if column.retyped:
-            yield f"{label} becomes {column.type}", "add a column with an expression instead"
         if column.source is None and _of_changes(column):
             yield f"{label} tells of a change, and a projection has rows", "query the event store"
 
@@ -218,14 +254,14 @@ def _of_changes(column: ColumnOutcome) -> bool:
     expression = column.expression
     if expression is None:
         return False
-    unknown = {"AR_H_OPERATION", "AR_H_USER"} | {v for v in expression.variables if v.startswith("AR_M_")}
+    unknown = {"AR_H_OPERATION", "AR_H_USER", "AR_M_SOURCE_COLUMN_NAME", "AR_M_SOURCE_COLUMN_DATATYPE"}
     of_change = "operation_indicator" in expression.functions or expression.reads_before
     return of_change or bool(unknown & set(expression.variables)) or expression.unstable is not None
 
 
 def _projections(
     items: Sequence[Items],
-    delta: Sequence[str],
+    delta: Mapping[str, str | None],
     shapes: Sequence[Shape],
     settings: Sequence[TaskSettings],
     *,
@@ -252,7 +288,13 @@ def _projections(
         own = [each for each in shapes if each.table in delta]
         found.append(
             DeltaProjection(
-                "lake", tables=delta, root=lake, refusals=refusals, validation=validation, shapes=own
+                "lake",
+                tables=list(delta),
+                root=lake,
+                names={table: name for table, name in delta.items() if name is not None},
+                refusals=refusals,
+                validation=validation,
+                shapes=own,
             )
         )
     return tuple(found)

@@ -52,7 +52,7 @@ def _condition(members: Members) -> Condition | None:
     operator = members.word("filter-operator", tuple(OPERATORS), required=True)
     if operator is None:
         return None
-    values = [members.text(name, required=True, empty=True) for name in OPERATORS[operator]]
+    values = [members.text(name, required=True, empty=True, truth=True) for name in OPERATORS[operator]]
     members.finish()
     if any(value is None for value in values):
         return None

@@ -11,6 +11,7 @@ from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Node, Object, parse_json
 from replication_assets.dms.lint import by_table, lint_ranges, lint_rules, lint_tables
 from replication_assets.dms.mapping import TableMapping, read_mapping
+from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import Outcome, TableOutcome
 from replication_assets.dms.settings.combinations import dangers
 from replication_assets.dms.settings.reading import TaskSettings, read_settings
@@ -22,11 +23,13 @@ NOWHERE = Place("command line", 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`files` in the order given. `tables` are those the mappings were applied to; None: those named."""
+    """`files` in the order given. `tables` are those the mappings were applied to; None: those named.
+    `target` is the engine of the target endpoint as it was said or as the rules tell; empty: not known."""
 
     files: tuple[tuple[TableMapping, Outcome], ...]
     settings: tuple[TaskSettings, ...]
     tables: tuple[SourceTable, ...] | None
+    target: str
     findings: tuple[Finding, ...]
 
     @property
@@ -50,7 +53,7 @@ def read_task(
         if is_settings(text, file):
             settings.append(read_settings(text, file))
         else:
-            mappings.append(read_mapping(text, file, escape=escape))
+            mappings.append(read_mapping(text, file, escape=escape, target=target))
     files = tuple((mapping, apply_mapping(mapping, tables)) for mapping in mappings)
     for mapping, outcome in files:
         findings.extend(
@@ -63,12 +66,14 @@ def read_task(
             )
     findings.extend(lint_ranges(files))
     found = [table for _, outcome in files for table in outcome.tables]
+    engine = target.strip().lower()
     for table in found:
         mapped_items(table, "source", findings)
-    engine = target or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
+        mapped_messages(table, engine, findings)
+    engine = engine or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
     for each in settings:
         findings.extend((*each.findings, *dangers(each, found, engine)))
-    return Task(files, tuple(settings), None if tables is None else tuple(tables), findings.listed())
+    return Task(files, tuple(settings), None if tables is None else tuple(tables), engine, findings.listed())
 
 
 def is_settings(text: str, file: str) -> bool:

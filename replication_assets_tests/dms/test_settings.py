@@ -8,6 +8,7 @@ import pytest
 from replication_assets.dms.settings.combinations import dangers
 from replication_assets.dms.settings.reading import TaskSettings, read_settings
 from replication_assets.dms.settings.sections import SECTIONS
+from replication_assets_tests.dms.rules_text import include, outcome_of, transform
 
 
 def settings_of(**sections: Any) -> TaskSettings:
@@ -78,3 +79,27 @@ def test_null_stands_for_the_default() -> None:
     settings = settings_of(TargetMetadata={"LobMaxSize": None}, PostProcessingRules=None)
     assert settings.findings == ()
     assert settings.value("TargetMetadata", "LobMaxSize") == 32
+
+
+def test_the_two_groups_of_time_travel_are_settings_by_their_full_names() -> None:
+    settings = settings_of(
+        TTSettings={
+            "EnableTT": True,
+            "TTS3Settings": {"BucketName": "b", "EnableDeletingFromS3OnTaskDelete": "true"},
+            "TTRecordSettings": {"OperationsToLog": "DELETE,UPDATE", "MaxRecordSiz": 1},
+        }
+    )
+    assert settings.value("TTSettings", "TTS3Settings.EnableDeletingFromS3OnTaskDelete") is True
+    assert settings.value("TTSettings", "TTRecordSettings.OperationsToLog") == "DELETE,UPDATE"
+    assert [each.fix for each in settings.findings] == ["did you mean 'TTRecordSettings.MaxRecordSize'?"]
+    assert settings_of(TTSettings={"TTS3Settings": None, "TTRecordSettings": None}).findings == ()
+
+
+def test_before_images_are_asked_for_once_and_have_a_name() -> None:
+    image = {"EnableBeforeImage": True, "FieldName": "before-image", "ColumnFilter": "pk-only"}
+    assert not told(settings_of(BeforeImageSettings=image)) & {"before-image-name", "before-image-twice"}
+    assert "before-image-name" in told(settings_of(BeforeImageSettings=image | {"FieldName": ""}))
+    rule = transform("add-before-image-columns", **{"before-image-def": {"column-filter": "pk-only"}})
+    tables = outcome_of(include(), rule).tables
+    found = dangers(settings_of(BeforeImageSettings=image), tables)
+    assert "before-image-twice" in {each.code for each in found}

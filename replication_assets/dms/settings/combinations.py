@@ -22,6 +22,7 @@ def dangers(
     _tell_errors(settings, findings)
     _tell_tables(settings, findings)
     _tell_validation(settings, target, findings)
+    _tell_before_images(settings, tables, findings)
     return findings.listed()
 
 
@@ -133,3 +134,16 @@ def _tell_validation(settings: TaskSettings, target: str, findings: Findings) ->
         what = "TableFailureMaxCount is greater than FailureMaxCount, which is of the whole task"
         place = settings.place("ValidationSettings", "TableFailureMaxCount")
         findings.warn("failure-counts", what, "swap them", place)
+
+
+def _tell_before_images(settings: TaskSettings, tables: Sequence[TableOutcome], findings: Findings) -> None:
+    section = "BeforeImageSettings"
+    if not settings.value(section, "EnableBeforeImage"):
+        return
+    place = settings.place(section, "EnableBeforeImage")
+    if not settings.value(section, "FieldName"):
+        what = "EnableBeforeImage is true, and there is no FieldName"
+        findings.error("before-image-name", what, 'add "FieldName": "before-image"', place)
+    if any(column.before for table in tables for column in table.columns):
+        what = "BeforeImageSettings and a rule add-before-image-columns: DMS takes one of them for a task"
+        findings.error("before-image-twice", what, "delete one of them", place)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from replication_assets.dms.findings import Finding, Findings, Place
@@ -79,8 +80,22 @@ def _section(member: Member, findings: Findings) -> list[Given]:
     if not isinstance(member.value, Object):
         findings.error("wrong-type", f"{name} is not an object", "write {...}", member.value.place)
         return []
-    found = [_setting(name, each, findings) for each in member.value.members]
+    found = [_setting(name, each, findings) for each in _flat(name, member.value)]
     return [each for each in found if each is not None]
+
+
+def _flat(section: str, given: Object) -> Iterator[Member]:
+    """Members of a section; those of an object within it, which one section has, after its name."""
+    for member in given.members:
+        groups = {name.split(".")[0] for name in SECTIONS[section] if "." in name}
+        group = next((each for each in groups if each.lower() == member.name.lower()), None)
+        if group is None:
+            yield member
+        elif isinstance(member.value, Object):
+            for inner in member.value.members:
+                yield replace(inner, name=f"{group}.{inner.name}")
+        elif not _is_null(member):
+            yield member
 
 
 def _unknown_section(member: Member, findings: Findings) -> None:

@@ -90,10 +90,17 @@ class Location:
                 raise TargetError(torn, where=self.where(), fix=fix) from exc
 
 
-def locate(root: str, table: TableId, storage_options: Mapping[str, str] | None) -> Location:
-    """`<root>/<table.folder>`, with the percent signs of hostile names written as `~`."""
+def locate(
+    root: str,
+    table: TableId,
+    storage_options: Mapping[str, str] | None,
+    *,
+    named: TableId | None = None,
+) -> Location:
+    """`<root>/<table.folder>`, with the percent signs of hostile names written as `~`. `named` is what the
+    table is called in the lake, where that is not its own name."""
     # `folder` has no tilde of its own, so two tables never share a folder.
-    folder = "/".join(_not_too_long(part) for part in table.folder.replace("%", "~").split("/"))
+    folder = "/".join(_not_too_long(part) for part in (named or table).folder.replace("%", "~").split("/"))
     options = dict(storage_options) if storage_options else None
     if "://" in root and not root.startswith("file://"):
         uri = f"{root.rstrip('/')}/{folder}"

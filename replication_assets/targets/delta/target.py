@@ -66,9 +66,10 @@ class DeltaTarget:
         table: TableId,
         storage_options: Mapping[str, str] | None = None,
         *,
+        named: TableId | None = None,
         spill: Spill | None = None,
     ) -> None:
-        self._location = locate(root, table, storage_options)
+        self._location = locate(root, table, storage_options, named=named)
         self._spill = spill or Spill()
 
     def __repr__(self) -> str:
