@@ -155,6 +155,7 @@ class _Told:
         if attribute.type == "number":
             fits = pc.match_substring_regex(texts, f"^{JSON_NUMBER.pattern}$")
         elif attribute.type == "boolean":
+            texts = pc.if_else(pc.equal(texts, "1"), "true", pc.if_else(pc.equal(texts, "0"), "false", texts))
             fits = pc.is_in(texts, pa.array(["true", "false"]))
         else:
             fits = pa.array([each is not None and is_json(each) for each in texts.to_pylist()], pa.bool_())

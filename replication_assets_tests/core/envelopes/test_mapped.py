@@ -107,6 +107,8 @@ def test_an_attribute_is_told_in_place_of_a_column_of_its_name() -> None:
         (Attribute("a", "-${store}.50", type="number"), {}, "-5.50"),
         (Attribute("a", "${ok}", type="string"), {"ok": True}, '"true"'),
         (Attribute("a", "${ok}", type="boolean"), {"ok": False}, "false"),
+        (Attribute("a", "${first}", type="boolean"), {"first": "1"}, "true"),
+        (Attribute("a", "${first}", type="boolean"), {"first": "2"}, '"2"'),
         (Attribute("a", "${first}", type="json"), {"first": '{"b": [1e3]}'}, '{"b": [1e3]}'),
         (Attribute("a", "${first}", type="json"), {"first": "NaN"}, '"NaN"'),
         (Attribute("a", constant="1.50", type="number"), {}, "1.50"),
