@@ -144,7 +144,7 @@ def _selection(members: Members, common: _Common, endpoints: _Endpoints) -> Sele
     locator = read_locator(members, type_default="table", escape=endpoints.escape)
     load_order = members.integer("load-order", least=0, most=2_147_483_647)
     filters = read_filters(members)
-    if action is None or locator is None or locator.table is None:
+    if action is None or locator is None or locator.table is None or filters is None:
         return None
     if action == "explicit" and not (locator.schema.exact and locator.table.exact):
         what = "explicit means one object, and its name has wildcards"
