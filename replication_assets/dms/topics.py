@@ -29,8 +29,9 @@ _COLUMN = re.compile(r"\$\{([^}]+)\}")
 def declared_messages(mapped: Mapped, outcome: TableOutcome, table: str) -> Messages:
     """Raises ValueError with what cannot be declared; `not_declared` tells it before."""
     source, names = outcome.source, _names(outcome)
-    told = {each.target for each in outcome.columns if not each.before} if outcome.columns_known else None
-    excluded = [names.get(name, name) for name in (*mapped.excluded, *(r.source for r in outcome.removed))]
+    # The shape of a table with a rule keeps what transformations remove: attributes may be made of it.
+    removed = [each.source for each in outcome.removed] if outcome.object_mapping is not None else []
+    excluded = [names.get(name, name) for name in (*mapped.excluded, *removed)]
     attributes = [_attribute(each, names) for each in mapped.attributes]
     kind = mapped.key.of_loads
     keyed: Literal["primary-key", "schema-table"] | None = None
@@ -42,7 +43,7 @@ def declared_messages(mapped: Mapped, outcome: TableOutcome, table: str) -> Mess
         partition_key=keyed if keyed == "schema-table" else None,
         key=None if keyed is not None else _key(mapped, attributes, names),
         attributes=attributes,
-        exclude=tuple(dict.fromkeys(name for name in excluded if told is None or name in told)),
+        exclude=tuple(dict.fromkeys(excluded)),
         columns=mapped.columns,
         schema_name=outcome.target_schema if outcome.target_schema != source.schema else None,
         table_name=outcome.target_table if outcome.target_table != source.name else None,

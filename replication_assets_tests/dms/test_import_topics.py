@@ -112,7 +112,7 @@ def test_attributes_constants_and_columns_in_another_case_are_declared(tmp_path:
             {"target-attribute-name": "paid", "attribute-type": "scalar", "attribute-sub-type": "number",
              "value": "${paid}"},
             {"target-attribute-name": "Notes", "attribute-type": "document", "attribute-sub-type": "json",
-             "value": {"all": ["${note}", 1, 2.50, True]}}],
+             "value": {"all": ["${note}", 1, 2.5, True]}}],
     }  # fmt: skip
     assert messages(tmp_path, mapped(parameters, "map-record-to-document")) == Messages(
         ACTOR,
@@ -124,7 +124,7 @@ def test_attributes_constants_and_columns_in_another_case_are_declared(tmp_path:
             Attribute("paid", "${paid}", type="number"),
             Attribute("Notes", fields=[Attribute("all", elements=[
                 Attribute("", "${note}", type="string"), Attribute("", constant=1),
-                Attribute("", constant="2.50", type="number"), Attribute("", constant=True)])]),
+                Attribute("", constant="2.5", type="number"), Attribute("", constant=True)])]),
         ],
     )  # fmt: skip
 
@@ -176,6 +176,13 @@ def test_transformations_and_filters_are_the_shape_of_the_messages(tmp_path: Pat
             computed=[Computed("both", "$id||$first_name", "string(60)")],
         ),
     )
+
+
+def test_a_removed_column_is_in_no_message_with_a_rule_and_without(tmp_path: Path) -> None:
+    removed = transform("remove-column", **{"column-name": "note"})
+    assert messages(tmp_path, removed, mapped(**{"kafka-target-topic": "t"})).exclude == ("note",)
+    bare = feed(tmp_path, removed, options=("--target", "kafka"))
+    assert (bare.messages, bare.shapes) == ((), (Shape(ACTOR, exclude=["note"]),))
 
 
 @pytest.mark.parametrize(("given", "told"), [("pk-only", "key"), ("all", "all"), ("non-lob", "all")])
