@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 
 from replication_assets import (
+    Attribute,
     Catalog,
     Compare,
     DeltaProjection,
+    DmsEnvelope,
     EnvVar,
     EventStoreConfig,
     KafkaProjection,
     KafkaSourceConfig,
+    Messages,
     PostgresSourceConfig,
     Replication,
+    Shape,
     Table,
     Where,
     build_definitions,
@@ -51,7 +55,7 @@ def test_a_right_one_has_no_problems() -> None:
 def test_events_of_a_filtered_table_are_told_to_no_topic() -> None:
     where = [Where("id", [Compare("lte", ["9"])])]
     (problem,) = catalog(feed(), tables=[Table(TABLES[0], where=where), Table(TABLES[1])]).problems()
-    assert "shop.public.orders is filtered, and events are told of every row" in problem
+    assert "shop.public.orders is filtered, and events tell every row" in problem
 
 
 @pytest.mark.parametrize(
@@ -69,6 +73,18 @@ def test_events_of_a_filtered_table_are_told_to_no_topic() -> None:
         ({"schema": "connect"}, "schema is Debezium's"),
         ({"sasl": "plain"}, "no user or password"),
         ({"freshness_seconds": -1.0}, "freshness_seconds"),
+        ({"messages": [Messages("shop.public.nobody")]}, "the projection has no such table"),
+        ({"messages": [Messages(TABLES[0])] * 2}, "declared twice"),
+        ({"messages": [Messages(TABLES[0], topic="${tabel}")]}, "placeholder"),
+        ({"messages": [Messages(TABLES[0], topic=7)]}, "messages 0: topic"),  # type: ignore[arg-type]
+        ({"messages": [Messages(TABLES[0], attributes=[Attribute("a", 7)])]}, "messages 0: template"),  # type: ignore[arg-type]
+        ({"messages": [Messages(TABLES[0], key="${")]}, "key: the template"),
+        ({"messages": [Messages(TABLES[0], exclude=["id"])], "envelope": "debezium"}, "Debezium's have the"),
+        ({"dms": DmsEnvelope(nulls=False), "envelope": "debezium"}, "dms is of DMS's envelope"),
+        ({"dms": DmsEnvelope(nulls=1)}, "dms: nulls"),  # type: ignore[arg-type]
+        ({"dms": DmsEnvelope(before_field="data")}, "before_field 'data' is taken"),
+        ({"shapes": [Shape("shop.public.nobody", exclude=["a"])]}, "the projection has no such table"),
+        ({"shapes": [Shape(TABLES[0])]}, "says nothing"),
         ({"name": "Feed"}, "asset key"),
         ({"name": "shop"}, "are called 'shop'"),
     ],
@@ -79,6 +95,15 @@ def test_a_wrong_field_is_named(changed: dict[str, Any], complaint: str) -> None
     assert all(complaint in each or "topic" in each for each in problems)
     assert any(complaint in each for each in problems)
     assert all("Fix: " in each for each in problems)
+
+
+def test_tables_can_have_topics_of_their_own_and_several_one() -> None:
+    declared = [Messages(TABLES[0], topic="orders"), Messages(TABLES[1], topic="orders")]
+    assert catalog(feed(messages=declared)).problems() == ()
+    assert feed(messages=declared[:1]).topic_of("shop", "public", "orders") == "orders"
+    assert feed(messages=declared[:1]).topic_of("shop", "public", "items") == "shop.public.items"
+    clash = catalog(feed(messages=[Messages(TABLES[0], topic=TABLES[1])])).problems()
+    assert any("2 tables would have the one topic shop.public.items" in each for each in clash)
 
 
 def test_two_projections_do_not_write_one_topic() -> None:

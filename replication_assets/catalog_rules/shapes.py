@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from replication_assets.core.shape_specs import Shape, shape_problems
-from replication_assets.declarations import DynamoDbProjection, Projection, SqlProjection, Table
+from replication_assets.declarations import (
+    DynamoDbProjection,
+    KafkaProjection,
+    Projection,
+    SqlProjection,
+    Table,
+)
 from replication_assets.declared_types import type_problems
 
 
-def shapes_problems(projection: Projection, tables: Sequence[Table]) -> Iterator[str]:
+def shapes_problems(projection: Projection | KafkaProjection, tables: Sequence[Table]) -> Iterator[str]:
     """Everything about the shapes of a projection; which columns there are is known when it is filled."""
     named = set(projection.tables)
     projected = {str(each.id) for each in tables if str(each.id) in named or f"{each.id.source}.*" in named}
@@ -21,7 +27,7 @@ def shapes_problems(projection: Projection, tables: Sequence[Table]) -> Iterator
         if shape.table in seen:
             yield f"{label}: declared twice. Fix: one shape for each table"
         seen.add(shape.table)
-        if not isinstance(projection, DynamoDbProjection) and shape.table in {
+        if not isinstance(projection, DynamoDbProjection | KafkaProjection) and shape.table in {
             each.table for each in projection.documents
         }:
             yield f"{label}: the table has documents too. Fix: a projection each"

@@ -14,15 +14,21 @@ from replication_assets.catalog_rules.catalog import (
     refusal_problems,
     table_problems,
 )
+from replication_assets.catalog_rules.shapes import shapes_problems
 from replication_assets.catalog_rules.sources import bootstrap_rules, sasl_rules
 from replication_assets.catalog_rules.watch import freshness_problems
+from replication_assets.core.envelopes.specs import envelope_problems, spec_problems
+from replication_assets.core.items.spec import Attribute
 from replication_assets.declarations import (
+    DmsEnvelope,
     KafkaProjection,
     KafkaSourceConfig,
+    Messages,
     Projection,
     SourceConfig,
     Table,
 )
+from replication_assets.declared_types import type_problems
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _PLACES = ("${source}", "${schema}", "${table}")
@@ -37,7 +43,7 @@ def topics_problems(
     """All problems of projections into topics, and of how they fit to the rest of a catalog."""
     sound = []
     for each in topics:
-        wrong = list(form_problems(each))
+        wrong = list(form_problems(each)) or list(_type_rules(each))
         if not wrong:
             sound.append(each)
             wrong = list(_rules(each, [table for table in tables if not list(form_problems(table))]))
@@ -64,21 +70,44 @@ def _rules(projection: KafkaProjection, tables: Sequence[Table]) -> Iterator[str
     yield from _form_rules(projection)
     for name in sorted(str(each.id) for each in _tables(projection, tables) if each.where):
         # An event tells what one row became, not whether consumers have seen it before.
-        yield f"{name} is filtered, and events are told of every row. Fix: leave its where out, or the topic"
+        yield f"{name} is filtered, and events tell every row. Fix: filter in shapes= of the projection"
+    yield from _messages_rules(projection, tables)
+    yield from shapes_problems(projection, tables)
     named = Counter(_topic(projection, each) for each in _tables(projection, tables))
     for name, times in named.items():
         if not _TOPIC.fullmatch(name) or name in (".", ".."):
             yield f"{name[:63]!r} is no name of a topic. Fix: up to 249 letters, digits, '.', '_' and '-'"
-        if times > 1 and not projection.is_shared:
+        sharing = [each for each in _tables(projection, tables) if _topic(projection, each) == name]
+        if times > 1 and not all(projection.is_shared(str(each.id)) for each in sharing):
             yield f"{times} tables would have the one topic {name}. Fix: another topic=, or a projection each"
 
 
+def _type_rules(projection: KafkaProjection) -> Iterator[str]:
+    yield from (f"dms: {problem}" for problem in type_problems(projection.dms))
+    for number, each in enumerate(projection.messages):
+        yield from (f"messages {number}: {problem}" for problem in _form(each))
+
+
+def _form(declared: Messages | Attribute) -> Iterator[str]:
+    wrong = list(type_problems(declared))
+    yield from wrong
+    if wrong:
+        return
+    if isinstance(declared, Messages):
+        inner = tuple(declared.attributes)
+    else:
+        inner = (*(declared.fields or ()), *(declared.elements or ()))
+    for each in inner:
+        yield from _form(each)
+
+
 def _form_rules(projection: KafkaProjection) -> Iterator[str]:
-    left = projection.topic
-    for place in _PLACES:
-        left = left.replace(place, "")
-    if "$" in left:
-        yield f"topic has a placeholder that is none. Fix: {', '.join(_PLACES)}"
+    for topic in (projection.topic, *(each.topic for each in projection.messages if each.topic is not None)):
+        left = topic
+        for place in _PLACES:
+            left = left.replace(place, "")
+        if "$" in left:
+            yield f"topic has a placeholder that is none. Fix: {', '.join(_PLACES)}"
     if projection.partitions is not None and not 1 <= projection.partitions <= 10_000:
         yield f"partitions {projection.partitions} is not between 1 and 10000. Fix: 6 is a start"
     if not 4096 <= projection.message_max_bytes <= 1_000_000_000:
@@ -87,6 +116,24 @@ def _form_rules(projection: KafkaProjection) -> Iterator[str]:
         yield "format='json' is DMS's. Fix: leave it out, or envelope='dms'"
     if projection.envelope == "dms" and projection.schema != "none":
         yield "schema is Debezium's. Fix: leave it out, or envelope='debezium'"
+    if projection.envelope == "debezium" and projection.dms != DmsEnvelope():
+        yield "dms is of DMS's envelope. Fix: leave it out, or envelope='dms'"
+
+
+def _messages_rules(projection: KafkaProjection, tables: Sequence[Table]) -> Iterator[str]:
+    yield from envelope_problems(projection.dms)
+    projected = {str(each.id) for each in _tables(projection, tables)}
+    seen: set[str] = set()
+    for each in projection.messages:
+        about = f"messages of {each.table[:100]}"
+        if each.table not in projected:
+            yield f"{about}: the projection has no such table. Fix: name one of its tables in full"
+        if each.table in seen:
+            yield f"{about}: declared twice. Fix: once for each table"
+        seen.add(each.table)
+        if each.is_shaped and projection.envelope != "dms":
+            yield f"{about}: Debezium's have the columns of the table. Fix: topic alone, or envelope='dms'"
+        yield from (f"{about}: {problem}" for problem in spec_problems(each))
 
 
 def _echoes(

@@ -49,6 +49,7 @@ def import_(
     region: Annotated[str, typer.Option(help="AWS region of DynamoDB tables.")] = "eu-west-1",
     store: Annotated[str, typer.Option(help="Where the event store is.")] = "./event_store",
     lake: Annotated[str, typer.Option(help="Where tables without an object mapping go.")] = "./lake",
+    brokers: Annotated[str, typer.Option(help="host:port,... of the brokers of topics.")] = "",
     escape: EscapeOption = "",
     target: TargetOption = "",
 ) -> None:
@@ -62,7 +63,7 @@ def import_(
     from replication_assets.dms.compiling import compile_task
     from replication_assets.dms.findings import errors
 
-    compiled = compile_task(task, source=source, region=region, lake=lake)
+    compiled = compile_task(task, source=source, region=region, lake=lake, brokers=brokers)
     told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
     refused = list(map(str, errors(told)))
     if not compiled.tables and not refused:
@@ -113,7 +114,13 @@ def _source(
 def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:
     from replication_assets.catalog import Catalog, EventStoreConfig
 
-    return Catalog(EventStoreConfig(store), (config,), compiled.tables, compiled.projections)
+    return Catalog(
+        EventStoreConfig(store),
+        (config,),
+        compiled.tables,
+        compiled.projections,
+        topics=compiled.topics,
+    )
 
 
 def _python(catalog: Catalog) -> str:

@@ -70,7 +70,7 @@ from replication_assets.declarations.sources import (
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
-from replication_assets.declarations.topics import KafkaProjection
+from replication_assets.declarations.topics import DmsEnvelope, KafkaProjection, Messages
 from replication_assets.declarations.watch import (
     Channel,
     CloudWatch,
@@ -97,6 +97,7 @@ __all__ = [
     "DatabaseTarget",
     "Declaration",
     "DeltaProjection",
+    "DmsEnvelope",
     "DmsTask",
     "Document",
     "DynamoDbProjection",
@@ -115,6 +116,7 @@ __all__ = [
     "LiteralSecret",
     "LoadCapacity",
     "MaskingPolicy",
+    "Messages",
     "MetricExport",
     "MySqlSourceConfig",
     "MySqlTarget",

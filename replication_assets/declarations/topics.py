@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypeAlias
 
-from replication_assets.core.envelopes.produced import MessageFormat, PartitionKey
+from replication_assets.core.envelopes.layout import MessageFormat
+from replication_assets.core.envelopes.specs import DmsEnvelope, Messages, PartitionKey
+from replication_assets.core.shape_specs import Shape
 from replication_assets.declarations.base import Declaration
 from replication_assets.declarations.operations import Refusals
 from replication_assets.declarations.projections import Follow
 from replication_assets.declarations.sources import SaslMechanism, TopicEnvelope
 from replication_assets.secret_references import SecretReference
 
-__all__ = ["KafkaProjection", "TopicSchema"]
+__all__ = ["DmsEnvelope", "KafkaProjection", "Messages", "TopicSchema"]
 
 TopicSchema: TypeAlias = Literal["none", "connect"]
 
@@ -28,10 +30,12 @@ class KafkaProjection(Declaration):
     many `partitions`, if they are given. `envelope` is DMS's or Debezium's. `format` "json" prints DMS's
     over several lines. Keys are the primary key's values, or with `partition_key` "schema-table" the
     table's name, which keeps all of a table in one partition. `before_images` tells old values where the
-    source does; `tombstones` follow Debezium's deletes, and `schema` "connect" puts Kafka Connect's
-    schema beside each of its payloads. A message larger than `message_max_bytes` becomes a dead letter,
-    by `refusals`. With `transactions` messages stand in Kafka's transactions. `tables`, `follow` and
-    `freshness_seconds` are as in `DeltaProjection`.
+    source does. `dms` says what else DMS's envelope has, and `messages` what those of single tables look
+    like: other topics and keys, columns left out or nested, attributes of their own. `shapes` says which
+    rows and columns are told, as in `DeltaProjection`. `tombstones` follow Debezium's deletes, and `schema`
+    "connect" puts Kafka Connect's schema beside each of its payloads. A message larger than
+    `message_max_bytes` becomes a dead letter, by `refusals`. With `transactions` messages stand in Kafka's
+    transactions. `tables`, `follow` and `freshness_seconds` are as in `DeltaProjection`.
     """
 
     name: str
@@ -44,6 +48,9 @@ class KafkaProjection(Declaration):
     format: MessageFormat = "json-unformatted"
     partition_key: PartitionKey = "primary-key"
     before_images: bool = False
+    dms: DmsEnvelope = DmsEnvelope()
+    messages: Sequence[Messages] = ()
+    shapes: Sequence[Shape] = ()
     tombstones: bool = True
     schema: TopicSchema = "none"
     message_max_bytes: int = 1_000_000
@@ -60,12 +67,19 @@ class KafkaProjection(Declaration):
     password: SecretReference | None = None
     region: str | None = None
 
+    def messages_of(self, table: str) -> Messages | None:
+        """What is declared of one table's messages, by its name in full."""
+        return next((each for each in self.messages if each.table == table), None)
+
     def topic_of(self, source: str, schema: str, table: str) -> str:
         """The name of a table's topic."""
-        named = self.topic.replace("${source}", source).replace("${schema}", schema)
-        return named.replace("${table}", table)
+        named = self._topic(f"{source}.{schema}.{table}").replace("${source}", source)
+        return named.replace("${schema}", schema).replace("${table}", table)
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether several tables may have one topic."""
-        return not all(part in self.topic for part in ("${source}", "${schema}", "${table}"))
+    def is_shared(self, table: str) -> bool:
+        """Whether the topic of a table may have others too."""
+        return not all(part in self._topic(table) for part in ("${source}", "${schema}", "${table}"))
+
+    def _topic(self, table: str) -> str:
+        own = self.messages_of(table)
+        return self.topic if own is None or own.topic is None else own.topic

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from replication_assets.core.envelopes.specs import Messages
 from replication_assets.core.items.spec import Attribute, ItemKey, Items
 from replication_assets.core.range_specs import WHOLE_TABLE, ByBounds, ByCount, RangeSpec
 from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
+    KafkaProjection,
     Projection,
     RefusalPolicy,
     Refusals,
@@ -23,43 +25,44 @@ from replication_assets.declarations import (
     Validation,
 )
 from replication_assets.dms.coverage import coverage_of
+from replication_assets.dms.endpoint import KafkaEndpoint
 from replication_assets.dms.filters import declared
 from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.masking import RANDOM, value_expression
-from replication_assets.dms.messages import Messages, mapped_messages
+from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
 from replication_assets.dms.rules import DataType, ParallelLoad, Transformation
 from replication_assets.dms.settings.reading import TaskSettings
 from replication_assets.dms.task import Task
+from replication_assets.dms.topics import declared_messages, not_declared, topics_projection
 
 _DEFAULT_CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`refused` says by name what is not declared; with an error in it nothing should be used. `streamed`
-    are the tables that go to topics, with their messages: no declaration is made of them, and each is
-    refused."""
+    """`refused` says by name what is not declared; with an error in it nothing should be used."""
 
     tables: tuple[Table, ...]
     projections: tuple[Projection, ...]
+    topics: tuple[KafkaProjection, ...]
     max_parallel_loads: int | None
     load_wait_seconds: float | None
-    streamed: tuple[tuple[str, Messages], ...]
     refused: tuple[Finding, ...]
 
 
-def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled:
+def compile_task(task: Task, *, source: str, region: str, lake: str, brokers: str = "") -> Compiled:
     """`source` is what the catalog calls the database; tables without an object mapping go to a lakehouse
-    at `lake`."""
+    at `lake`, or to the topic of the endpoint if that is Kafka's. `brokers` are given in place of the
+    endpoint's own."""
     findings = Findings()
     tables: list[Table] = []
     items: list[Items] = []
     shapes: list[Shape] = []
     delta: dict[str, str | None] = {}
-    streamed: list[tuple[str, Messages]] = []
+    messages: list[Messages] = []
     for outcomes in task.grouped.values():
         first = outcomes[0]
         _refuse(task, first, findings)
@@ -67,18 +70,17 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         table = _table(
             first, source, None if coverage is None else (coverage.column, coverage.bounds), findings
         )
-        if coverage is None:
+        told = mapped_messages(first, task.target, Findings())
+        into_topic = told is not None and not_declared(told, first) is None
+        if coverage is None and not into_topic:
             table = replace(table, where=declared(first.filters))
         tables.append(table)
-        shape = shape_of(first, str(table.id), filtered=False)
-        mapped, messages = (
-            mapped_items(first, source, findings),
-            mapped_messages(first, task.target, findings),
-        )
-        if messages is not None:
-            streamed.append((str(table.id), messages))
-        elif mapped is not None:
+        shape = shape_of(first, str(table.id), filtered=coverage is None and into_topic)
+        mapped = mapped_items(first, source, findings)
+        if mapped is not None:
             items.append(in_shape(mapped, first))
+        elif told is not None and into_topic:
+            messages.append(declared_messages(told, first, str(table.id)))
         else:
             delta[str(table.id)] = first.target if _renamed(first) else None
         shapes += [shape] if shape is not None else []
@@ -86,17 +88,30 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
     return Compiled(
         tuple(tables),
         projections,
+        _topics(messages, shapes, task, brokers),
         _number(task.settings, "FullLoadSettings", "MaxFullLoadSubTasks"),
         _number(task.settings, "FullLoadSettings", "TransactionConsistencyTimeout"),
-        tuple(streamed),
         findings.listed(),
     )
 
 
+def _topics(
+    messages: Sequence[Messages], shapes: Sequence[Shape], task: Task, brokers: str
+) -> tuple[KafkaProjection, ...]:
+    if not messages:
+        return ()
+    endpoint = task.endpoint or KafkaEndpoint()
+    if brokers:
+        endpoint = replace(endpoint, brokers=brokers)
+    named = {each.table for each in messages}
+    own = [each for each in shapes if each.table in named]
+    return (topics_projection(messages, own, endpoint, task.settings, _refusals(task.settings)),)
+
+
 def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Shape | None:
-    """Rows and columns that differ from the source's; None where none do. Columns of a table that is
-    mapped to items are left out by `Items.exclude`."""
-    mapped = outcome.object_mapping is not None and not outcome.object_mapping.streams
+    """Rows and columns that differ from the source's; None where none do. Columns of a table with an object
+    mapping are left out by `Items.exclude` or `Messages.exclude`."""
+    mapped = outcome.object_mapping is not None
     recomputed = [c for c in outcome.columns if c.recomputed]
     shape = Shape(
         table,
@@ -206,22 +221,35 @@ def _refuse(task: Task, outcome: TableOutcome, findings: Findings) -> None:
     """Everything of a table that no declaration says."""
     mapping = next(mapping for mapping, found in task.files if outcome in found.tables)
     place = next(rule.place for rule in mapping.selections if rule.id == outcome.selected_by)
-    streamed = mapped_messages(outcome, task.target, Findings()) is not None
-    for what, fix in (*_refused_of_table(mapping, outcome, streamed=streamed), *_refused_of_columns(outcome)):
+    refused = [
+        *_refused_of_topic(task.target, outcome),
+        *_refused_of_table(mapping, outcome, task.target),
+        *_refused_of_columns(outcome),
+    ]
+    for what, fix in refused:
         findings.error("not-declared", f"{outcome.source}: {what}", fix, place, outcome.selected_by)
 
 
-def _refused_of_table(
-    mapping: TableMapping, outcome: TableOutcome, *, streamed: bool
-) -> Iterator[tuple[str, str]]:
+def _refused_of_topic(target: str, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
+    messages = mapped_messages(outcome, target, Findings())
+    if messages is None:
+        return
+    if target == "kinesis":
+        yield "rows go to a Kinesis stream, and nothing writes to those", "a topic instead: --target kafka"
+    what = not_declared(messages, outcome)
+    if what is not None:
+        yield what, "write primary-key, or the name of a column or scalar attribute"
+    if outcome.columns_known and not outcome.key:
+        yield "it has no key, by which messages are ordered", "add a rule with define-primary-key"
+
+
+def _refused_of_table(mapping: TableMapping, outcome: TableOutcome, target: str) -> Iterator[tuple[str, str]]:
     rule = outcome.object_mapping
-    if streamed or (rule is not None and rule.streams):
-        yield "rows go to a topic, and no projection writes to topics", "leave the rule out of the import"
     if rule is not None and rule.condition is not None:
         what = "condition-expression: every write here is on the condition that what stands there is older"
         yield f"{what}, and takes no second one", "filter the rows instead, or delete it"
-    to_items = rule is not None and not rule.streams
-    if not to_items and _renamed(outcome) and "." in outcome.target_schema + outcome.target_table:
+    to_lake = mapped_messages(outcome, target, Findings()) is None and (rule is None or rule.streams)
+    if to_lake and _renamed(outcome) and "." in outcome.target_schema + outcome.target_table:
         what = f"it is called {outcome.target_table!r} in schema {outcome.target_schema!r} of its target"
         yield f"{what}, and names in a lakehouse have no dot", "write a name without one"
     if not outcome.columns_known and any(_of_columns(each, outcome) for each in mapping.transformations):
@@ -238,9 +266,9 @@ def _refused_of_table(
 
 
 def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
-    to_items = outcome.object_mapping is not None and not outcome.object_mapping.streams
+    mapped = outcome.object_mapping is not None
     for removed in outcome.removed:
-        if removed.source in outcome.source.key and not to_items:
+        if removed.source in outcome.source.key and not mapped:
             what = f"column {removed.source!r} is left out, and is in the key by which rows are found"
             yield what, "keep it, or define another key"
     for column in outcome.columns:

@@ -1,14 +1,14 @@
 """Messages to Kafka and Kinesis that an object mapping asks for: topic, key, and what the data holds.
 
 Without a rule DMS sends every column under its name, keyed by the primary key in a full load and by
-schema and table for changes; Kinesis by schema and table always. What goes to which topic is only read
-and explained here: `compiling` refuses what no projection writes.
+schema and table for changes; Kinesis by schema and table always. `topics` makes declarations of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, TypeAlias, cast
 
 from replication_assets.dms.findings import Findings
@@ -17,7 +17,7 @@ from replication_assets.dms.mapped_columns import MappedColumns
 from replication_assets.dms.outcome import TableOutcome
 from replication_assets.dms.rules import AttributeMapping, ObjectMapping
 
-Tree: TypeAlias = "str | bool | Mapping[str, Tree] | Sequence[Tree] | None"
+Tree: TypeAlias = "str | bool | int | Decimal | Mapping[str, Tree] | Sequence[Tree] | None"
 """A text with `${column}` in it, or objects and lists of such."""
 
 KeyType: TypeAlias = Literal["schema-table", "transaction-id", "primary-key", "constant", "attribute-name"]
@@ -141,6 +141,8 @@ def _tree(table: MappedColumns, node: Node, mapping: AttributeMapping) -> Tree:
     assert isinstance(node, Scalar)
     if not isinstance(node.value, str):
         return node.value
+    if node.number and mapping.type == "document":
+        return int(node.value) if node.value.lstrip("-").isdigit() else Decimal(node.value)
     text = table.template(node.value, mapping.place)
     if text is None:
         raise _Untold

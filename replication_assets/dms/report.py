@@ -9,6 +9,7 @@ from typing import Any
 from replication_assets.core.items.spec import Attribute, Items
 from replication_assets.dms.compiling import in_shape, shape_of
 from replication_assets.dms.coverage import Coverage, coverage_of, segments_sql
+from replication_assets.dms.endpoint import KafkaEndpoint
 from replication_assets.dms.filters import as_sql
 from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import mapped_items
@@ -27,7 +28,7 @@ def report(task: Task) -> dict[str, Any]:
     return {
         "files": [mapping.file for mapping, _ in task.files] + [each.file for each in task.settings],
         "target": task.target,
-        "tables": [_table(name, tables, task.target) for name, tables in task.grouped.items()],
+        "tables": [_table(name, tables, task) for name, tables in task.grouped.items()],
         "left_out": [
             {"table": str(each.table), "why": each.why, "rule": each.rule}
             for _, outcome in task.files
@@ -69,11 +70,11 @@ def as_document(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _table(name: str, tables: Sequence[TableOutcome], target: str) -> dict[str, Any]:
+def _table(name: str, tables: Sequence[TableOutcome], task: Task) -> dict[str, Any]:
     first = tables[0]
     coverage = coverage_of([each.filters for each in tables]) if len(tables) > 1 else None
     items = mapped_items(first, "source", Findings())
-    messages = mapped_messages(first, target, Findings())
+    messages = mapped_messages(first, task.target, Findings())
     document: dict[str, Any] = {
         "source": name,
         "kind": first.source.kind,
@@ -107,7 +108,7 @@ def _table(name: str, tables: Sequence[TableOutcome], target: str) -> dict[str, 
         "tags": dict(first.tags),
         "tablespaces": [{"target": target, "name": name} for target, name in first.tablespaces],
     }  # fmt: skip
-    return document | _samples(first, items, messages)
+    return document | _samples(first, items, messages, task.endpoint)
 
 
 def target_key(table: TableOutcome) -> tuple[str, ...]:
@@ -245,7 +246,9 @@ def _attribute(attribute: Attribute) -> dict[str, Any]:
     return {"name": attribute.name, "type": attribute.type, "template": attribute.template}
 
 
-def _samples(table: TableOutcome, items: Items | None, messages: Messages | None) -> dict[str, Any]:
+def _samples(
+    table: TableOutcome, items: Items | None, messages: Messages | None, endpoint: KafkaEndpoint | None
+) -> dict[str, Any]:
     """Sample rows as the target has them, as far as there are samples."""
     if not table.source.rows or not table.columns_known:
         return {}
@@ -260,7 +263,9 @@ def _samples(table: TableOutcome, items: Items | None, messages: Messages | None
             shown, refused = sample_items(in_shape(items, table), table, rows, shape)
             found |= {"sample_items": shown, "sample_items_refused": refused}
         if messages is not None:
-            found["sample_messages"] = sample_messages(messages, table, rows)
+            found["sample_messages"] = sample_messages(
+                messages, table, rows, shape_of(table, "source", filtered=False), endpoint
+            )
     except (ValueError, ReplicationError) as error:
         return {"samples_refused": str(error)}
     return found

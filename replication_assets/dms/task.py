@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from replication_assets.dms.applying import apply_mapping
+from replication_assets.dms.endpoint import KafkaEndpoint, is_endpoint, read_endpoint
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Node, Object, parse_json
@@ -25,13 +26,15 @@ NOWHERE = Place("command line", 1, 1)
 @dataclass(frozen=True, slots=True)
 class Task:
     """`files` in the order given. `tables` are those the mappings were applied to; None: those named.
-    `target` is the engine of the target endpoint as it was said or as the rules tell; empty: not known."""
+    `target` is the engine of the target endpoint as it was said or as the rules tell; empty: not known.
+    `endpoint` are its settings, where it is Kafka's and a file has them."""
 
     files: tuple[tuple[TableMapping, Outcome], ...]
     settings: tuple[TaskSettings, ...]
     tables: tuple[SourceTable, ...] | None
     target: str
     findings: tuple[Finding, ...]
+    endpoint: KafkaEndpoint | None = None
 
     @property
     def grouped(self) -> dict[str, list[TableOutcome]]:
@@ -46,11 +49,20 @@ def read_task(
     escape: str = "",
     target: str = "",
 ) -> Task:
-    """Files by their names, mappings and settings in any order."""
+    """Files by their names: mappings, settings, and settings of a Kafka endpoint, in any order."""
     findings = Findings()
+    endpoint: KafkaEndpoint | None = None
+    for file in [file for file, text in texts.items() if is_endpoint(text, file)]:
+        if endpoint is not None:
+            what = "settings of a second endpoint: a task has one"
+            findings.error("two-endpoints", what, "give one of them", Place(file, 1, 1))
+        endpoint = read_endpoint(texts[file], file, findings)
+        target = target or "kafka"
     mappings = []
     settings = []
     for file, text in texts.items():
+        if is_endpoint(text, file):
+            continue
         if is_settings(text, file):
             settings.append(read_settings(text, file))
         else:
@@ -74,7 +86,8 @@ def read_task(
     engine = engine or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
     for each in settings:
         findings.extend((*each.findings, *dangers(each, found, engine)))
-    return Task(files, tuple(settings), None if tables is None else tuple(tables), engine, findings.listed())
+    known = None if tables is None else tuple(tables)
+    return Task(files, tuple(settings), known, engine, findings.listed(), endpoint)
 
 
 def is_settings(text: str, file: str) -> bool:

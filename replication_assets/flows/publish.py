@@ -310,15 +310,21 @@ class TopicAdapters(Protocol):
     def topic(self, projection: KafkaProjection, table: TableId) -> Topic: ...
 
 
-def message_form(projection: KafkaProjection) -> MessageForm:
+def message_form(projection: KafkaProjection, table: TableId) -> MessageForm:
+    """What messages of one table look like."""
+    messages = projection.messages_of(str(table))
+    own = messages.partition_key if messages is not None else None
+    with_table = projection.dms.table_in_key if projection.envelope == "dms" else None
     return MessageForm(
         projection.envelope,
         projection.format,
-        projection.partition_key,
-        projection.is_shared,
+        own or projection.partition_key,
+        projection.is_shared(str(table)) if with_table is None else with_table,
         projection.before_images,
         projection.tombstones,
         projection.schema == "connect",
+        projection.dms,
+        messages,
     )
 
 
@@ -332,5 +338,7 @@ def publisher(adapters: TopicAdapters, projection: KafkaProjection, table: Table
     """A publisher of one table, which connects when it is first used."""
     store = adapters.store()
     topic, handling = adapters.topic(projection, table), letters_of(store, projection, table)
-    sender = StepSender(projection.name, table, topic, message_form(projection), handling)
+    shape = next((each for each in projection.shapes if each.table == str(table)), None)
+    form = message_form(projection, table)
+    sender = StepSender(projection.name, table, topic, form, handling, shape)
     return Publisher(projection.name, table, store, topic, sender)

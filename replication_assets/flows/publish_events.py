@@ -17,6 +17,7 @@ from replication_assets.core.baseline import Baseline, baseline_of
 from replication_assets.core.controls import Controls
 from replication_assets.core.envelopes.produced import MOVED
 from replication_assets.core.envelopes.producing import TableEvent
+from replication_assets.core.envelopes.shaped import told_schema
 from replication_assets.core.events import (
     ALL_RANGES,
     COMMIT_POSITION,
@@ -24,6 +25,7 @@ from replication_assets.core.events import (
     EPOCH,
     ID_RANGE,
     OP,
+    OVERFLOW,
     POSITION,
     SEQUENCE,
     TRANSACTION_ID,
@@ -45,11 +47,6 @@ ROW_OPERATIONS = ("I", "U", "D")
 LOAD_BATCH = 20_000
 
 
-def told_schema(schema: TableSchema) -> pa.Schema:
-    """Columns of the events that messages are made of."""
-    return pa.schema([*stored_schema(schema), pa.field(MOVED, pa.bool_())])
-
-
 # --- changes -------------------------------------------------------------------------------
 
 
@@ -65,8 +62,15 @@ def waiting_positions(
     return pa.concat_tables([nothing, *parts]).sort_by([(name, "ascending") for name in POSITION])
 
 
-def changes(snapshot: LogSnapshot, table: TableId, step: TopicStep, spill: Spill) -> pa.Table:
-    """Events of a step of changes, whole and in their order, with `told_schema`."""
+def changes(
+    snapshot: LogSnapshot,
+    table: TableId,
+    step: TopicStep,
+    spill: Spill,
+    wanted_of_deleted: Sequence[str] = (),
+) -> pa.Table:
+    """Events of a step of changes, whole and in their order, with `told_schema`. Deletes have the columns
+    `wanted_of_deleted` as the row had them, as far as the log knows."""
     assert step.start is not None
     schema, wanted = snapshot.schema, stored_schema(snapshot.schema)
     parts = [wanted.empty_table()]
@@ -74,7 +78,8 @@ def changes(snapshot: LogSnapshot, table: TableId, step: TopicStep, spill: Spill
         events = (
             snapshot.events(key, after=after).to_table(filter=_changes(after, step.end)).select(wanted.names)
         )
-        parts.append(_completed(snapshot, table, key, events.cast(wanted), spill))
+        whole = _completed(snapshot, table, key, events.cast(wanted), spill)
+        parts.append(_deleted_completed(snapshot, table, key, whole, spill, wanted_of_deleted))
     rows = pa.concat_tables(parts)
     # Of two at one position the delete of the old key comes first.
     rank = pc.if_else(pc.equal(rows[OP], "D"), 0, 1)
@@ -129,6 +134,44 @@ def _completed(snapshot: LogSnapshot, table: TableId, key: str, events: pa.Table
     return pa.concat_tables([events.filter(pc.invert(partial)), pa.Table.from_batches(whole, rows)])
 
 
+def _deleted_completed(
+    snapshot: LogSnapshot, table: TableId, key: str, events: pa.Table, spill: Spill, columns: Sequence[str]
+) -> pa.Table:
+    """With columns that deletes lack filled in from the event before. What that event lacks stays null: it
+    came with a move from another key, and its value did not change then."""
+    lacking = _lacking(events, columns)
+    if not columns or not pc.any(lacking, min_count=0).as_py():
+        return events
+    schema, rows = snapshot.schema, events.schema
+    unsent = pa.repeat(pa.scalar(list(columns), rows.field(UNCHANGED).type), events.num_rows)
+    at = rows.get_field_index(UNCHANGED)
+    asked = events.set_column(at, rows.field(at), unsent).filter(lacking)
+    same, at_place = same_key(schema.key, "e", "p"), same_key((*schema.key, *POSITION), "e", "p")
+    with engine(spill) as connection:
+        connection.register("given", asked)
+        connection.execute("CREATE OR REPLACE TEMP TABLE partial AS SELECT * FROM given")
+        connection.register("stored", snapshot.events(key))
+        of_rows = f"SELECT e.* FROM stored e SEMI JOIN partial p ON {same}"
+        # Without the deletes themselves: they end the row whose values are asked for.
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE event AS SELECT e.* FROM ({of_rows}) e"
+            f" ANTI JOIN partial p ON {at_place} AND e.{OP} = 'D'"
+        )
+        found = complete(connection, schema, rows, None, where=f"{table} range {key}")
+        filled = pa.Table.from_batches(list(found), rows)
+    filled = filled.set_column(at, rows.field(at), pa.nulls(filled.num_rows, rows.field(at).type))
+    return pa.concat_tables([events.filter(pc.invert(lacking)), filled])
+
+
+def _lacking(events: pa.Table, columns: Sequence[str]) -> pa.Array:
+    """Deletes without some of the columns: those that have odd values tell their whole row."""
+    deleted = pc.and_(pc.equal(events[OP], "D"), pc.is_null(events[OVERFLOW]))
+    some = pa.chunked_array([pa.repeat(False, events.num_rows)])
+    for name in columns:
+        some = pc.or_(some, pc.is_null(events[name]))
+    return pc.and_(deleted, some)
+
+
 def table_events(
     snapshot: LogSnapshot, controls: Controls, start: Position, end: Position
 ) -> list[TableEvent]:
@@ -181,9 +224,15 @@ def loaded_from(controls: Controls, id_range: IdRange, where: str) -> Baseline:
         return known
 
 
-def load(snapshot: LogSnapshot, table: TableId, step: TopicStep, spill: Spill) -> Iterator[pa.Table]:
+def load(
+    snapshot: LogSnapshot,
+    table: TableId,
+    step: TopicStep,
+    spill: Spill,
+    wanted_of_deleted: Sequence[str] = (),
+) -> Iterator[pa.Table]:
     """Rows of a step that is a load, by their keys, and then the keys that are gone since the loads before
-    it; with `told_schema`, some thousands at a time."""
+    it, with the columns `wanted_of_deleted`; with `told_schema`, some thousands at a time."""
     assert step.id_range is not None
     id_range, schema = snapshot.id_ranges.by_key(step.id_range), snapshot.schema
     given = step.ranges[step.id_range].loads
@@ -191,7 +240,8 @@ def load(snapshot: LogSnapshot, table: TableId, step: TopicStep, spill: Spill) -
     yield from _sorted(rows, schema, step.id_range, "R", spill)
     if not step.former:
         return
-    keys = replace(schema, columns=tuple(each for each in schema.columns if each.name in schema.key))
+    wanted = {*schema.key, *wanted_of_deleted}
+    keys = replace(schema, columns=tuple(each for each in schema.columns if each.name in wanted))
     with engine(spill) as connection:
         for name, loads, at in (("was", step.former, step.reached), ("now", given, step.end)):
             found = _fold(snapshot, table, id_range, loads, at, spill, keys)

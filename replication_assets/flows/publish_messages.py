@@ -12,12 +12,14 @@ import pyarrow as pa
 from replication_assets.core.envelopes.murmur import partitions_of
 from replication_assets.core.envelopes.produced import MessageForm, Produced, Told
 from replication_assets.core.envelopes.producing import produced
+from replication_assets.core.envelopes.shaped import ShapedEvents
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, ID_RANGE, POSITION, SEQUENCE
 from replication_assets.core.items.rows import Rows
 from replication_assets.core.letters import ended_by_rows
 from replication_assets.core.positions import Position
 from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import TableId
+from replication_assets.core.shape_specs import Shape
 from replication_assets.core.sql import Spill
 from replication_assets.errors import TargetError
 from replication_assets.failpoints import reach
@@ -38,6 +40,7 @@ class StepSender:
     topic: Topic
     form: MessageForm
     handling: Handling
+    shape: Shape | None = None
     spill: Spill = Spill()
     sent: int = 0
     refused: int = 0
@@ -47,9 +50,11 @@ class StepSender:
         """Make the messages of the step, and send those that do not stand: `stands` has the greatest number
         in each partition. The number of the first message after the step."""
         self._number = step.first
-        told = Told(self.table, snapshot.schema, self.form, self.projection)
+        shaped = None if self.shape is None else ShapedEvents(self.shape, snapshot.schema)
+        schema = snapshot.schema if shaped is None else shaped.schema
+        told = Told(self.table, schema, self.form, self.projection)
         now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        for rows, messages in self._messages(snapshot, step, told, now):
+        for rows, messages in self._messages(snapshot, step, told, shaped, now):
             numbered = zip(*self._numbered(messages, len(step.place.offsets)), strict=True)
             missing = [each for each in numbered if self._is_missing(each[0], stands)]
             self._append(step, told, rows, missing)
@@ -57,15 +62,20 @@ class StepSender:
         return self._number
 
     def _messages(
-        self, snapshot: LogSnapshot, step: TopicStep, told: Told, now: str
+        self, snapshot: LogSnapshot, step: TopicStep, told: Told, shaped: ShapedEvents | None, now: str
     ) -> Iterator[tuple[pa.Table, list[Produced]]]:
+        of_key = told.mapped.key_columns
+        wanted = of_key if shaped is None else shaped.source_columns(of_key)
         if step.kind == "load":
-            for rows in load(snapshot, self.table, step, self.spill):
-                yield rows, produced(told, rows, (), now)
+            for rows in load(snapshot, self.table, step, self.spill, wanted):
+                whole = rows if shaped is None else shaped.events(rows, of_key)
+                yield whole, produced(told, whole, (), now)
             return
         assert step.start is not None
-        rows = changes(snapshot, self.table, step, self.spill)
+        rows = changes(snapshot, self.table, step, self.spill, wanted)
         of_table = table_events(snapshot, snapshot.controls(), step.start, step.end)
+        if shaped is not None:
+            rows, of_table = shaped.events(rows, of_key), shaped.table_events(of_table)
         yield rows, produced(told, rows, of_table, now)
 
     def _numbered(

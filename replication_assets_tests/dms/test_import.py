@@ -141,7 +141,8 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
         (transform("add-column", value="op", expression="operation_indicator('D','U','I')",
                    **{"data-type": {"type": "string", "length": 1}}), "tells of a change"),
         ({"rule-type": "object-mapping", "rule-action": "map-record-to-document", "kafka-target-topic": "t",
-          "object-locator": {"schema-name": "test", "table-name": "actor"}}, "topic"),
+          "object-locator": {"schema-name": "test", "table-name": "actor"},
+          "mapping-parameters": {"partition-key-type": "transaction-id"}}, "transaction-id"),
         ({"rule-type": "validation", "rule-target": "column", "rule-action": "override-validation-function",
           "object-locator": {"schema-name": "%", "table-name": "%", "column-name": "note"},
           "source-function": "trim(${column-name})"}, "validation functions"),
@@ -253,7 +254,7 @@ def test_a_renamed_table_is_read_under_its_new_name(tmp_path: Path) -> None:
 
 
 def test_tables_without_a_rule_are_refused_too_where_the_target_is_a_stream(tmp_path: Path) -> None:
-    arguments = ["dms", "import", *files_of(tmp_path, include("actor")), "--target", "kafka"]
+    arguments = ["dms", "import", *files_of(tmp_path, include("actor")), "--target", "kinesis"]
     result = CliRunner().invoke(make_app(plain=True), arguments)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "rows go to a topic" in result.stderr
+    assert "rows go to a Kinesis stream" in result.stderr

@@ -16,17 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.envelopes.json_columns import Spelling, json_columns
+from replication_assets.core.envelopes.layout import Layout, Texts, text
 from replication_assets.core.envelopes.produced import (
     MOVED,
-    Layout,
     Produced,
-    Texts,
     Told,
     mapped,
     milliseconds,
     old_values,
     position_texts,
-    text,
     told_columns,
 )
 from replication_assets.core.events import COMMITTED_AT, OP, TRANSACTION_ID

@@ -31,6 +31,7 @@ class Spelling:
     """What an envelope writes where JSON leaves a choice."""
 
     envelope: Envelope
+    hex_prefix: bool = True
 
     @property
     def decimals_as_text(self) -> bool:
@@ -57,7 +58,7 @@ def json_values(values: pa.Array, column: Column, spelling: Spelling) -> pa.Stri
     if pa.types.is_floating(kind):
         return _floats(values)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return _hexadecimal(values) if spelling.envelope == "dms" else _base64(values)
+        return _hexadecimal(values, spelling) if spelling.envelope == "dms" else _base64(values)
     if pa.types.is_date(kind):
         return (
             values.cast(pa.int32()).cast(pa.string()) if spelling.envelope == "debezium" else _dates(values)
@@ -103,11 +104,11 @@ def _floats(values: pa.Array) -> pa.StringArray:
     return pa.array(found, pa.string())
 
 
-def _hexadecimal(values: pa.Array) -> pa.StringArray:
-    """After `0x`, as DMS writes raw bytes."""
-    return pa.array(
-        [None if each is None else f'"0x{each.hex()}"' for each in values.to_pylist()], pa.string()
-    )
+def _hexadecimal(values: pa.Array, spelling: Spelling) -> pa.StringArray:
+    """After `0x`, as DMS writes raw bytes unless told `NoHexPrefix`."""
+    prefix = "0x" if spelling.hex_prefix else ""
+    texts = (None if each is None else f'"{prefix}{each.hex()}"' for each in values.to_pylist())
+    return pa.array(list(texts), pa.string())
 
 
 def _base64(values: pa.Array) -> pa.StringArray:
@@ -130,11 +131,12 @@ def _times(values: pa.Array, column: Column, spelling: Spelling) -> pa.StringArr
         if stated is not None and int(stated.group(1)) <= 3:
             return pc.divide(pc.subtract(micros, _remainder(micros, 1000)), 1000).cast(pa.string())
         return micros.cast(pa.string())
-    return iso_times(values)
+    # Both envelopes leave out a fraction that is zero.
+    return pc.replace_substring(iso_times(values), ".000000Z", "Z")
 
 
 def iso_times(values: pa.Array) -> pa.StringArray:
-    """In quotes, with six digits of a second and a `Z`, as DMS writes times with a zone and without."""
+    """In quotes, with six digits of a second and a `Z`, as DMS writes times of its metadata."""
     naive = values.cast(pa.timestamp("us", tz="UTC")) if values.type.tz is not None else values
     texts = pc.strftime(naive.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%S")
     return pc.binary_join_element_wise('"', texts, 'Z"', "")

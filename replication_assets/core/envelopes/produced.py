@@ -19,21 +19,19 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.envelopes.json_columns import json_texts
+from replication_assets.core.envelopes.layout import Layout, MessageFormat, Texts, text
+from replication_assets.core.envelopes.mapped import Mapped
 from replication_assets.core.envelopes.messages import Envelope
+from replication_assets.core.envelopes.specs import DmsEnvelope, Messages, PartitionKey
 from replication_assets.core.events import BEFORE, COMMIT_POSITION, EPOCH, OP, SEQUENCE
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableId, TableSchema
-
-PartitionKey: TypeAlias = Literal["primary-key", "schema-table"]
-MessageFormat: TypeAlias = Literal["json", "json-unformatted"]
-Texts: TypeAlias = pa.StringArray
 
 MOVED = "~moved"
 """Column of the events: the row came here from another key, whose `D` stands at the same position."""
@@ -43,9 +41,9 @@ _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
 
 @dataclass(frozen=True, slots=True)
 class MessageForm:
-    """How the messages of a topic look. `include_table` puts schema and table into each key: the topic
+    """How the messages of one table look. `include_table` puts schema and table into each key: the topic
     has several tables. `tombstones` follow Debezium's deletes; `with_schema` puts Kafka Connect's schema
-    beside each of its payloads."""
+    beside each of its payloads. `dms` and `messages` are of DMS's envelope alone."""
 
     envelope: Envelope
     format: MessageFormat = "json-unformatted"
@@ -54,6 +52,8 @@ class MessageForm:
     before_images: bool = False
     tombstones: bool = True
     with_schema: bool = False
+    dms: DmsEnvelope = DmsEnvelope()
+    messages: Messages | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,41 +69,33 @@ class Produced:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The table that messages speak of, and who writes them."""
+    """The table that messages speak of, and who writes them. Raises CatalogError where the form does not
+    fit the columns."""
 
     table: TableId
     schema: TableSchema
     form: MessageForm
     writer: str
+    mapped: Mapped = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        messages = self.form.messages or Messages(str(self.table))
+        object.__setattr__(self, "mapped", Mapped(messages, self.schema))
+
+    @property
+    def schema_name(self) -> str:
+        """What messages call the schema."""
+        return self.mapped.messages.schema_name or self.table.schema
+
+    @property
+    def table_name(self) -> str:
+        """What messages call the table."""
+        return self.mapped.messages.table_name or self.table.name
 
     @property
     def table_key(self) -> bytes:
         """The key of what speaks of the whole table."""
-        return f"{self.table.schema}.{self.table.name}".encode()
-
-
-class Layout:
-    """JSON objects from arrays of members: in one line, or over lines with tabs as DMS prints them."""
-
-    def __init__(self, form: MessageFormat) -> None:
-        self._lines = form == "json"
-
-    def member(self, name: str, values: Texts) -> Texts:
-        """Null where the value is."""
-        colon = ":\t" if self._lines else ":"
-        return pc.binary_join_element_wise(f"{text(name)}{colon}", values, "")
-
-    def object(self, members: Sequence[Texts], depth: int) -> Texts:
-        """Of the members that are not null."""
-        within = "\n" + "\t" * (depth + 1) if self._lines else ""
-        close = "\n" + "\t" * depth if self._lines else ""
-        joined = pc.binary_join_element_wise(*members, f",{within}", null_handling="skip")
-        return pc.binary_join_element_wise("{" + within, joined, close + "}", "")
-
-
-def text(value: str) -> str:
-    """A text of ours as JSON."""
-    return json.dumps(value, ensure_ascii=False)
+        return f"{self.schema_name}.{self.table_name}".encode()
 
 
 def mapped(ops: pa.ChunkedArray, words: Mapping[str, str]) -> Texts:
@@ -137,7 +129,10 @@ def told_columns(layout: Layout, rows: pa.Table, values: Sequence[Texts], schema
 
 def key_texts(told: Told, values: Sequence[Texts]) -> list[bytes]:
     """The key of each row's message. Of DMS the text of one column, of several a JSON list; Debezium's is
-    always an object. No two keys of a topic are spelled alike."""
+    always an object. No two keys of a topic are spelled alike, unless a key is declared or has no table."""
+    declared = told.mapped.keys(values, told.table_key)
+    if declared is not None:
+        return declared
     if told.form.partition_key == "schema-table":
         return [told.table_key] * len(values[0])
     by_name = dict(zip(told.schema.names, values, strict=True))

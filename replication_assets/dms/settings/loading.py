@@ -96,7 +96,15 @@ STREAM_BUFFER: Section = {
 }
 
 BEFORE_IMAGE: Section = {
-    "EnableBeforeImage": moot(False, "every event of the store has the former key; streams are another room"),
-    "FieldName": moot("", "member of messages to Kafka and Kinesis"),
-    "ColumnFilter": moot("pk-only", "of messages to Kafka and Kinesis", "pk-only", "non-lob", "all"),
+    "EnableBeforeImage": honoured(
+        False, "`before_images` of a topic. Elsewhere: every event of the store has the former key"
+    ),
+    "FieldName": honoured("", "`before_field` of a topic's messages"),
+    "ColumnFilter": honoured(
+        "pk-only",
+        "`before_columns` of a topic's messages; `non-lob` tells large values too",
+        "pk-only",
+        "non-lob",
+        "all",
+    ),
 }

@@ -1,0 +1,109 @@
+"""Settings of a Kafka target endpoint, as `aws dms` takes and describes them: `{"KafkaSettings": {...}}`.
+
+Defaults are DMS's (https://docs.aws.amazon.com/dms/latest/userguide/CHAP_Target.Kafka.html). Passwords are
+not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from replication_assets.core.envelopes.layout import MessageFormat
+from replication_assets.declarations.sources import SaslMechanism
+from replication_assets.dms.findings import Findings
+from replication_assets.dms.json_source import Node, Object, parse_json
+from replication_assets.dms.members import Members
+
+MEMBER = "KafkaSettings"
+PLACEHOLDER = "broker.example.com:9092"
+_PROTOCOLS = ("plaintext", "ssl-encryption", "ssl-authentication", "sasl-ssl")
+_FILES = ("SslCaCertificateArn", "SslClientCertificateArn", "SslClientKeyArn")
+_SECRETS = ("SaslPassword", "SslClientKeyPassword")
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaEndpoint:
+    """What all topics of a task have in common."""
+
+    brokers: str = PLACEHOLDER
+    topic: str = "kafka-default-topic"
+    format: MessageFormat = "json"
+    message_max_bytes: int = 1_000_000
+    nulls: bool = False
+    transaction_details: bool = False
+    alter_operations: bool = False
+    control_details: bool = False
+    partition_value: bool = False
+    table_in_key: bool = False
+    hex_prefix: bool = True
+    tls: bool = True
+    sasl: SaslMechanism | None = None
+    user: str | None = None
+
+
+def is_endpoint(text: str, file: str) -> bool:
+    node: Node | None = parse_json(text, file, Findings())
+    return isinstance(node, Object) and any(member.name == MEMBER for member in node.members)
+
+
+def read_endpoint(text: str, file: str, findings: Findings) -> KafkaEndpoint:
+    """Never raises for what the text holds; unknown settings are told."""
+    node = parse_json(text, file, findings)
+    assert isinstance(node, Object)
+    outer = Members(node, findings, "endpoint")
+    settings = outer.object(MEMBER, MEMBER)
+    if settings is None:
+        return KafkaEndpoint()
+    protocol = settings.word("SecurityProtocol", _PROTOCOLS)
+    _tell_secrets(settings)
+    found = KafkaEndpoint(
+        brokers=settings.text("Broker") or PLACEHOLDER,
+        topic=settings.text("Topic") or KafkaEndpoint().topic,
+        format=_format(settings),
+        message_max_bytes=settings.integer("MessageMaxBytes", least=4096, most=1_000_000_000) or 1_000_000,
+        nulls=settings.boolean("IncludeNullAndEmpty", False),
+        transaction_details=settings.boolean("IncludeTransactionDetails", False),
+        alter_operations=settings.boolean("IncludeTableAlterOperations", False),
+        control_details=settings.boolean("IncludeControlDetails", False),
+        partition_value=settings.boolean("IncludePartitionValue", False),
+        table_in_key=settings.boolean("PartitionIncludeSchemaTable", False),
+        hex_prefix=not settings.boolean("NoHexPrefix", False),
+        tls=protocol != "plaintext",
+        sasl=_sasl(settings) if protocol == "sasl-ssl" else None,
+        user=settings.text("SaslUsername") or settings.text("SaslUserName"),
+    )
+    # Numbers of any size have all their digits here.
+    settings.take("UseLargeIntegerValue")
+    settings.finish()
+    return found
+
+
+def _format(settings: Members) -> MessageFormat:
+    """In AWS's own spelling of both: JSON and json-unformatted."""
+    given = settings.text("MessageFormat")
+    spelled = (given or "json").strip().lower().replace("_", "-")
+    if spelled not in ("json", "json-unformatted"):
+        settings.error(
+            "wrong-value", "MessageFormat is neither json nor json-unformatted", "write one of them"
+        )
+        return "json"
+    return cast(Literal["json", "json-unformatted"], spelled)
+
+
+def _sasl(settings: Members) -> SaslMechanism:
+    given = settings.word("SaslMechanism", ("scram-sha-512", "plain"))
+    return "plain" if given == "plain" else "scram-sha-512"
+
+
+def _tell_secrets(settings: Members) -> None:
+    for name in (*_SECRETS, *_FILES):
+        place = settings.place_of(name) if settings.has(name) else None
+        if settings.take(name) is None:
+            continue
+        if name in _SECRETS:
+            what = f"{name} is not read: passwords are given by reference"
+            settings.warn("secret", what, "take it out of the file; the import names a variable", place)
+        else:
+            what = f"{name} is a certificate of DMS, which is read from a file here"
+            settings.warn("certificate", what, "give ca_file, certificate_file and key_file", place)

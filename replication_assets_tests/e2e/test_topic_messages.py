@@ -1,0 +1,122 @@
+"""PostgreSQL to a topic in messages that are declared: other names, keys and attributes, filtered rows.
+
+What is expected is what a plain consumer reads from a real broker.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replication_assets.catalog import Attribute, Compare, Computed, DmsEnvelope, Messages, Shape, Where
+from replication_assets.errors import CatalogError
+from replication_assets_tests.e2e.test_topics import ORDERS, Found, TopicWriter, messages, writer
+from replication_assets_tests.kafka_servers import Broker
+from replication_assets_tests.postgres_servers import FreshDatabase
+
+BARE = DmsEnvelope(nulls=False, transaction_details=False, table_in_key=False)
+CREATED = (
+    "CREATE TABLE orders (id bigint PRIMARY KEY, first text, last text, dept text, paid numeric(9,2))",
+    "INSERT INTO orders VALUES (1, 'Ida', 'Moss', 'tech', 9.50), (2, 'Kim', 'Roe', 'hr', NULL)",
+)
+
+
+def filled(made: TopicWriter) -> TopicWriter:
+    made.execute(*CREATED)
+    made.prepare()
+    made.load_all()
+    made.publish()
+    return made
+
+
+def told(broker: Broker, made: TopicWriter) -> list[tuple[bytes, str, Any]]:
+    found = sorted(messages(broker, made.topic), key=_number)
+    return [(each.key, each.value["metadata"]["operation"], each.value["data"]) for each in found]
+
+
+def _number(found: Found) -> int:
+    return int(found.headers["replication-number"])
+
+
+def test_a_key_made_of_other_columns_is_that_of_the_row_also_where_it_is_deleted(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    """The source tells of a delete the primary key alone."""
+    declared = Messages(
+        str(ORDERS),
+        topic=f"{tmp_path.name}.people",
+        key="${last}, ${first}",
+        exclude=["first", "last", "dept"],
+        attributes=[Attribute("name", "${first} ${last}")],
+        columns="document",
+    )
+    made = filled(writer(database, broker, tmp_path, messages=[declared], dms=BARE))
+    made.execute(
+        "UPDATE orders SET last = 'Sand' WHERE id = 1",
+        "DELETE FROM orders WHERE id = 1",
+        "INSERT INTO orders VALUES (1, 'New', 'One', 'tech', 1)",
+        "DELETE FROM orders WHERE id = 1",
+        "DELETE FROM orders WHERE id = 2",
+    )
+    made.capture()
+    made.publish()
+    assert made.topic == f"{tmp_path.name}.people"
+    assert told(broker, made) == [
+        (b"Moss, Ida", "load", {"_doc": {"id": 1, "paid": 9.50}, "name": "Ida Moss"}),
+        (b"Roe, Kim", "load", {"_doc": {"id": 2}, "name": "Kim Roe"}),
+        (b"Sand, Ida", "update", {"_doc": {"id": 1, "paid": 9.50}, "name": "Ida Sand"}),
+        (b"Sand, Ida", "delete", {"_doc": {"id": 1}, "name": "Ida Sand"}),
+        (b"One, New", "insert", {"_doc": {"id": 1, "paid": 1}, "name": "New One"}),
+        (b"One, New", "delete", {"_doc": {"id": 1}, "name": "New One"}),
+        (b"Roe, Kim", "delete", {"_doc": {"id": 2}, "name": "Kim Roe"}),
+    ]
+
+
+def test_rows_follow_the_filters_of_a_shape_and_columns_its_names(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    shape = Shape(
+        str(ORDERS),
+        where=[Where("dept", [Compare("eq", ["tech"])])],
+        exclude=["first", "paid"],
+        rename={"last": "surname"},
+        computed=[Computed("initial", "substr($first, 1, 1)", "string(1)")],
+    )
+    made = filled(writer(database, broker, tmp_path, shapes=[shape], dms=BARE, partitions=1))
+    made.execute(
+        "UPDATE orders SET dept = 'tech' WHERE id = 2",
+        "UPDATE orders SET dept = 'hr' WHERE id = 1",
+        "INSERT INTO orders VALUES (3, 'Out', 'Side', 'hr', 1)",
+        "DELETE FROM orders WHERE id = 2",
+    )
+    made.capture()
+    made.publish()
+    assert told(broker, made) == [
+        (b"1", "load", {"id": 1, "surname": "Moss", "dept": "tech", "initial": "I"}),
+        (b"2", "update", {"id": 2, "surname": "Roe", "dept": "tech", "initial": "K"}),
+        (b"1", "delete", {"id": 1}),
+        (b"2", "delete", {"id": 2}),
+    ]
+
+
+def test_a_key_that_is_loaded_away_has_the_key_of_its_message(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    declared = Messages(str(ORDERS), key="${last}", columns="none", attributes=[Attribute("id", "${id}")])
+    made = filled(writer(database, broker, tmp_path, messages=[declared], dms=BARE))
+    made.execute("ALTER TABLE orders DISABLE TRIGGER ALL", "DELETE FROM orders WHERE id = 2")
+    made.recover()
+    made.load_all()
+    made.publish()
+    assert told(broker, made)[-2:] == [(b"Moss", "load", {"id": 1}), (b"Roe", "delete", {"id": 2})]
+
+
+def test_a_column_that_is_not_there_stops_the_topic_before_anything_is_told(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    made = writer(database, broker, tmp_path, messages=[Messages(str(ORDERS), exclude=["First"])])
+    with pytest.raises(CatalogError, match="did you mean first"):
+        filled(made)
+    assert messages(broker, made.topic) == []
