@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from replication_assets.dms.column_rules import column_outcomes
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.mapping import TableMapping
-from replication_assets.dms.naming import applies, renamed, winner
+from replication_assets.dms.naming import applies, doubled, renamed, winner
 from replication_assets.dms.outcome import ColumnOutcome, Outcome, Overridden, TableOutcome
 from replication_assets.dms.rules import (
     AnyRule,
@@ -43,8 +43,10 @@ def _table_outcome(
     ]
     used.update(rule.order for rule in rules)
     overridden: list[Overridden] = []
-    schema, schema_rule = _named(rules, "schema", table.schema, f"schema {table.schema}", overridden)
-    name, table_rule = _named(rules, "table", table.name, f"table {table}", overridden)
+    schema, schema_rule = _named(
+        rules, "schema", table.schema, f"schema {table.schema}", overridden, findings
+    )
+    name, table_rule = _named(rules, "table", table.name, f"table {table}", overridden, findings)
     keys = [rule for rule in rules if rule.action == "define-primary-key"]
     key_rule, losers = winner(keys, f"key of {table}")
     columns, removed, of_columns = column_outcomes(rules, table, findings)
@@ -81,11 +83,19 @@ def _table_outcome(
 
 
 def _named(
-    rules: list[Transformation], target: str, name: str, about: str, overridden: list[Overridden]
+    rules: list[Transformation],
+    target: str,
+    name: str,
+    about: str,
+    overridden: list[Overridden],
+    findings: Findings,
 ) -> tuple[str, Transformation | None]:
     naming = [r for r in rules if r.target == target and r.action in RENAMING and applies(r, name)]
     rule, losers = winner(naming, about)
     overridden.extend(losers)
+    if rule is not None and doubled(rule, name):
+        what = f"{about} has {rule.value!r} already, and gets it once more"
+        findings.warn("double-prefix", what, "leave it out of the rule", rule.place, rule.id)
     return (renamed(rule, name) if rule is not None else name), rule
 
 

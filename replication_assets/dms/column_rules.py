@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.masking import DIGITS, HASH, HASH_LETTERS
-from replication_assets.dms.naming import applies, renamed, winner
+from replication_assets.dms.naming import applies, doubled, renamed, winner
 from replication_assets.dms.outcome import ColumnOutcome, Mask, Overridden, Removed
 from replication_assets.dms.rules import DataType, Transformation
 from replication_assets.dms.source_tables import SourceColumn, SourceTable
@@ -115,7 +115,7 @@ def _tell_limits(
                 "their name; here it is done"
             )
             findings.note("special-letters", what, "", rule.place, rule.id)
-        if rule.action == "add-prefix" and column.name.startswith(rule.value or "\0"):
+        if doubled(rule, column.name):
             _tell_double(rule, f"{table}.{column.name}", findings)
         if rule.action in MASKS and column.type is not None and not _maskable(rule.action, column.type.type):
             what = f"{rule.action} of {table}.{column.name}, which is {column.type}"
@@ -131,7 +131,7 @@ def _maskable(action: str, kind: str) -> bool:
 
 
 def _tell_double(rule: Transformation, name: str, findings: Findings) -> None:
-    what = f"{name} begins with {rule.value!r} already, and gets it once more"
+    what = f"{name} has {rule.value!r} already, and gets it once more"
     findings.warn("double-prefix", what, "leave it out of the rule", rule.place, rule.id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from replication_assets.dms.applying import apply_mapping
 from replication_assets.dms.endpoint import KafkaEndpoint, is_endpoint, read_endpoint
@@ -16,7 +17,7 @@ from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import Outcome, TableOutcome
 from replication_assets.dms.settings.combinations import dangers
 from replication_assets.dms.settings.reading import TaskSettings, read_settings
-from replication_assets.dms.settings.sections import FREE, SECTIONS
+from replication_assets.dms.settings.sections import FREE, MOVED, SECTIONS
 from replication_assets.dms.source_tables import SourceTable
 
 NOWHERE = Place("command line", 1, 1)
@@ -90,12 +91,15 @@ def read_task(
 
 
 def is_settings(text: str, file: str) -> bool:
-    """Whether a file holds task settings: it has one of their sections, and no rules."""
+    """Whether a file holds task settings: it has one of their sections, also misspelled, and no rules."""
     node: Node | None = parse_json(text, file, Findings())
     if not isinstance(node, Object):
         return False
-    names = {member.name for member in node.members}
-    return "rules" not in names and bool(names & {*SECTIONS, *FREE} or not names)
+    names = {member.name.lower() for member in node.members}
+    if "rules" in names:
+        return False
+    known = [each.lower() for each in (*SECTIONS, *FREE, *MOVED)]
+    return not names or any(get_close_matches(name, known, n=1, cutoff=0.75) for name in names)
 
 
 def _is_dynamodb(table: TableOutcome) -> bool:

@@ -23,6 +23,7 @@ def dangers(
     _tell_tables(settings, findings)
     _tell_validation(settings, target, findings)
     _tell_before_images(settings, tables, findings)
+    _tell_order(settings, tables, findings)
     return findings.listed()
 
 
@@ -147,3 +148,11 @@ def _tell_before_images(settings: TaskSettings, tables: Sequence[TableOutcome], 
     if any(column.before for table in tables for column in table.columns):
         what = "BeforeImageSettings and a rule add-before-image-columns: DMS takes one of them for a task"
         findings.error("before-image-twice", what, "delete one of them", place)
+
+
+def _tell_order(settings: TaskSettings, tables: Sequence[TableOutcome], findings: Findings) -> None:
+    subtasks = settings.value("FullLoadSettings", "MaxFullLoadSubTasks")
+    if isinstance(subtasks, int) and subtasks > 1 and any(table.load_order for table in tables):
+        what = f"load-order says which load starts first; with {subtasks} at a time the next does not wait"
+        place = settings.place("FullLoadSettings", "MaxFullLoadSubTasks")
+        findings.note("load-order", what, "write 1 if a table needs another one whole", place)

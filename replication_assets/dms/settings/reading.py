@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.json_source import Member, Object, Scalar, parse_json
 from replication_assets.dms.members import as_boolean
+from replication_assets.dms.settings.components import tell_components
 from replication_assets.dms.settings.known import Setting, Value, Verdict
 from replication_assets.dms.settings.sections import FREE, MOVED, SECTIONS, sections_of
 
@@ -104,8 +105,9 @@ def _unknown_section(member: Member, findings: Findings) -> None:
         what = f"{member.name} stands outside of its section, where DMS does not look"
         findings.warn("wrong-section", what, f"move it into {' or '.join(homes)}", member.place)
         return
-    close = get_close_matches(member.name, [*SECTIONS, *FREE], n=1, cutoff=0.6)
-    fix = f"did you mean {MOVED.get(member.name) or close[0]!r}?" if close else "delete it"
+    close = get_close_matches(member.name, [*SECTIONS, *FREE], n=1, cutoff=0.75)
+    meant = MOVED.get(member.name) or (close[0] if close else None)
+    fix = f"did you mean {meant!r}?" if meant else "delete it"
     findings.warn("unknown-section", f"task settings have no section {member.name[:60]!r}", fix, member.place)
 
 
@@ -120,6 +122,8 @@ def _free(name: str, member: Member, findings: Findings) -> list[Given]:
             elif each.name.startswith("CloudWatchLog") and not _is_null(each):
                 what = f"{each.name} is read-only: DMS refuses it when a task is made"
                 findings.warn("read-only", what, "delete it", each.place)
+            elif each.name == "LogComponents":
+                tell_components(each.value, findings)
     return [Given(name, "", None, None, known.verdict, known.here, member.place)]
 
 
