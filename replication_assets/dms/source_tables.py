@@ -36,9 +36,17 @@ _NATIVE: dict[str, str] = {
     "datetime2": "datetime", "smalldatetime": "datetime", "timestamptz": "datetime",
     "timestamp with time zone": "datetime", "timestamp without time zone": "datetime", "date": "date",
     "time": "time", "time without time zone": "time", "time with time zone": "string", "year": "int2",
+    "set": "wstring", "xmltype": "clob", "datetimeoffset": "wstring", "rowversion": "bytes",
+    "smallmoney": "numeric", "hierarchyid": "string", "sql_variant": "wstring", "long raw": "blob",
+    "long": "clob", "bfile": "blob", "rowid": "string", "urowid": "string", "binary_float": "real4",
+    "binary_double": "real8", "smallserial": "int2", "cidr": "string", "macaddr": "string",
+    "bit varying": "wstring", "varbit": "wstring", "tsvector": "nclob", "point": "string", "geometry": "blob",
+    "interval day to second": "string", "interval year to month": "string",
 }  # fmt: skip
 _TYPE = re.compile(
-    r"\s*([A-Za-z_]\w*(?: +\w+)*)\s*(?:\(\s*(\d+|max)\s*(?:,\s*(-?\d+)\s*)?\))?\s*([A-Za-z ]*)", re.I
+    r"\s*([A-Za-z_]\w*(?: +\w+)*)\s*"
+    r"(?:\(\s*(?:(\d+|max)(?:\s+(?:char|byte))?\s*(?:,\s*(-?\d+)\s*)?|'[^()]*)\))?\s*([A-Za-z ]*)",
+    re.I,
 )
 
 
@@ -78,6 +86,8 @@ class SourceTable:
 
 def dms_type(native: str) -> DataType | None:
     """The DMS type of a column type; None where its name is not known."""
+    if native.strip().endswith("[]"):
+        return DataType("nclob")
     found = _TYPE.fullmatch(native.strip())
     if found is None:
         return None
@@ -90,6 +100,9 @@ def dms_type(native: str) -> DataType | None:
         return None
     if unsigned and kind.startswith("int"):
         kind = f"u{kind}"
+    if bare.lower() == "datetimeoffset":
+        # Its figure is digits of a second, not letters.
+        return DataType(kind)
     if kind in ("string", "wstring", "bytes"):
         if (first or "").lower() == "max":
             return DataType("blob" if kind == "bytes" else "nclob")

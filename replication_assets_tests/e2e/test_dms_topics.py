@@ -45,9 +45,10 @@ COLUMNS = {"id": "bigint", "note": "text", "n": "numeric(30,10)", "secret": "tex
 
 def imported(folder: Path, broker: Broker, **endpoint: Any) -> Catalog:
     """The catalog that `dms import` prints."""
-    rules = json.loads(
-        json.dumps(RULES).replace('"kafka-target-topic": ""', f'"kafka-target-topic": "{folder.name}"')
-    )
+    rules = [
+        {**rule, "kafka-target-topic": folder.name} if rule["rule-type"] == "object-mapping" else rule
+        for rule in RULES
+    ]
     images = {"EnableBeforeImage": True, "FieldName": "before-image", "ColumnFilter": "all"}
     settings = {"SecurityProtocol": "plaintext", "MessageFormat": "json-unformatted", **endpoint}
     known = {"schema": "public", "name": "orders", "key": ["id"], "columns": COLUMNS}
