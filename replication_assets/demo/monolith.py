@@ -16,6 +16,8 @@ from psycopg import sql
 
 TABLES = ("widgets", "customers", "orders", "order_events")
 HISTORY_DAYS = 90
+EVENTS, WIDGETS, CUSTOMERS, ORDERS = 200_000, 2_000, 5_000, 20_000
+"""Rows of each table, unless told otherwise."""
 
 _DROP = """
 DROP TABLE IF EXISTS order_events, orders, customers, widgets;
@@ -122,11 +124,11 @@ FROM (
 
 def create(
     dsn: str,
-    events: int = 200_000,
+    events: int = EVENTS,
     *,
-    widgets: int = 2_000,
-    customers: int = 5_000,
-    orders: int = 20_000,
+    widgets: int = WIDGETS,
+    customers: int = CUSTOMERS,
+    orders: int = ORDERS,
     until: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
 ) -> None:
     """Create the tables afresh, with rows of the 90 days before `until`. Repeatable: all or nothing."""

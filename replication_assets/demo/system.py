@@ -94,11 +94,20 @@ class SampleSystem:
         ]
 
     def create_database(self, events: int) -> None:
-        """The monolith, with a history that ends today: traffic continues it."""
+        """The monolith, with a history that ends today: traffic continues it. With few events the other
+        tables are smaller as well, down to a tenth."""
         self.server.create_database(SOURCE)
         self.server.create_database(QA)
         today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        monolith.create(self.dsn, events, until=today)
+        share = min(1.0, max(0.1, events / monolith.EVENTS))
+        monolith.create(
+            self.dsn,
+            events,
+            widgets=round(monolith.WIDGETS * share),
+            customers=round(monolith.CUSTOMERS * share),
+            orders=round(monolith.ORDERS * share),
+            until=today,
+        )
 
     @contextmanager
     def dagster_runs(self) -> Iterator[DagsterRuns]:

@@ -22,7 +22,7 @@ from replication_assets.demo.child_processes import free_port
 pytestmark = pytest.mark.timeout(600)
 
 HOST = "127.0.0.1"
-SMALL = ["--events", "5000", "--rate", "50"]
+SMALL = ["--events", "2000", "--rate", "30"]
 
 
 @pytest.fixture

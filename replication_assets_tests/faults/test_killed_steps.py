@@ -87,10 +87,10 @@ def test_runs_that_are_killed_at_every_place_in_a_row_lose_nothing(
 
 @pytest.mark.parametrize("name", [_full(name, full=name != "load") for name in STEPS if STEPS[name].places])
 def test_a_run_that_fails_leaves_nothing_half_visible_and_the_next_one_goes_on(
-    making: Making, name: str
+    making: Making, name: str, full: bool
 ) -> None:
     system = making(name)
-    for place in STEPS[name].places:
+    for place in STEPS[name].places if full else FAILING:
         STEPS[name].prepare(system)
         before = durable(system)
         with failing_at(place):
@@ -103,6 +103,9 @@ def test_a_run_that_fails_leaves_nothing_half_visible_and_the_next_one_goes_on(
     STEPS[name].run(system)
     system.check_all()
 
+
+FAILING = ("store.file_finished", "load.finished")
+"""Places of the short form: a file that cannot be written, and the moment before the commit."""
 
 TOLD = ("store.file_finished", "store.files_finished", "compact.written")
 """Places in the writing of files. A failure at the others is made up: no file is touched there."""
