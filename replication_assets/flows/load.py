@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from replication_assets.core.assemble import load_complete, place, read_events, schema_changed
-from replication_assets.core.controls import RangeReplaced
+from replication_assets.core.controls import RangeReplaced, SchemaChanged
 from replication_assets.core.id_ranges import IdRange
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import Column, TableSchema
@@ -22,7 +22,14 @@ from replication_assets.errors import LoadBlocked
 from replication_assets.failpoints import reach
 from replication_assets.flows.filtered_tables import filter_change, pushed_where
 from replication_assets.flows.prepare import ReplicatedTable, current_epoch, follow_schema, record_structure
-from replication_assets.ports import CellCount, ChangeSource, EventStore, LoadSlice
+from replication_assets.ports import (
+    CellCount,
+    ChangeSource,
+    EventLog,
+    EventStore,
+    LoadSlice,
+    SchemaDifference,
+)
 
 Progress = Callable[[int, float], None]
 """Called with rows read so far and seconds since the start; what it raises ends the load, which
@@ -103,16 +110,12 @@ def _load(
                 return None
             reach("load.opened")
             position = Position(epoch, stream.commit)
-            if change is not None:
-                writer.write(schema_changed(change.at(position), schema, stream.taken_at))
-            filtered = filter_change(log.snapshot().controls(), table.declared, position)
-            if filtered is not None:
-                writer.write(schema_changed(filtered, schema, stream.taken_at))
+            for told in _told(log, table, change, position):
+                writer.write(schema_changed(told, schema, stream.taken_at))
             rows = size = 0
             reported = time.monotonic()
-            for read in stream:
-                # The source may read more than what passes.
-                batch = row_filter.kept(read)
+            # The source may read more than what passes.
+            for batch in map(row_filter.kept, stream):
                 events = read_events(batch, schema, position, load_id, stream.taken_at)
                 writer.write(place(events, table.id_ranges, table.event_dates))
                 reach("load.read")
@@ -121,8 +124,7 @@ def _load(
                     reported = time.monotonic()
                     progress(rows, reported - started)
             taken_at = stream.taken_at
-        text = filter_text(where)
-        done = RangeReplaced(position, load_id, id_range.lo, id_range.hi, rows, dates, text)
+        done = RangeReplaced(position, load_id, id_range.lo, id_range.hi, rows, dates, filter_text(where))
         writer.write(load_complete(done, schema, taken_at))
         reach("load.finished")
         cells = writer.commit()
@@ -132,6 +134,17 @@ def _load(
         raise
     seconds = time.monotonic() - started
     return LoadReceipt(id_range, load_id, position, taken_at, rows, size, seconds, cells)
+
+
+def _told(
+    log: EventLog, table: ReplicatedTable, change: SchemaDifference | None, position: Position
+) -> Iterator[SchemaChanged]:
+    """What the log is to say beside the rows: changed columns, and a filter that it does not note yet."""
+    if change is not None:
+        yield change.at(position)
+    filtered = filter_change(log.snapshot().controls(), table.declared, position)
+    if filtered is not None:
+        yield filtered
 
 
 def _new_load_id() -> str:
