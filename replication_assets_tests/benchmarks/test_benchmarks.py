@@ -20,7 +20,7 @@ PROMISED = {
 """What is told of some, whatever else is."""
 
 
-LONG = ("growth", "latency")
+LONG = ("growth", "latency", "latency_ways")
 """Half a minute each, even in short: much of what they run is Dagster itself."""
 
 
