@@ -63,7 +63,8 @@ class KeepingEndpoint(Endpoint):
             ]
             for table, wanted in asked.items()
         }
-        return response(b"200 OK", orjson.dumps({"Responses": found, "UnprocessedKeys": {}}))
+        told = {"Responses": found, "UnprocessedKeys": {}, "ConsumedCapacity": [_CAPACITY]}
+        return response(b"200 OK", orjson.dumps(told))
 
     def _fill(self, asked: dict[str, Any]) -> None:
         for table, requests in asked.items():

@@ -27,6 +27,7 @@ LONG = (
     "delta",
     "growth",
     "latency",
+    "latency_ways",
     "mariadb_load",
     "source_tps",
     "validation",
