@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.catalog import Catalog
-    from replication_assets.declarations import SourceConfig
+    from replication_assets.declarations import KafkaProjection, SourceConfig
     from replication_assets.dms.compiling import Compiled
 
 
@@ -119,8 +120,16 @@ def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:
         (config,),
         compiled.tables,
         compiled.projections,
-        topics=compiled.topics,
+        topics=[_with_password(each) for each in compiled.topics],
     )
+
+
+def _with_password(topics: KafkaProjection) -> KafkaProjection:
+    from replication_assets.catalog import EnvVar
+
+    if topics.sasl is None:
+        return topics
+    return replace(topics, password=EnvVar(f"{topics.name.upper()}_PASSWORD"))
 
 
 def _python(catalog: Catalog) -> str:

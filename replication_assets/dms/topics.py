@@ -20,7 +20,6 @@ from replication_assets.dms.messages import MessageAttribute, Tree
 from replication_assets.dms.messages import Messages as Mapped
 from replication_assets.dms.outcome import TableOutcome
 from replication_assets.dms.settings.reading import TaskSettings
-from replication_assets.secret_references import EnvVar
 
 NAME = "topics"
 _COLUMN = re.compile(r"\$\{([^}]+)\}")
@@ -84,7 +83,6 @@ def topics_projection(
         tls=endpoint.tls,
         sasl=endpoint.sasl,
         user=endpoint.user,
-        password=None if endpoint.sasl is None else EnvVar(f"{NAME.upper()}_PASSWORD"),
     )
 
 
