@@ -6,17 +6,20 @@ A declaration says nothing of the table's columns; `core.shapes` holds it agains
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replication_assets.core.declared import Declared
 from replication_assets.core.expressions.evaluation import arrow_type
 from replication_assets.core.expressions.parser import ExpressionError, parse_expression
 from replication_assets.core.row_filters import Where, filter_problems
+from replication_assets.core.schema import TableId
 
 _TYPE = re.compile(r"([a-z]+\d*)(?:\((\d+)(?:,\s*(-?\d+))?\))?")
 _VARIABLES = {"AR_H_STREAM_POSITION", "AR_H_TIMESTAMP", "AR_H_COMMIT_TIMESTAMP", "AR_H_CHANGE_SEQ"}
 """Headers that a folded row has; others speak of the change alone, which a projection has not."""
+_LONGEST_NAME = 128
+"""Bytes: what SQL Server and Oracle take; other engines refuse what is too long for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,12 @@ class Computed(Declared):
 
 @dataclass(frozen=True, slots=True)
 class Shape(Declared):
-    """Rows and columns that a projection has of one source table.
+    """Rows and columns that a projection has of one source table, and what the table is called there.
 
     `where`: filters, all of which must hold. `exclude` leaves columns out, `rename` gives them other
-    names, `computed` adds some. Columns of the table's key can be renamed, not left out.
+    names, `computed` adds some. Columns of the table's key can be renamed, not left out. `schema` and
+    `name` are those of the table in the projection, where they are not the source's; of a table that
+    becomes items, `Items.into` is.
     """
 
     table: str
@@ -45,12 +50,31 @@ class Shape(Declared):
     exclude: Sequence[str] = ()
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
     computed: Sequence[Computed] = ()
+    schema: str | None = None
+    name: str | None = None
+
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether it says more than what the table is called."""
+        return bool(self.where or self.exclude or self.rename or self.computed)
+
+
+def called(shapes: Iterable[Shape], table: TableId) -> TableId:
+    """The name that a table has in a projection with these shapes."""
+    shape = next((each for each in shapes if each.table == str(table)), None)
+    if shape is None:
+        return table
+    schema = table.schema if shape.schema is None else shape.schema
+    return TableId(table.source, schema, table.name if shape.name is None else shape.name)
 
 
 def shape_problems(shape: Shape) -> Iterator[str]:
     """What is wrong whatever the columns are, each with its fix."""
-    if not (shape.where or shape.exclude or shape.rename or shape.computed):
-        yield "says nothing. Fix: give where, exclude, rename or computed, or delete it"
+    if not shape.is_of_rows and shape.schema is None and shape.name is None:
+        yield "says nothing. Fix: give where, exclude, rename, computed, schema or name, or delete it"
+    for field_name, text in (("schema", shape.schema), ("name", shape.name)):
+        if text is not None and not 1 <= len(text.encode()) <= _LONGEST_NAME:
+            yield f"{field_name} is no name. Fix: 1 to {_LONGEST_NAME} bytes"
     for where in shape.where:
         yield from filter_problems(where)
     for name in sorted(set(shape.exclude) & set(shape.rename)):

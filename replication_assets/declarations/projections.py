@@ -35,7 +35,8 @@ class DeltaProjection(Declaration):
     `EventStoreConfig`. `documents` are columns of XML or JSON that arrive as JSON. `refusals` says what
     happens to rows and values that cannot be written, `validation` how it is held against its source.
     `freshness_seconds` is how far it may be behind the source, instead of `Watch.lag_sla_seconds`.
-    `shapes` says which rows and columns of a table it has; without one it has all.
+    `shapes` says which rows and columns of a table it has, and what the table is called; without one it has
+    all, under the source's names.
     """
 
     name: str
@@ -94,7 +95,7 @@ class SqlProjection(Declaration):
     `target` is the database: a source's schema becomes a schema of PostgreSQL, SQL Server or Oracle, a
     database of MySQL, a file of SQLite; with `into`, all tables go to the one that it names. `tables`,
     `follow`, `documents`, `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and
-    so are `shapes`, which can filter rows here and do nothing else: columns are the source's own.
+    so are `shapes`, which can filter rows and name tables here: columns are the source's own.
     """
 
     name: str

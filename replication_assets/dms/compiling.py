@@ -92,7 +92,11 @@ def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Sha
         },
         computed=[_computed(each) for each in outcome.columns if each.source is None],
     )
-    return shape if shape.where or shape.exclude or shape.rename or shape.computed else None
+    if outcome.object_mapping is None:
+        schema = outcome.target_schema if outcome.target_schema != outcome.source.schema else None
+        name = outcome.target_table if outcome.target_table != outcome.source.name else None
+        shape = replace(shape, schema=schema, name=name)
+    return shape if shape != Shape(table) else None
 
 
 def _computed(column: ColumnOutcome) -> Computed:
@@ -175,13 +179,9 @@ def _refuse(task: Task, outcome: TableOutcome, findings: Findings) -> None:
 
 
 def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
-    source, rule = outcome.source, outcome.object_mapping
+    rule = outcome.object_mapping
     if rule is not None and rule.streams:
         yield "rows go to a topic, and no projection writes to topics", "leave the rule out of the import"
-    to_items = rule is not None and not rule.streams
-    if not to_items and (outcome.target_schema, outcome.target_table) != (source.schema, source.name):
-        what = f"it is called {outcome.target} in its target, and a lakehouse keeps the source's names"
-        yield what, "leave the renaming rule out"
     if not outcome.columns_known and any(_of_columns(each, outcome) for each in mapping.transformations):
         yield "rules change its columns, which are not known", "give its columns with --tables"
     if outcome.validations:

@@ -10,8 +10,8 @@ import pytest
 
 from replication_assets.core.fold import row_schema
 from replication_assets.core.row_filters import Compare, Where
-from replication_assets.core.schema import Column, TableSchema
-from replication_assets.core.shape_specs import Computed, Shape, shape_problems
+from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.core.shape_specs import Computed, Shape, called, shape_problems
 from replication_assets.core.shapes import Shaping
 from replication_assets.errors import CatalogError, TargetError
 
@@ -83,10 +83,21 @@ def test_headers_are_those_of_the_event_that_made_the_row() -> None:
     assert found.column("at2").to_pylist() == [dt.datetime(2024, 1, 1)]
 
 
+def test_a_table_keeps_its_name_where_no_shape_gives_it_another() -> None:
+    orders, items = TableId("shop", "public", "orders"), TableId("shop", "public", "items")
+    shapes = [Shape(str(orders), name="facts"), Shape(str(items), schema="dw", exclude=["note"])]
+    assert called(shapes, orders) == TableId("shop", "public", "facts")
+    assert called(shapes, items) == TableId("shop", "dw", "items")
+    assert called(shapes, TableId("shop", "public", "x")) == TableId("shop", "public", "x")
+    assert [each.is_of_rows for each in shapes] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("shape", "problem"),
     [
         (Shape("t"), "says nothing"),
+        (Shape("t", name=""), "name is no name"),
+        (Shape("t", schema="s" * 129), "schema is no name"),
         (Shape("t", where=[Where("id", [Compare("gt", ["1"])])]), "operator 'gt' is not known"),
         (Shape("t", where=[Where("id", [Compare("between", ["1"])])]), "has 1 values"),
         (Shape("t", exclude=["name"], rename={"name": "n"}), "both left out and renamed"),

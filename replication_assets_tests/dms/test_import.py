@@ -88,6 +88,18 @@ def test_filters_names_and_expressions_are_a_shape(tmp_path: Path) -> None:
     )
 
 
+def test_renamed_schemas_and_tables_are_called_so_in_the_lakehouse(tmp_path: Path) -> None:
+    files = files_of(
+        tmp_path,
+        include("actor"),
+        transform("convert-uppercase", "schema"),
+        transform("add-prefix", "table", value="raw_"),
+    )
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    assert projection.tables == ("app.test.actor",)
+    assert projection.shapes == (Shape("app.test.actor", schema="TEST", name="raw_actor"),)
+
+
 @pytest.mark.parametrize(
     ("errors", "refusals"),
     [
@@ -122,7 +134,6 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
 @pytest.mark.parametrize(
     ("rule", "named"),
     [
-        (transform("rename", "table", value="film"), "it is called test.film"),
         (transform("data-masking-hash-mask", **{"column-name": "first_name"}), "'first_name' is masked"),
         (transform("add-before-image-columns", **{"before-image-def": IMAGE}), "before an update"),
         (transform("change-data-type", **{"column-name": "id", "data-type": {"type": "string"}}),

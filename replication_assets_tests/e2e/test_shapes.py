@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from replication_assets.catalog import (
     ByWidth,
@@ -23,6 +25,8 @@ from replication_assets.catalog import (
     Where,
 )
 from replication_assets.core.schema import TableId
+from replication_assets.errors import TargetError
+from replication_assets.flows.query import answered, relations
 from replication_assets.flows.validation.repair import repair_projection
 from replication_assets.flows.validation.validate import validate_projection
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
@@ -119,6 +123,67 @@ def test_rows_written_under_another_filter_are_replaced(system: System) -> None:
     system = System(dataclasses.replace(system.catalog, projections=(changed,)), system.dsn)
     assert {each.how for each in system.project()} == {"replaced"}
     assert {row[0] for row in held(system)} == {5, 6, 7, 8, 9}
+
+
+def renamed(system: System, **names: str) -> System:
+    (projection,) = system.catalog.projections
+    shape = Shape(str(STAFF), **names)  # type: ignore[arg-type]
+    changed = dataclasses.replace(projection, shapes=[shape])
+    return System(dataclasses.replace(system.catalog, projections=(changed,)).validate(), system.dsn)
+
+
+def test_a_renamed_table_is_filled_followed_validated_asked_and_tidied(
+    system: System, tmp_path: Path
+) -> None:
+    system = renamed(system, schema="hr", name="people")
+    system.prepare()
+    system.load_all()
+    system.capture()
+    system.project()
+    for statement in TRAFFIC:
+        system.execute(statement)
+    system.capture()
+    assert "applied" in {each.how for each in system.project()}
+    there = DeltaTable(str(tmp_path / "lake2" / SOURCE / "hr.people"))
+    with system.sql() as session:
+        wanted = session.execute("SELECT id, dept FROM staff ORDER BY id").fetchall()
+    with answered("SELECT id, dept FROM lake.people ORDER BY id", relations(system.replication)) as answer:
+        assert [tuple(row.values()) for row in answer.reader().read_all().to_pylist()] == wanted
+    assert there.to_pyarrow_dataset().count_rows() == len(wanted)
+    assert [each.name for each in (tmp_path / "lake2" / SOURCE).iterdir()] == ["hr.people"]
+    target = system.target(STAFF)
+    assert not validate_projection(system.store, target, STAFF, projection="lake").wrong
+    assert list(target.tidy(dt.timedelta(0)))
+    target.reset(system.table("staff").schema)
+    assert {each.how for each in system.project()} == {"replaced"}
+
+
+def test_the_folder_of_another_table_is_left_alone(system: System, tmp_path: Path) -> None:
+    system = renamed(system, name="people")
+    system.prepare()
+    system.load_all()
+    system.project()
+    folder = tmp_path / "lake2" / SOURCE
+    (folder / "public.people").rename(folder / "public.everybody")
+    before = DeltaTable(str(folder / "public.everybody")).version()
+    system.execute("CREATE TABLE managers (id bigint PRIMARY KEY)", "INSERT INTO managers VALUES (1)")
+    managers = TableId(SOURCE, "public", "managers")
+    (projection,) = system.catalog.projections
+    taking = dataclasses.replace(
+        projection, tables=[str(managers)], shapes=[Shape(str(managers), name="everybody")]
+    )
+    catalog = dataclasses.replace(system.catalog, tables=(Table(str(managers)),), projections=(taking,))
+    taken = System(catalog.validate(), system.dsn)
+    target = taken.target(managers)
+    taken.prepare()
+    taken.load_all()
+    with pytest.raises(TargetError, match=f"the table that stands there is of {STAFF}"):
+        taken.project()
+    for act in (lambda: target.reset(taken.table("managers").schema), lambda: list(target.read())):
+        with pytest.raises(TargetError, match="move its folder away"):
+            act()
+    assert list(target.tidy(dt.timedelta(0))) == []
+    assert DeltaTable(str(folder / "public.everybody")).version() == before
 
 
 def test_items_have_the_shape_of_their_table(

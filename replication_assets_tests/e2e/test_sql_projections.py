@@ -15,12 +15,15 @@ import pytest
 from replication_assets.catalog import (
     ByCount,
     ByWidth,
+    Compare,
     MySqlTarget,
     PostgresTarget,
     Refusals,
+    Shape,
     SqliteTarget,
     SqlProjection,
     Table,
+    Where,
 )
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import DatabaseTarget
@@ -61,6 +64,7 @@ SCHEMA = (
     "INSERT INTO child SELECT g, g, 'c' || g FROM generate_series(1, 60) g",
     "INSERT INTO bag SELECT 'b' || g % 5, g % 3 FROM generate_series(1, 40) g",
 )
+CHILDREN = [Where("id", [Compare("between", ["10", "600"])])]
 TRAFFIC = (
     "UPDATE t SET v = v + 1 WHERE id % 3 = 0",
     "DELETE FROM child WHERE id > 50",
@@ -186,6 +190,43 @@ def test_keys_indexes_defaults_and_references_are_carried_and_what_is_not_is_lis
     assert place.run(f"SELECT v FROM {place.name} WHERE id = 9000") == [(7,)]
     schema = child.name.split(".")[0].strip("`")
     assert child.run(REFERENCES[engine.name].format(schema=schema)) == [("t_id", "id")]
+
+
+@on("sqlite")
+def test_tables_stand_where_their_shapes_say_and_refer_to_each_other(system: System, engine: Engine) -> None:
+    shapes = [Shape(str(T), name="facts"), Shape(str(CHILD), name="t", where=CHILDREN)]
+    named = into(engine, system, shapes=shapes)
+    # A table of the projection stands where another one of it is to be: it is refused, not written over.
+    with pytest.raises(TargetError, match=f"a table of {T}, of somebody else's catalog has this name"):
+        named.project(named.table("child"))
+    moved = into(engine, system, into="elsewhere", shapes=shapes)
+    assert {each.how for each in moved.project()} == {"replaced"}
+    moved.execute(*TRAFFIC)
+    moved.capture()
+    moved.project()
+    facts = engine.place(dataclasses.replace(T, schema="elsewhere", name="facts"))
+    child = engine.place(dataclasses.replace(T, schema="elsewhere", name="t"))
+    for place, wanted in ((facts, "t ORDER BY id"), (child, "child WHERE id BETWEEN 10 AND 600 ORDER BY id")):
+        with moved.sql() as session:
+            there = session.execute(f"SELECT id FROM {wanted}".encode()).fetchall()
+        assert place.run(f"SELECT id FROM {place.name} ORDER BY id") == there
+    list(moved.target(CHILD).tidy(dt.timedelta(0)))
+    moved = into(
+        engine, system, into="elsewhere", shapes=[Shape(str(T), name="facts"), Shape(str(CHILD), name="t")]
+    )
+    assert not any("foreign key" in line for line in sql_target(moved, CHILD).not_carried())
+    moved = into(engine, system, into="elsewhere", shapes=shapes)
+    for table in (T, CHILD):
+        assert not validated(moved, table).wrong
+    moved.target(T).reset(moved.live(T))
+    assert place_rows(facts) == 0
+    moved.project()
+    assert place_rows(facts) > 100
+
+
+def place_rows(place: SqlPlace) -> int:
+    ((rows,),) = place.run(f"SELECT count(*) FROM {place.name}")
+    return int(rows)
 
 
 @on("mariadb")
