@@ -28,7 +28,7 @@ from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
-from replication_assets.dms.rules import ParallelLoad, Transformation
+from replication_assets.dms.rules import DataType, ParallelLoad, Transformation
 from replication_assets.dms.settings.reading import TaskSettings
 from replication_assets.dms.task import Task
 
@@ -91,6 +91,11 @@ def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Sha
             c.source: c.target for c in outcome.columns if c.source and not c.before and c.source != c.target
         },
         computed=[_computed(each) for each in outcome.columns if each.source is None],
+        types={
+            c.source: _declared_type(c.type)
+            for c in outcome.columns
+            if _is_retyped(c) and c.source and c.type
+        },
     )
     if outcome.object_mapping is None:
         schema = outcome.target_schema if outcome.target_schema != outcome.source.schema else None
@@ -102,12 +107,19 @@ def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Sha
 def _computed(column: ColumnOutcome) -> Computed:
     expression = column.expression.text if column.expression is not None else "NULL"
     kind = column.type
-    if kind is None:
-        return Computed(column.target, expression)
+    return Computed(column.target, expression, "string" if kind is None else _declared_type(kind))
+
+
+def _declared_type(kind: DataType) -> str:
     if kind.type == "numeric":
-        return Computed(column.target, expression, f"numeric({kind.precision or 38}, {kind.scale or 0})")
+        return f"numeric({kind.precision or 38}, {kind.scale or 0})"
     figure = f"({kind.length})" if kind.length is not None else ""
-    return Computed(column.target, expression, f"{kind.type}{figure}")
+    return f"{kind.type}{figure}"
+
+
+def _is_retyped(column: ColumnOutcome) -> bool:
+    """Of values as they are; an expression or a mask makes others."""
+    return column.retyped and column.expression is None and not column.masks and not column.before
 
 
 def in_shape(items: Items, shape: Shape | None) -> Items:
@@ -202,8 +214,8 @@ def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
             yield f"{label} is masked, and projections do not mask", "refresh a masked copy (docs/refresh.md)"
         if column.before:
             yield f"{label} is of values before an update", "query the event store, which has them"
-        if column.retyped:
-            yield f"{label} becomes {column.type}", "add a column with an expression instead"
+        if column.retyped and column.expression is not None:
+            yield f"{label} becomes {column.type} by an expression", "add a column with it instead"
         if column.source is None and _of_changes(column):
             yield f"{label} tells of a change, and a projection has rows", "query the event store"
 

@@ -100,6 +100,21 @@ def test_renamed_schemas_and_tables_are_called_so_in_the_lakehouse(tmp_path: Pat
     assert projection.shapes == (Shape("app.test.actor", schema="TEST", name="raw_actor"),)
 
 
+def test_changed_types_are_those_of_the_shape_in_the_key_too(tmp_path: Path) -> None:
+    files = files_of(
+        tmp_path,
+        include("actor"),
+        transform("rename", value="name", **{"column-name": "first_name"}),
+        transform("change-data-type", **{"column-name": "first_name",
+                  "data-type": {"type": "string", "length": 20}}),
+        transform("change-data-type", **{"column-name": "id",
+                  "data-type": {"type": "numeric", "precision": 12, "scale": 2}}),
+    )  # fmt: skip
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    types = {"id": "numeric(12, 2)", "first_name": "string(20)"}
+    assert projection.shapes == (Shape("app.test.actor", rename={"first_name": "name"}, types=types),)
+
+
 @pytest.mark.parametrize(
     ("errors", "refusals"),
     [
@@ -136,8 +151,6 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
     [
         (transform("data-masking-hash-mask", **{"column-name": "first_name"}), "'first_name' is masked"),
         (transform("add-before-image-columns", **{"before-image-def": IMAGE}), "before an update"),
-        (transform("change-data-type", **{"column-name": "id", "data-type": {"type": "string"}}),
-         "becomes string"),
         (transform("add-column", value="op", expression="operation_indicator('D','U','I')",
                    **{"data-type": {"type": "string", "length": 1}}), "tells of a change"),
         ({"rule-type": "object-mapping", "rule-action": "map-record-to-document", "kafka-target-topic": "t",
