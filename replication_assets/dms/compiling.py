@@ -19,9 +19,11 @@ from replication_assets.declarations import (
     Projection,
     RefusalPolicy,
     Refusals,
+    SqlProjection,
     Table,
     Validation,
 )
+from replication_assets.declarations.environments import ProjectionDatabase
 from replication_assets.dms.coverage import coverage_of
 from replication_assets.dms.filters import declared
 from replication_assets.dms.findings import Finding, Findings
@@ -46,9 +48,11 @@ class Compiled:
     refused: tuple[Finding, ...]
 
 
-def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled:
+def compile_task(
+    task: Task, *, source: str, region: str, lake: str, database: ProjectionDatabase | None = None
+) -> Compiled:
     """`source` is what the catalog calls the database; tables without an object mapping go to a lakehouse
-    at `lake`."""
+    at `lake`, or to a SQL `database`."""
     findings = Findings()
     tables: list[Table] = []
     items: list[Items] = []
@@ -69,7 +73,9 @@ def compile_task(task: Task, *, source: str, region: str, lake: str) -> Compiled
         else:
             delta.append(str(table.id))
         shapes += [shape] if shape is not None else []
-    projections = _projections(items, delta, shapes, task.settings, region=region, lake=lake)
+    projections = _projections(
+        items, delta, shapes, task.settings, region=region, lake=lake, database=database
+    )
     return Compiled(
         tuple(tables),
         projections,
@@ -243,6 +249,7 @@ def _projections(
     *,
     region: str,
     lake: str,
+    database: ProjectionDatabase | None,
 ) -> tuple[Projection, ...]:
     refusals, validation = _refusals(settings), _validation(settings)
     found: list[Projection] = []
@@ -262,12 +269,22 @@ def _projections(
         )
     if delta:
         own = [each for each in shapes if each.table in delta]
-        found.append(
-            DeltaProjection(
-                "lake", tables=delta, root=lake, refusals=refusals, validation=validation, shapes=own
-            )
+        lakehouse = DeltaProjection(
+            "lake", tables=delta, root=lake, refusals=refusals, validation=validation, shapes=own
         )
+        found.append(lakehouse if database is None else _in_database(lakehouse, database))
     return tuple(found)
+
+
+def _in_database(lakehouse: DeltaProjection, database: ProjectionDatabase) -> SqlProjection:
+    return SqlProjection(
+        "copy",
+        tables=lakehouse.tables,
+        target=database,
+        refusals=lakehouse.refusals,
+        validation=lakehouse.validation,
+        shapes=lakehouse.shapes,
+    )
 
 
 def _refusals(settings: Sequence[TaskSettings]) -> Refusals:

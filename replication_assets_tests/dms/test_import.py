@@ -14,15 +14,23 @@ from replication_assets.catalog import (
     Computed,
     DeltaProjection,
     DynamoDbProjection,
+    EnvVar,
+    MySqlTarget,
+    OracleTarget,
     PostgresSourceConfig,
+    PostgresTarget,
     Refusals,
     Shape,
+    SqliteTarget,
+    SqlProjection,
+    SqlServerTarget,
     Where,
 )
 from replication_assets.cli.app import make_app
 from replication_assets.components.yaml_catalog import load_yaml_catalog
 from replication_assets_tests.dms.rules_text import ACTOR, include, transform
 
+PASSWORD = EnvVar("TARGET_PASSWORD")
 SEEDS = Path(__file__).parent / "seeds"
 ORDERS = [str(SEEDS / f"table_mappings{n}.json") for n in (1, 2, 3, 4)] + [str(SEEDS / "task_settings.json")]
 
@@ -113,6 +121,34 @@ def test_changed_types_are_those_of_the_shape_in_the_key_too(tmp_path: Path) -> 
     (projection,) = imported(tmp_path, *files, "--source", "app").projections
     types = {"id": "numeric(12, 2)", "first_name": "string(20)"}
     assert projection.shapes == (Shape("app.test.actor", rename={"first_name": "name"}, types=types),)
+
+
+@pytest.mark.parametrize(
+    ("engine", "target"),
+    [
+        ("aurora-postgresql", PostgresTarget(host="there", database="crm", user="w", password=PASSWORD)),
+        ("mysql", MySqlTarget(host="there", user="w", password=PASSWORD,
+                              sslrootcert="/etc/ssl/certs/ca-certificates.crt")),
+        ("sqlserver", SqlServerTarget(host="there", database="crm", user="w", password=PASSWORD)),
+        ("oracle", OracleTarget(host="there", service="crm", user="w", password=PASSWORD)),
+        ("sqlite", SqliteTarget("crm")),
+    ],
+)  # fmt: skip
+def test_tables_go_to_a_database_of_the_target_endpoints_engine(
+    tmp_path: Path, engine: str, target: Any
+) -> None:
+    files = files_of(tmp_path, include("actor"), transform("rename", "table", value="players"))
+    there = ("--target-host", "there", "--target-database", "crm", "--target-user", "w")
+    (projection,) = imported(tmp_path, *files, "--source", "app", "--target", engine, *there).projections
+    shapes = [Shape("app.test.actor", name="players")]
+    assert projection == SqlProjection("copy", tables=["app.test.actor"], target=target, shapes=shapes)
+
+
+def test_an_engine_that_no_projection_writes_to_is_refused(tmp_path: Path) -> None:
+    files = files_of(tmp_path, include("actor"))
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files, "--target", "redshift"])
+    assert result.exit_code == 2
+    assert "no projection writes to 'redshift'" in result.stderr
 
 
 @pytest.mark.parametrize(
