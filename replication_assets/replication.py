@@ -19,6 +19,7 @@ from replication_assets.change_sources import change_source, driver, kafka_clust
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import called
+from replication_assets.core.shaped_structures import shaped_structures
 from replication_assets.declarations import (
     Channel,
     CloudWatch,
@@ -115,7 +116,8 @@ class Replication:
         from replication_assets.targets.sql.projection import Projected, SqlTarget
 
         tables = frozenset(each.id for each in self.catalog.projected(projection))
-        projected = Projected(tables, lambda each: self.store().structures(each).last())
+        structures = shaped_structures(lambda each: self.store().structures(each).last(), projection.shapes)
+        projected = Projected(tables, structures)
         return SqlTarget(_sql_database(projection, tables), table, projected=projected)
 
     def topic(self, projection: KafkaProjection, table: TableId) -> Topic:

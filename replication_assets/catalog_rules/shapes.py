@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import Shape, called, shape_problems
@@ -11,7 +10,6 @@ from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
     Projection,
-    SqlProjection,
     Table,
 )
 from replication_assets.declared_types import type_problems
@@ -37,10 +35,6 @@ def shapes_problems(projection: Projection, tables: Sequence[Table]) -> Iterator
         yield from (f"{label}: {problem}" for problem in problems)
         if isinstance(projection, DynamoDbProjection) and (shape.schema, shape.name) != (None, None):
             yield f"{label}: the table becomes items, which `Items.into` places. Fix: no schema, no name"
-        if isinstance(projection, SqlProjection) and replace(
-            shape, table="", where=(), schema=None, name=None
-        ) != Shape(""):
-            yield f"{label}: tables of SQL databases have their source's columns. Fix: where, schema, name"
     if isinstance(projection, DeltaProjection):
         yield from _collisions(projection, tables)
 

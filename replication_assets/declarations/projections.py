@@ -95,7 +95,7 @@ class SqlProjection(Declaration):
     `target` is the database: a source's schema becomes a schema of PostgreSQL, SQL Server or Oracle, a
     database of MySQL, a file of SQLite; with `into`, all tables go to the one that it names. `tables`,
     `follow`, `documents`, `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and
-    so are `shapes`, which can filter rows and name tables here: columns are the source's own.
+    so are `shapes`.
     """
 
     name: str

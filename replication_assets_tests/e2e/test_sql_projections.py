@@ -16,6 +16,7 @@ from replication_assets.catalog import (
     ByCount,
     ByWidth,
     Compare,
+    Computed,
     MySqlTarget,
     PostgresTarget,
     Refusals,
@@ -222,6 +223,46 @@ def test_tables_stand_where_their_shapes_say_and_refer_to_each_other(system: Sys
     assert place_rows(facts) == 0
     moved.project()
     assert place_rows(facts) > 100
+
+
+SHAPED_REFERENCES = {
+    **REFERENCES,
+    "postgresql": "SELECT a.attname, b.attname FROM pg_constraint c"
+    " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]"
+    " JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = c.confkey[1]"
+    " WHERE c.contype = 'f' AND NOT c.conenforced AND c.connamespace = 'shaped'::regnamespace",
+}
+SHAPED = (
+    Shape(str(T), rename={"id": "number", "email": "mail"}, exclude=["big"], types={"v": "string(3)"}),
+    Shape(
+        str(CHILD),
+        rename={"t_id": "parent"},
+        computed=[Computed("label", "$id||'-'||$note", "string(30)")],
+        types={"note": "string(4)"},
+    ),
+)
+
+
+@on("sqlite")
+def test_columns_are_those_of_a_shape_with_their_keys_indexes_and_references(
+    system: System, engine: Engine
+) -> None:
+    shaped = into(engine, system, into="shaped", shapes=SHAPED)
+    shaped.project()
+    shaped.execute("UPDATE t SET v = 8 WHERE id % 3 = 0", *TRAFFIC[1:])
+    shaped.capture()
+    shaped.project()
+    facts, child = (engine.place(dataclasses.replace(each, schema="shaped")) for each in (T, CHILD))
+    with shaped.sql() as session:
+        rows = session.execute("SELECT id, v::text, email FROM t ORDER BY id").fetchall()
+        children = session.execute("SELECT id, t_id, id||'-'||note FROM child ORDER BY id").fetchall()
+    assert facts.run(f"SELECT number, v, mail FROM {facts.name} ORDER BY number") == rows
+    assert child.run(f"SELECT id, parent, label FROM {child.name} ORDER BY id") == children
+    for table in (T, CHILD):
+        assert not validated(shaped, table).wrong
+    list(shaped.target(CHILD).tidy(dt.timedelta(0)))
+    schema = child.name.split(".")[0].strip("`")
+    assert child.run(SHAPED_REFERENCES[engine.name].format(schema=schema)) == [("parent", "number")]
 
 
 def place_rows(place: SqlPlace) -> int:
