@@ -59,11 +59,10 @@ def _show_table(table: dict[str, Any]) -> None:
 
 def _where(table: dict[str, Any]) -> str:
     items = table["items"]
-    mapping = table["object_mapping"]
     if items is not None:
         return f"DynamoDB table {items['table']}"
-    if mapping is not None and (mapping["topic"] or mapping["partition_key_type"]):
-        return f"topic {mapping['topic'] or 'of the endpoint'}"
+    if table["messages"] is not None:
+        return f"topic {table['messages']['topic'] or 'or stream of the endpoint'}"
     return str(table["target"])
 
 
@@ -78,17 +77,55 @@ def _show_items(table: dict[str, Any]) -> None:
         others = "become attributes" if items["columns"] == "attributes" else "go into the map _doc"
         left = f" but {', '.join(items['excluded'])}" if items["excluded"] else ""
         show(f"  all columns{left} {others}")
+    _show_messages(table["messages"])
+    _show_condition(table["condition"])
     if "samples_refused" in table:
         show(f"  no samples: {table['samples_refused']}", "yellow")
-    for each in table.get("sample_items", table.get("sample_rows", []))[:3]:
+    for each in table.get("sample_items_refused", [])[:3]:
+        show(f"  no item: {each}", "yellow")
+    for each in _samples(table)[:3]:
         show(f"  sample: {orjson.dumps(each, default=str).decode()}")
+
+
+def _samples(table: dict[str, Any]) -> list[Any]:
+    """Those of what is written: items, messages, or rows."""
+    kinds = ("sample_items", "sample_messages", "sample_rows")
+    return next((list(table[kind]) for kind in kinds if kind in table), [])
+
+
+def _show_messages(messages: dict[str, Any] | None) -> None:
+    if messages is None:
+        return
+    key = messages["key"]
+    how = key["loads"]
+    if key["changes"] != key["loads"]:
+        how = f"{key['loads']} in full loads, {key['changes']} for changes"
+    show(f"  message key: {how}" + (f" {key['value']}" if key["value"] else ""))
+    for each in messages["attributes"]:
+        value = each["value"]
+        shown = value if isinstance(value, str) else orjson.dumps(value).decode()
+        show(f"  attribute {each['name']} ({each['type']}): {shown}")
+    others = "stand in data" if messages["columns"] == "attributes" else "stand in data._doc"
+    left = f" but {', '.join(messages['excluded'])}" if messages["excluded"] else ""
+    show(f"  all columns{left} {others}")
+
+
+def _show_condition(condition: dict[str, Any] | None) -> None:
+    if condition is None:
+        return
+    during = [word for word in ("full_load", "cdc") if condition[f"during_{word}"]]
+    show(f"  condition in {' and '.join(during) or 'neither phase'}: {condition['expression']}")
+    for kind in ("attribute_names", "attribute_values"):
+        for name, value in condition[kind].items():
+            show(f"    {name} = {orjson.dumps(value).decode()}")
 
 
 def _how(column: dict[str, Any]) -> str:
     parts = [f"rule {rule}" for rule in column["rules"]]
     if column["expression"]:
         parts.append(f"= {column['expression']}")
-    parts += column["masks"]
+    for each in column["masks"]:
+        parts.append(each["action"] + (f" with {each['character']}" if each["character"] else ""))
     if column["before_image"]:
         parts.append("value before an update")
     return ", ".join(parts)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from replication_assets.dms.column_rules import column_outcomes
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.mapping import TableMapping
-from replication_assets.dms.naming import applies, renamed, winner
-from replication_assets.dms.outcome import Outcome, Overridden, TableOutcome
+from replication_assets.dms.naming import applies, doubled, renamed, winner
+from replication_assets.dms.outcome import ColumnOutcome, Outcome, Overridden, TableOutcome
 from replication_assets.dms.rules import (
     AnyRule,
     ObjectMapping,
@@ -43,8 +43,10 @@ def _table_outcome(
     ]
     used.update(rule.order for rule in rules)
     overridden: list[Overridden] = []
-    schema, schema_rule = _named(rules, "schema", table.schema, f"schema {table.schema}", overridden)
-    name, table_rule = _named(rules, "table", table.name, f"table {table}", overridden)
+    schema, schema_rule = _named(
+        rules, "schema", table.schema, f"schema {table.schema}", overridden, findings
+    )
+    name, table_rule = _named(rules, "table", table.name, f"table {table}", overridden, findings)
     keys = [rule for rule in rules if rule.action == "define-primary-key"]
     key_rule, losers = winner(keys, f"key of {table}")
     columns, removed, of_columns = column_outcomes(rules, table, findings)
@@ -55,6 +57,7 @@ def _table_outcome(
     tagging = [r for r in of_table if isinstance(r, PostProcessing)]
     used.update(r.order for r in (*validations, *tagging))
     _check_filters(selected, findings)
+    _check_validations(table, validations, findings)
     return TableOutcome(
         source=table,
         selected_by=selected.rule.id,
@@ -65,7 +68,7 @@ def _table_outcome(
         columns=columns,
         removed=removed,
         columns_known=table.columns is not None,
-        key=_key(table, key_rule),
+        key=_key(table, key_rule, columns, findings),
         defined_key=key_rule.primary_key if key_rule is not None else None,
         filters=selected.filters,
         filters_rule=selected.rule.id if selected.filters else None,
@@ -80,18 +83,47 @@ def _table_outcome(
 
 
 def _named(
-    rules: list[Transformation], target: str, name: str, about: str, overridden: list[Overridden]
+    rules: list[Transformation],
+    target: str,
+    name: str,
+    about: str,
+    overridden: list[Overridden],
+    findings: Findings,
 ) -> tuple[str, Transformation | None]:
     naming = [r for r in rules if r.target == target and r.action in RENAMING and applies(r, name)]
     rule, losers = winner(naming, about)
     overridden.extend(losers)
+    if rule is not None and doubled(rule, name):
+        what = f"{about} has {rule.value!r} already, and gets it once more"
+        findings.warn("double-prefix", what, "leave it out of the rule", rule.place, rule.id)
     return (renamed(rule, name) if rule is not None else name), rule
 
 
-def _key(table: SourceTable, rule: Transformation | None) -> tuple[str, ...]:
-    if rule is not None and rule.primary_key is not None:
+def _key(
+    table: SourceTable,
+    rule: Transformation | None,
+    columns: Sequence[ColumnOutcome],
+    findings: Findings,
+) -> tuple[str, ...]:
+    """Columns of the key as the source calls them; a defined one may use the target's names."""
+    if rule is None or rule.primary_key is None:
+        return table.key
+    if table.columns is None:
         return rule.primary_key.columns
-    return table.key
+    given = {each.target: each.source for each in columns if not each.before}
+    found = []
+    for name in rule.primary_key.columns:
+        if table.column(name) is not None:
+            found.append(name)
+        elif name in given:
+            found.append(given[name] or name)
+        else:
+            what = f"the key {rule.primary_key.name!r} names {name!r}, which is no column of {table}"
+            near = next((c.name for c in table.columns if c.name.lower() == name.lower()), None)
+            fix = f"write {near!r}: case counts" if near else "spell it as the source does"
+            findings.error("unknown-column", what, fix, rule.place, rule.id)
+            found.append(name)
+    return tuple(found)
 
 
 def _first(rules: Sequence[AnyRule], selected: Selected, used: set[int]) -> AnyRule | None:
@@ -131,6 +163,19 @@ def _check_filters(selected: Selected, findings: Findings) -> None:
         elif column.is_lob:
             what = f"filter on {each.column!r}, a large object: DMS does not filter by those"
             findings.warn("filter-on-lob", what, "filter by another column", each.place, selected.rule.id)
+
+
+def _check_validations(
+    table: SourceTable, validations: Sequence[ValidationOverride], findings: Findings
+) -> None:
+    for rule in validations:
+        pattern = rule.locator.column
+        keys = [name for name in table.key if pattern is not None and pattern.matches(name)]
+        if keys:
+            what = (
+                f"a validation function of {keys[0]!r}, which is in the key of {table}: DMS takes none there"
+            )
+            findings.error("validation-of-key", what, "validate other columns", rule.place, rule.id)
 
 
 def _tell_collisions(mapping: TableMapping, outcomes: Sequence[TableOutcome], findings: Findings) -> None:

@@ -6,13 +6,15 @@ any name. Masks are exempt and run one after the other. Added columns come last,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from replication_assets.dms.findings import Findings
-from replication_assets.dms.naming import applies, renamed, winner
-from replication_assets.dms.outcome import ColumnOutcome, Overridden, Removed
-from replication_assets.dms.rules import Transformation
+from replication_assets.dms.masking import DIGITS, HASH, HASH_LETTERS
+from replication_assets.dms.naming import applies, doubled, renamed, winner
+from replication_assets.dms.outcome import ColumnOutcome, Mask, Overridden, Removed
+from replication_assets.dms.rules import DataType, Transformation
 from replication_assets.dms.source_tables import SourceColumn, SourceTable
 from replication_assets.dms.transformations import MASKS, RENAMING
 
@@ -51,7 +53,9 @@ def _takes(rule: Transformation, column: SourceColumn) -> bool:
     wanted = rule.locator.data_type
     if wanted is None:
         return True
-    return column.type is not None and column.type.type == wanted.lower()
+    of_source = re.match(r"[A-Za-z_0-9 ]*", column.native)
+    known = column.type.type if column.type is not None else ""
+    return wanted.strip().lower() in (known, of_source[0].strip().lower() if of_source else "")
 
 
 def _column(
@@ -76,13 +80,24 @@ def _column(
     return ColumnOutcome(
         source=column.name,
         target=renamed(first, column.name) if first is not None else column.name,
-        type=typing.data_type if typing is not None else column.type,
+        type=_masked_type(typing.data_type if typing is not None else column.type, masks),
         native=column.native,
         rules=tuple(rule.id for rule in deciders),
         expression=typing.expression if typing is not None else None,
-        masks=tuple(rule.action for rule in masks),
+        masks=tuple(_mask(rule) for rule in masks),
         retyped=typing is not None,
     )
+
+
+def _masked_type(kind: DataType | None, masks: list[Transformation]) -> DataType | None:
+    """A text that holds a hash where there is one."""
+    if kind is None or kind.length is None or not any(rule.action == HASH for rule in masks):
+        return kind
+    return replace(kind, length=max(kind.length, HASH_LETTERS))
+
+
+def _mask(rule: Transformation) -> Mask:
+    return Mask(rule.action, rule.value or "" if rule.action == DIGITS else "")
 
 
 def _tell_limits(
@@ -100,7 +115,7 @@ def _tell_limits(
                 "their name; here it is done"
             )
             findings.note("special-letters", what, "", rule.place, rule.id)
-        if rule.action == "add-prefix" and column.name.startswith(rule.value or "\0"):
+        if doubled(rule, column.name):
             _tell_double(rule, f"{table}.{column.name}", findings)
         if rule.action in MASKS and column.type is not None and not _maskable(rule.action, column.type.type):
             what = f"{rule.action} of {table}.{column.name}, which is {column.type}"
@@ -116,7 +131,7 @@ def _maskable(action: str, kind: str) -> bool:
 
 
 def _tell_double(rule: Transformation, name: str, findings: Findings) -> None:
-    what = f"{name} begins with {rule.value!r} already, and gets it once more"
+    what = f"{name} has {rule.value!r} already, and gets it once more"
     findings.warn("double-prefix", what, "leave it out of the rule", rule.place, rule.id)
 
 
@@ -135,13 +150,49 @@ def _added(
                 overridden.append(Overridden(rule.id, rule.action, f"column {rule.value}", earlier.id))
                 continue
             _check_columns(rule, table, findings)
-            yield ColumnOutcome(None, rule.value, rule.data_type, "", (rule.id,), rule.expression)
+            masks = [each for each in rules if each.action in MASKS and _takes_added(each, rule)]
+            _tell_copies(rule, rules, table, masked=bool(masks), findings=findings)
+            yield ColumnOutcome(
+                None,
+                rule.value,
+                _masked_type(rule.data_type, masks),
+                "",
+                (rule.id, *(each.id for each in masks)),
+                rule.expression,
+                tuple(_mask(each) for each in masks),
+            )
         elif rule.action == "add-before-image-columns" and rule.before_image is not None:
             image = rule.before_image
             for each in kept:
                 if each.source is not None and _imaged(each, table, image.only):
                     target = f"{image.prefix}{each.target}{image.suffix}"
                     yield replace(each, target=target, rules=(rule.id,), before=True)
+
+
+def _takes_added(mask: Transformation, added: Transformation) -> bool:
+    """Whether a mask is for a column that another rule adds."""
+    pattern, wanted = mask.locator.column, mask.locator.data_type
+    if pattern is None or not pattern.matches(added.value or ""):
+        return False
+    return wanted is None or (added.data_type is not None and added.data_type.type == wanted.lower())
+
+
+def _tell_copies(
+    added: Transformation,
+    rules: list[Transformation],
+    table: SourceTable,
+    *,
+    masked: bool,
+    findings: Findings,
+) -> None:
+    """An added column reads what the source holds, also of columns that are masked in the target."""
+    if masked or added.expression is None:
+        return
+    for name in added.expression.columns:
+        column = table.column(name)
+        if column is not None and any(rule.action in MASKS and _takes(rule, column) for rule in rules):
+            what = f"column {added.value!r} is made of {name!r} as it is before it is masked"
+            findings.warn("unmasked-copy", what, "mask the added column too", added.place, added.id)
 
 
 def _imaged(column: ColumnOutcome, table: SourceTable, only: str) -> bool:

@@ -5,12 +5,11 @@ What the declarations cannot say is refused by name; nothing of a mapping is lef
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from replication_assets.core.items.spec import Attribute, ItemKey, Items
+from replication_assets.core.items.spec import Items
 from replication_assets.core.range_specs import WHOLE_TABLE, ByBounds, ByCount, RangeSpec
 from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations import (
@@ -27,8 +26,10 @@ from replication_assets.declarations.environments import ProjectionDatabase
 from replication_assets.dms.coverage import coverage_of
 from replication_assets.dms.filters import declared
 from replication_assets.dms.findings import Finding, Findings
-from replication_assets.dms.items import mapped_items
+from replication_assets.dms.items import in_shape, mapped_items
 from replication_assets.dms.mapping import TableMapping
+from replication_assets.dms.masking import RANDOM, value_expression
+from replication_assets.dms.messages import Messages, mapped_messages
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
 from replication_assets.dms.rules import DataType, ParallelLoad, Transformation
 from replication_assets.dms.settings.reading import TaskSettings
@@ -39,12 +40,15 @@ _DEFAULT_CONNECTIONS = 16
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`refused` says by name what is not declared; with an error in it nothing should be used."""
+    """`refused` says by name what is not declared; with an error in it nothing should be used. `streamed`
+    are the tables that go to topics, with their messages: no declaration is made of them, and each is
+    refused."""
 
     tables: tuple[Table, ...]
     projections: tuple[Projection, ...]
     max_parallel_loads: int | None
     load_wait_seconds: float | None
+    streamed: tuple[tuple[str, Messages], ...]
     refused: tuple[Finding, ...]
 
 
@@ -58,6 +62,7 @@ def compile_task(
     items: list[Items] = []
     shapes: list[Shape] = []
     delta: list[str] = []
+    streamed: list[tuple[str, Messages]] = []
     for outcomes in task.grouped.values():
         first = outcomes[0]
         _refuse(task, first, findings)
@@ -67,9 +72,14 @@ def compile_task(
         )
         tables.append(table)
         shape = shape_of(first, str(table.id), filtered=coverage is None)
-        mapped = mapped_items(first, source, findings)
-        if mapped is not None:
-            items.append(in_shape(mapped, shape))
+        mapped, messages = (
+            mapped_items(first, source, findings),
+            mapped_messages(first, task.target, findings),
+        )
+        if messages is not None:
+            streamed.append((str(table.id), messages))
+        elif mapped is not None:
+            items.append(in_shape(mapped, first))
         else:
             delta.append(str(table.id))
         shapes += [shape] if shape is not None else []
@@ -81,6 +91,7 @@ def compile_task(
         projections,
         _number(task.settings, "FullLoadSettings", "MaxFullLoadSubTasks"),
         _number(task.settings, "FullLoadSettings", "TransactionConsistencyTimeout"),
+        tuple(streamed),
         findings.listed(),
     )
 
@@ -89,19 +100,20 @@ def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Sha
     """Rows and columns that differ from the source's; None where none do. Columns of a table that is
     mapped to items are left out by `Items.exclude`."""
     mapped = outcome.object_mapping is not None and not outcome.object_mapping.streams
+    recomputed = [c for c in outcome.columns if _is_recomputed(c)]
     shape = Shape(
         table,
         where=declared(outcome.filters) if filtered else (),
-        exclude=() if mapped else [each.source for each in outcome.removed],
-        rename={
-            c.source: c.target for c in outcome.columns if c.source and not c.before and c.source != c.target
-        },
-        computed=[_computed(each) for each in outcome.columns if each.source is None],
-        types={
-            c.source: _declared_type(c.type)
-            for c in outcome.columns
-            if _is_retyped(c) and c.source and c.type
-        },
+        exclude=[
+            *([] if mapped else [each.source for each in outcome.removed]),
+            *(each.source for each in recomputed if each.source),
+        ],
+        rename={c.source: c.target for c in _kept(outcome) if c.source and c.source != c.target},
+        computed=[
+            *_computed(outcome, recomputed),
+            *_computed(outcome, [each for each in outcome.columns if each.source is None]),
+        ],
+        types={c.source: _declared_type(c.type) for c in _kept(outcome) if c.source and c.retyped},
     )
     if outcome.object_mapping is None:
         schema = outcome.target_schema if outcome.target_schema != outcome.source.schema else None
@@ -110,51 +122,32 @@ def shape_of(outcome: TableOutcome, table: str, *, filtered: bool = True) -> Sha
     return shape if shape != Shape(table) else None
 
 
-def _computed(column: ColumnOutcome) -> Computed:
-    expression = column.expression.text if column.expression is not None else "NULL"
-    kind = column.type
-    return Computed(column.target, expression, "string" if kind is None else _declared_type(kind))
+def _kept(outcome: TableOutcome) -> list[ColumnOutcome]:
+    return [c for c in outcome.columns if c.source and not c.before and not _is_recomputed(c)]
 
 
-def _declared_type(kind: DataType) -> str:
-    if kind.type == "numeric":
-        return f"numeric({kind.precision or 38}, {kind.scale or 0})"
+def _is_recomputed(column: ColumnOutcome) -> bool:
+    """Of another value than the source's, by a mask or an expression; another type alone is none."""
+    return column.recomputed and (bool(column.masks) or column.expression is not None)
+
+
+def _computed(outcome: TableOutcome, columns: Sequence[ColumnOutcome]) -> Iterator[Computed]:
+    """Columns by their expressions; one that no expression gives is left out, and refused elsewhere."""
+    for column in columns:
+        expression = value_expression(column, outcome.source)
+        if expression is not None:
+            yield Computed(column.target, expression, _declared_type(column.type))
+
+
+def _declared_type(kind: DataType | None) -> str:
+    if kind is None:
+        return "string"
+    if kind.type == "numeric" and kind.precision is not None:
+        return f"numeric({kind.precision}, {kind.scale or 0})"
+    if kind.type == "numeric" and kind.scale is not None:
+        return f"numeric(38, {kind.scale})"
     figure = f"({kind.length})" if kind.length is not None else ""
     return f"{kind.type}{figure}"
-
-
-def _is_retyped(column: ColumnOutcome) -> bool:
-    """Of values as they are; an expression or a mask makes others."""
-    return column.retyped and column.expression is None and not column.masks and not column.before
-
-
-def in_shape(items: Items, shape: Shape | None) -> Items:
-    """Items whose templates name columns as the shape calls them."""
-    if shape is None or not shape.rename:
-        return items
-    names = dict(shape.rename)
-
-    def text(template: str) -> str:
-        return re.sub(r"\$\{([^}]+)\}", lambda found: f"${{{names.get(found[1], found[1])}}}", template)
-
-    def attribute(each: Attribute) -> Attribute:
-        return replace(
-            each,
-            template=None if each.template is None else text(each.template),
-            fields=None if each.fields is None else [attribute(inner) for inner in each.fields],
-            elements=None if each.elements is None else [attribute(inner) for inner in each.elements],
-        )
-
-    def key(each: ItemKey) -> ItemKey:
-        return replace(each, template=text(each.template))
-
-    return replace(
-        items,
-        partition_key=key(items.partition_key),
-        sort_key=None if items.sort_key is None else key(items.sort_key),
-        attributes=[attribute(each) for each in items.attributes],
-        exclude=[names.get(name, name) for name in items.exclude],
-    )
 
 
 def _table(
@@ -192,14 +185,20 @@ def _refuse(task: Task, outcome: TableOutcome, findings: Findings) -> None:
     """Everything of a table that no declaration says."""
     mapping = next(mapping for mapping, found in task.files if outcome in found.tables)
     place = next(rule.place for rule in mapping.selections if rule.id == outcome.selected_by)
-    for what, fix in (*_refused_of_table(mapping, outcome), *_refused_of_columns(outcome)):
+    streamed = mapped_messages(outcome, task.target, Findings()) is not None
+    for what, fix in (*_refused_of_table(mapping, outcome, streamed=streamed), *_refused_of_columns(outcome)):
         findings.error("not-declared", f"{outcome.source}: {what}", fix, place, outcome.selected_by)
 
 
-def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
+def _refused_of_table(
+    mapping: TableMapping, outcome: TableOutcome, *, streamed: bool
+) -> Iterator[tuple[str, str]]:
     rule = outcome.object_mapping
-    if rule is not None and rule.streams:
+    if streamed or (rule is not None and rule.streams):
         yield "rows go to a topic, and no projection writes to topics", "leave the rule out of the import"
+    if rule is not None and rule.condition is not None:
+        what = "condition-expression: every write here is on the condition that what stands there is older"
+        yield f"{what}, and takes no second one", "filter the rows instead, or delete it"
     if not outcome.columns_known and any(_of_columns(each, outcome) for each in mapping.transformations):
         yield "rules change its columns, which are not known", "give its columns with --tables"
     if outcome.validations:
@@ -214,14 +213,24 @@ def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[
 
 
 def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
+    to_items = outcome.object_mapping is not None and not outcome.object_mapping.streams
+    for removed in outcome.removed:
+        if removed.source in outcome.source.key and not to_items:
+            what = f"column {removed.source!r} is left out, and is in the key by which rows are found"
+            yield what, "keep it, or define another key"
     for column in outcome.columns:
         label = f"column {column.target!r}"
-        if column.masks:
-            yield f"{label} is masked, and projections do not mask", "refresh a masked copy (docs/refresh.md)"
+        if any(mask.action == RANDOM for mask in column.masks):
+            what = f"{label} gets random digits, other ones each time that its row is written"
+            yield what, "mask its digits or hash it, or refresh a masked copy (docs/refresh.md)"
+        elif _is_recomputed(column) and column.source in outcome.source.key:
+            how = f"becomes {column.type}" if column.retyped else "is masked"
+            yield (
+                f"{label} {how}, and is in the key by which rows are found",
+                "add a column with an expression",
+            )
         if column.before:
             yield f"{label} is of values before an update", "query the event store, which has them"
-        if column.retyped and column.expression is not None:
-            yield f"{label} becomes {column.type} by an expression", "add a column with it instead"
         if column.source is None and _of_changes(column):
             yield f"{label} tells of a change, and a projection has rows", "query the event store"
 
@@ -236,7 +245,7 @@ def _of_changes(column: ColumnOutcome) -> bool:
     expression = column.expression
     if expression is None:
         return False
-    unknown = {"AR_H_OPERATION", "AR_H_USER"} | {v for v in expression.variables if v.startswith("AR_M_")}
+    unknown = {"AR_H_OPERATION", "AR_H_USER", "AR_M_SOURCE_COLUMN_NAME", "AR_M_SOURCE_COLUMN_DATATYPE"}
     of_change = "operation_indicator" in expression.functions or expression.reads_before
     return of_change or bool(unknown & set(expression.variables)) or expression.unstable is not None
 

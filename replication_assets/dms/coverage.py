@@ -158,10 +158,13 @@ def segments_sql(columns: Sequence[str], boundaries: Sequence[Sequence[str]]) ->
 
 
 def _below(columns: Sequence[str], values: Sequence[str]) -> str:
+    if len(columns) == 1:
+        return f"({columns[0]} < {_shown(values[0])})"
     parts = []
     for at, (column, value) in enumerate(zip(columns, values, strict=True)):
         equal = [f"({c} = {_shown(v)})" for c, v in zip(columns[:at], values[:at], strict=True)]
-        parts.append("(" + " AND ".join([*equal, f"({column} < {_shown(value)})"]) + ")")
+        below = " AND ".join([*equal, f"({column} < {_shown(value)})"])
+        parts.append(f"({below})" if equal else below)
     return "(" + " OR ".join(parts) + ")"
 
 

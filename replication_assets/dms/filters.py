@@ -28,31 +28,34 @@ OPERATORS: dict[str, tuple[str, ...]] = {
 NEGATIVE = {"noteq", "notbetween", "notnull"}
 
 
-def read_filters(rule: Members) -> tuple[Filter, ...]:
+def read_filters(rule: Members) -> tuple[Filter, ...] | None:
+    """None where one cannot be read, which is told: without it the rule would take rows that it must not."""
     filters = []
+    given = len(rule.array("filters"))
     for each in rule.objects("filters", "filter"):
-        each.word("filter-type", ("source",), required=True)
+        kind = each.word("filter-type", ("source",), required=True)
         column = each.text("column-name", required=True)
         conditions = tuple(
             found for inner in each.objects("filter-conditions", "filter condition", required=True)
             if (found := _condition(inner)) is not None
         )  # fmt: skip
+        whole = len(conditions) == len(each.array("filter-conditions"))
         if each.has("filter-conditions") and not conditions:
             each.error("no-condition", "the filter has no condition", "add one, or delete the filter")
         if len(conditions) > 1 and any(condition.operator in NEGATIVE for condition in conditions):
             what = "conditions of one filter are OR, and one of them is negative: nearly all rows pass"
             each.warn("negative-or", what, "give the negative condition a filter of its own: filters are AND")
         each.finish()
-        if column is not None and conditions:
+        if kind is not None and column is not None and conditions and whole:
             filters.append(Filter(column, conditions, each.place))
-    return tuple(filters)
+    return tuple(filters) if len(filters) == given else None
 
 
 def _condition(members: Members) -> Condition | None:
     operator = members.word("filter-operator", tuple(OPERATORS), required=True)
     if operator is None:
         return None
-    values = [members.text(name, required=True, empty=True) for name in OPERATORS[operator]]
+    values = [members.text(name, required=True, empty=True, truth=True) for name in OPERATORS[operator]]
     members.finish()
     if any(value is None for value in values):
         return None

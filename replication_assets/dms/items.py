@@ -1,75 +1,21 @@
-"""Object mappings as the declaration of items that they are.
-
-`exclude-columns` in another spelling than the columns never let a column through: they are matched in
-any case where that is one column, and refused otherwise.
-"""
+"""Object mappings to DynamoDB as the declaration of items that they are."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from replication_assets.core.items.spec import Attribute, AttributeType, ItemKey, Items, KeyType
-from replication_assets.core.items.templates import Template
 from replication_assets.dms.findings import Findings, Place
 from replication_assets.dms.json_source import Array, Member, Node, Object, Scalar
+from replication_assets.dms.mapped_columns import MappedColumns
 from replication_assets.dms.object_mappings import typed_document
 from replication_assets.dms.outcome import TableOutcome
-from replication_assets.dms.rules import AttributeMapping, ObjectMapping
+from replication_assets.dms.rules import AttributeMapping
 
-_COLUMN = re.compile(r"\$\{([^}]*)\}")
 _DOCUMENT_TYPES: dict[str, AttributeType] = {"S": "string", "N": "number", "BOOL": "boolean"}
-
-
-class _Table:
-    """Columns of one table as a mapping may name them."""
-
-    def __init__(self, outcome: TableOutcome, rule: ObjectMapping, findings: Findings) -> None:
-        self.outcome, self.rule, self.findings = outcome, rule, findings
-        source = outcome.source
-        added = [each.target for each in outcome.columns if each.source is None]
-        self.names = None
-        if source.columns is not None:
-            self.names = (*(column.name for column in source.columns), *added)
-
-    def error(self, code: str, what: str, fix: str, place: Place | None = None) -> None:
-        self.findings.error(code, what, fix, place or self.rule.place, self.rule.id)
-
-    def column(self, given: str, what: str, place: Place) -> str | None:
-        """The column that is meant; None where there is none, which is told."""
-        if self.names is None or given in self.names:
-            return given
-        alike = [name for name in self.names if name.lower() == given.lower()]
-        if len(alike) == 1:
-            told = f"{what} {given!r} is spelled {alike[0]!r} in {self.outcome.source}; it is taken for that"
-            self.findings.note("spelled-otherwise", told, f"write {alike[0]!r}", place, self.rule.id)
-            return alike[0]
-        fix = f"one of {', '.join(self.names[:8])}"
-        self.error("unknown-column", f"{what} {given!r} is no column of {self.outcome.source}", fix, place)
-        return None
-
-    def template(self, text: str, place: Place) -> str | None:
-        """The template with columns as the source spells them."""
-        if "$${" in text:
-            self.error("dollar", "a $ before ${...} cannot be declared", "put another sign between", place)
-            return None
-        ok = True
-
-        def spelled(found: re.Match[str]) -> str:
-            nonlocal ok
-            # A line break inside of the braces is one of the documentation's own samples.
-            name = self.column(found.group(1).strip(), "column", place)
-            ok = ok and name is not None
-            return f"${{{name}}}"
-
-        result = _COLUMN.sub(spelled, text)
-        try:
-            Template.parse(result)
-        except ValueError as error:
-            self.error("bad-template", f"the template {error}", "write ${column}", place)
-            return None
-        return result if ok else None
 
 
 def mapped_items(outcome: TableOutcome, source: str, findings: Findings) -> Items | None:
@@ -80,28 +26,19 @@ def mapped_items(outcome: TableOutcome, source: str, findings: Findings) -> Item
     rule = outcome.object_mapping
     if rule is None or rule.streams:
         return None
-    table = _Table(outcome, rule, findings)
+    table = MappedColumns(outcome, rule, findings)
     if rule.target_table is None:
         table.error(
             "missing-member", "the object mapping has no target-table-name", "name the DynamoDB table"
         )
         return None
-    if rule.condition is not None:
-        what = (
-            "condition-expression: every write here is on the condition that what stands there is older, and "
-            "takes no second one"
-        )
-        table.error(
-            "condition-expression", what, "filter the rows instead, or delete it", rule.condition.place
-        )
-        return None
-    excluded = [table.column(name, "exclude-columns", rule.place) for name in rule.exclude_columns]
+    excluded = table.excluded()
     attributes = {each.name: each for each in rule.attributes}
     keys = [_key(table, name, attributes) for name in _key_names(table)]
     declared = [
         _attribute(table, each) for each in rule.attributes if each.name not in _key_names(table, quiet=True)
     ]
-    if not keys or None in keys or None in declared or None in excluded:
+    if not keys or None in keys or None in declared or excluded is None:
         return None
     return Items(
         f"{source}.{outcome.source.schema}.{outcome.source.name}",
@@ -109,12 +46,12 @@ def mapped_items(outcome: TableOutcome, source: str, findings: Findings) -> Item
         partition_key=cast(ItemKey, keys[0]),
         sort_key=keys[1] if len(keys) > 1 else None,
         attributes=[each for each in declared if each is not None],
-        exclude=_all_excluded(table, [name for name in excluded if name is not None], keys, declared),
+        exclude=_all_excluded(table, excluded, keys, declared),
         columns="attributes" if rule.action == "map-record-to-record" else "document",
     )
 
 
-def _key_names(table: _Table, *, quiet: bool = False) -> Sequence[str]:
+def _key_names(table: MappedColumns, *, quiet: bool = False) -> Sequence[str]:
     rule, outcome = table.rule, table.outcome
     if rule.partition_key_name is not None:
         return [name for name in (rule.partition_key_name, rule.sort_key_name) if name is not None]
@@ -127,7 +64,7 @@ def _key_names(table: _Table, *, quiet: bool = False) -> Sequence[str]:
     return []
 
 
-def _key(table: _Table, name: str, attributes: dict[str, AttributeMapping]) -> ItemKey | None:
+def _key(table: MappedColumns, name: str, attributes: dict[str, AttributeMapping]) -> ItemKey | None:
     mapping = attributes.get(name)
     if mapping is None:
         column = table.column(name, "key", table.rule.place)
@@ -142,7 +79,7 @@ def _key(table: _Table, name: str, attributes: dict[str, AttributeMapping]) -> I
     return ItemKey(name, template, type=kind) if template is not None else None
 
 
-def _key_type(table: _Table, column: str) -> KeyType:
+def _key_type(table: MappedColumns, column: str) -> KeyType:
     found = table.outcome.source.column(column)
     kind = found.type.type if found is not None and found.type is not None else "string"
     if kind in ("bytes", "blob"):
@@ -158,7 +95,7 @@ def _truth(node: Node | None) -> str:
     return "true" if isinstance(node, Scalar) and node.value is True else "false"
 
 
-def _attribute(table: _Table, mapping: AttributeMapping) -> Attribute | None:
+def _attribute(table: MappedColumns, mapping: AttributeMapping) -> Attribute | None:
     if mapping.type == "scalar":
         return _scalar(table, mapping.name, _text(mapping.value), _type_of(mapping.sub_type), mapping.place)
     if isinstance(mapping.value, Scalar):
@@ -174,7 +111,9 @@ def _type_of(sub_type: str | None) -> AttributeType:
     return cast(AttributeType, sub_type) if sub_type is not None else "string"
 
 
-def _scalar(table: _Table, name: str, text: str, kind: AttributeType, place: Place) -> Attribute | None:
+def _scalar(
+    table: MappedColumns, name: str, text: str, kind: AttributeType, place: Place
+) -> Attribute | None:
     template = table.template(text, place)
     if template is None:
         return None
@@ -191,7 +130,7 @@ def _scalar(table: _Table, name: str, text: str, kind: AttributeType, place: Pla
     return Attribute(name, constant=text.strip() if kind == "number" else text, type=kind)
 
 
-def _document(table: _Table, name: str, node: Node) -> Attribute | None:
+def _document(table: MappedColumns, name: str, node: Node) -> Attribute | None:
     """A value in DynamoDB's notation, which was found to be one."""
     assert isinstance(node, Object)
     member = node.members[0]
@@ -212,7 +151,10 @@ def _scalar_text(member: Member) -> str:
 
 
 def _all_excluded(
-    table: _Table, excluded: list[str], keys: list[ItemKey | None], declared: list[Attribute | None]
+    table: MappedColumns,
+    excluded: Sequence[str],
+    keys: list[ItemKey | None],
+    declared: list[Attribute | None],
 ) -> list[str]:
     """Also what rules remove, and columns that an attribute of another content has the name of: the
     mapped attribute is what DMS writes."""
@@ -230,3 +172,33 @@ def _all_excluded(
                     "hidden-column", what, "rename the attribute", table.rule.place, table.rule.id
                 )
     return list(dict.fromkeys([*excluded, *removed, *hidden]))
+
+
+def in_shape(items: Items, outcome: TableOutcome) -> Items:
+    """Items whose templates name columns as the shape of their table calls them."""
+    names = {c.source: c.target for c in outcome.columns if c.source and not c.before}
+    names = {source: target for source, target in names.items() if source != target}
+    if not names:
+        return items
+
+    def text(template: str) -> str:
+        return re.sub(r"\$\{([^}]+)\}", lambda found: f"${{{names.get(found[1], found[1])}}}", template)
+
+    def attribute(each: Attribute) -> Attribute:
+        return replace(
+            each,
+            template=None if each.template is None else text(each.template),
+            fields=None if each.fields is None else [attribute(inner) for inner in each.fields],
+            elements=None if each.elements is None else [attribute(inner) for inner in each.elements],
+        )
+
+    def key(each: ItemKey) -> ItemKey:
+        return replace(each, template=text(each.template))
+
+    return replace(
+        items,
+        partition_key=key(items.partition_key),
+        sort_key=None if items.sort_key is None else key(items.sort_key),
+        attributes=[attribute(each) for each in items.attributes],
+        exclude=[names.get(name, name) for name in items.exclude],
+    )

@@ -32,8 +32,9 @@ def lint_rules(mapping: TableMapping) -> tuple[Finding, ...]:
     for rule in mapping.selections:
         for each in rule.filters:
             _tell_filter(each, rule.id, findings)
+    unread = {each.rule for each in mapping.findings if each.code == "bad-expression"}
     for each_rule in mapping.transformations:
-        _tell_transformation(each_rule, findings)
+        _tell_transformation(each_rule, findings, unread=each_rule.id in unread)
     for mapped in mapping.object_mappings:
         _tell_templates(mapped, findings)
     return findings.listed()
@@ -75,7 +76,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _tell_transformation(rule: Transformation, findings: Findings) -> None:
+def _tell_transformation(rule: Transformation, findings: Findings, *, unread: bool) -> None:
     if rule.target in ("table-tablespace", "index-tablespace"):
         what = f"{rule.target} of Oracle: no target here has tablespaces"
         findings.warn("tablespace", what, "delete the rule", rule.place, rule.id)
@@ -93,7 +94,7 @@ def _tell_transformation(rule: Transformation, findings: Findings) -> None:
                 f"rename to {rule.value!r} of everything that {rule.locator} fits: two of them would collide"
             )
             findings.warn("rename-many", what, "name one object, or use prefixes", rule.place, rule.id)
-    if rule.action == "add-column" and rule.expression is None:
+    if rule.action == "add-column" and rule.expression is None and not unread:
         what = f"column {rule.value!r} has no expression: it is NULL in every row"
         findings.warn("empty-column", what, "add an expression", rule.place, rule.id)
     if rule.action == "add-column" and rule.data_type is None:

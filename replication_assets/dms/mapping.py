@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replication_assets.core.expressions.syntax import Expression
 from replication_assets.dms.filters import read_filters
@@ -13,6 +13,7 @@ from replication_assets.dms.locators import read_locator
 from replication_assets.dms.members import Members
 from replication_assets.dms.object_mappings import (
     ACTIONS,
+    is_of_stream,
     read_attributes,
     read_condition,
     read_stream_key,
@@ -66,17 +67,26 @@ class TableMapping:
         return tuple(rule for rule in self.rules if isinstance(rule, ObjectMapping))
 
 
-def read_mapping(text: str, file: str, *, escape: str = "") -> TableMapping:
-    """`escape` is Oracle's `escapeCharacter`. Never raises for what the text holds."""
+def read_mapping(text: str, file: str, *, escape: str = "", target: str = "") -> TableMapping:
+    """`escape` is Oracle's `escapeCharacter`, `target` the engine of the target endpoint, where it is
+    known. Never raises for what the text holds."""
     findings = Findings()
     node = parse_json(text, file, findings)
     rules: tuple[AnyRule, ...] = ()
     if node is not None:
-        rules = _read_rules(node, findings, escape)
+        rules = _read_rules(node, findings, _Endpoints(escape, target.strip().lower()))
     return TableMapping(file, rules, findings.listed())
 
 
-def _read_rules(node: Node, findings: Findings, escape: str) -> tuple[AnyRule, ...]:
+@dataclass(frozen=True, slots=True)
+class _Endpoints:
+    """What rules mean depends on: the source's `escapeCharacter`, the engine of the target."""
+
+    escape: str
+    target: str
+
+
+def _read_rules(node: Node, findings: Findings, endpoints: _Endpoints) -> tuple[AnyRule, ...]:
     if isinstance(node, Array):
         findings.error("no-rules", "a list, not an object with rules", 'write {"rules": [...]}', node.place)
         listed = node.items
@@ -92,7 +102,7 @@ def _read_rules(node: Node, findings: Findings, escape: str) -> tuple[AnyRule, .
         if not isinstance(each, Object):
             findings.error("wrong-type", "a rule is not an object", "write rules as {...}", each.place)
             continue
-        rule = _read_rule(each, findings, order, escape)
+        rule = _read_rule(each, findings, order, endpoints)
         if rule is not None:
             found.append(rule)
     if not listed:
@@ -110,10 +120,10 @@ class _Common:
     order: int
 
 
-_Reader = Callable[[Members, _Common, str], AnyRule | None]
+_Reader = Callable[[Members, _Common, _Endpoints], AnyRule | None]
 
 
-def _read_rule(node: Object, findings: Findings, order: int, escape: str) -> AnyRule | None:
+def _read_rule(node: Object, findings: Findings, order: int, endpoints: _Endpoints) -> AnyRule | None:
     members = Members(node, findings, "rule")
     rule_id = members.text("rule-id", required=True) or f"rule {order + 1}"
     members.rule = rule_id
@@ -124,17 +134,17 @@ def _read_rule(node: Object, findings: Findings, order: int, escape: str) -> Any
     if kind is None:
         return None
     members.what = f"{kind} rule"
-    rule = _READERS[kind](members, _Common(rule_id, name, node.place, order), escape)
+    rule = _READERS[kind](members, _Common(rule_id, name, node.place, order), endpoints)
     members.finish()
     return rule
 
 
-def _selection(members: Members, common: _Common, escape: str) -> Selection | None:
+def _selection(members: Members, common: _Common, endpoints: _Endpoints) -> Selection | None:
     action = members.word("rule-action", ("include", "exclude", "explicit"), required=True)
-    locator = read_locator(members, type_default="table", escape=escape)
-    load_order = members.integer("load-order", least=0)
+    locator = read_locator(members, type_default="table", escape=endpoints.escape)
+    load_order = members.integer("load-order", least=0, most=2_147_483_647)
     filters = read_filters(members)
-    if action is None or locator is None or locator.table is None:
+    if action is None or locator is None or locator.table is None or filters is None:
         return None
     if action == "explicit" and not (locator.schema.exact and locator.table.exact):
         what = "explicit means one object, and its name has wildcards"
@@ -152,12 +162,14 @@ def _selection(members: Members, common: _Common, escape: str) -> Selection | No
     )
 
 
-def _transformation(members: Members, common: _Common, escape: str) -> Transformation | None:
+def _transformation(members: Members, common: _Common, endpoints: _Endpoints) -> Transformation | None:
     action = members.word("rule-action", tuple(TARGETS_OF), required=True)
     target = members.word("rule-target", (*NAMED, *TABLESPACES), required=True)
     added = action in ("add-column", "add-before-image-columns")
     of_column = target == "column" and not added
-    locator = read_locator(members, table=target not in ("schema", None), column=of_column, escape=escape)
+    locator = read_locator(
+        members, table=target not in ("schema", None), column=of_column, escape=endpoints.escape
+    )
     value = members.text(
         "value", required=action in NEEDS_VALUE, empty=action in ("replace-prefix", "replace-suffix")
     )
@@ -181,6 +193,10 @@ def _transformation(members: Members, common: _Common, escape: str) -> Transform
     if action in NEEDS_VALUE and value is None:
         return None
     _check_expression(members, action, expression)
+    if action == "data-masking-digits-mask" and value is not None and not _masks(value):
+        what = "digits are masked with one printable ASCII character that is no blank"
+        members.error("bad-mask", what, 'write "value": "#"', members.place_of("value"))
+        return None
     return Transformation(
         common.id, common.name, locator, common.place, common.order,
         target, action, value, old_value, expression, data_type, primary_key, before,
@@ -196,12 +212,16 @@ def _check_expression(members: Members, action: str, expression: Expression | No
         members.warn("unstable-expression", what, "use $AR_H_TIMESTAMP", members.place_of("expression"))
 
 
+def _masks(value: str) -> bool:
+    return len(value) == 1 and "!" <= value <= "~"
+
+
 def _exact(locator: Locator) -> bool:
     return locator.schema.exact and (locator.table is None or locator.table.exact)
 
 
-def _settings(members: Members, common: _Common, escape: str) -> TableSettings | None:
-    locator = read_locator(members, escape=escape)
+def _settings(members: Members, common: _Common, endpoints: _Endpoints) -> TableSettings | None:
+    locator = read_locator(members, escape=endpoints.escape)
     parallel, lobs = read_parallel_load(members), read_lobs(members)
     if locator is None:
         return None
@@ -211,28 +231,30 @@ def _settings(members: Members, common: _Common, escape: str) -> TableSettings |
     return TableSettings(common.id, common.name, locator, common.place, common.order, parallel, lobs)
 
 
-def _object_mapping(members: Members, common: _Common, escape: str) -> ObjectMapping | None:
+def _object_mapping(members: Members, common: _Common, endpoints: _Endpoints) -> ObjectMapping | None:
     action = members.word("rule-action", ACTIONS, required=True)
-    locator = read_locator(members, table=False, escape=escape)
+    locator = read_locator(members, table=False, escape=endpoints.escape)
     target, topic = members.text("target-table-name"), members.text("kafka-target-topic")
     parameters = members.object("mapping-parameters", "mapping-parameters")
     if action is None or locator is None:
         return None
     head = (common.id, common.name, locator, common.place, common.order, action, target, topic)
     if parameters is None:
-        return ObjectMapping(*head, None, None, (), (), None, None, None, False)
+        bare = ObjectMapping(*head, None, None, (), (), None, None, None, False)
+        return replace(bare, streams=is_of_stream(bare, endpoints.target))
     partition, sort = parameters.text("partition-key-name"), parameters.text("sort-key-name")
     excluded = parameters.texts("exclude-columns")
     attributes, condition = read_attributes(parameters), read_condition(parameters)
     stream_key = read_stream_key(parameters)
     parameters.finish()
-    return ObjectMapping(*head, partition, sort, excluded, attributes, condition, *stream_key, True)
+    rule = ObjectMapping(*head, partition, sort, excluded, attributes, condition, *stream_key, False)
+    return replace(rule, streams=is_of_stream(rule, endpoints.target))
 
 
-def _validation(members: Members, common: _Common, escape: str) -> ValidationOverride | None:
+def _validation(members: Members, common: _Common, endpoints: _Endpoints) -> ValidationOverride | None:
     members.word("rule-target", ("column",), required=True)
     members.word("rule-action", ("override-validation-function",), required=True)
-    locator = read_locator(members, column=True, escape=escape)
+    locator = read_locator(members, column=True, escape=endpoints.escape)
     source, target = members.text("source-function"), members.text("target-function")
     if source is None and target is None:
         members.error("missing-member", "neither source-function nor target-function", "add one of them")
@@ -241,9 +263,9 @@ def _validation(members: Members, common: _Common, escape: str) -> ValidationOve
     return ValidationOverride(common.id, common.name, locator, common.place, common.order, source, target)
 
 
-def _post_processing(members: Members, common: _Common, escape: str) -> PostProcessing | None:
+def _post_processing(members: Members, common: _Common, endpoints: _Endpoints) -> PostProcessing | None:
     members.word("rule-action", ("add-tag",), required=True)
-    locator = read_locator(members, escape=escape)
+    locator = read_locator(members, escape=endpoints.escape)
     tags = []
     for each in members.objects("tag-set", "tag", required=True):
         key, value = each.text("key", required=True), each.text("value", required=True, empty=True)

@@ -46,14 +46,22 @@ class Members:
                 self.error("missing-member", f"{self.what} has no {name!r}", f"add {name!r}")
             return None
         if isinstance(member.value, Scalar) and member.value.value is None:
+            if required:
+                self.error(
+                    "missing-member", f"{name!r} of {self.what} is null", f"add {name!r}", member.place
+                )
             return None
         return member.value
 
-    def text(self, name: str, *, required: bool = False, empty: bool = False) -> str | None:
-        """A text; a number stands for its digits."""
+    def text(
+        self, name: str, *, required: bool = False, empty: bool = False, truth: bool = False
+    ) -> str | None:
+        """A text; a number stands for its digits, with `truth` also true and false for their words."""
         node = self.take(name, required=required)
         if node is None:
             return None
+        if truth and isinstance(node, Scalar) and isinstance(node.value, bool):
+            return "true" if node.value else "false"
         if not isinstance(node, Scalar) or isinstance(node.value, bool):
             self._wrong(name, "a text", node)
             return None
@@ -132,7 +140,7 @@ class Members:
     def texts(self, name: str, *, required: bool = False) -> tuple[str, ...]:
         found = []
         for node in self.array(name, required=required):
-            if isinstance(node, Scalar) and isinstance(node.value, str):
+            if isinstance(node, Scalar) and isinstance(node.value, str) and node.value:
                 found.append(node.value)
             else:
                 self._wrong(name, "a list of texts", node)

@@ -41,6 +41,15 @@ def renamed(rule: Transformation, name: str) -> str:
     raise ValueError(f"{rule.action} names nothing")
 
 
+def doubled(rule: Transformation, name: str) -> bool:
+    """Whether a name has the affix that a rule adds."""
+    if not rule.value:
+        return False
+    return (rule.action == "add-prefix" and name.startswith(rule.value)) or (
+        rule.action == "add-suffix" and name.endswith(rule.value)
+    )
+
+
 def winner(
     rules: Iterable[Transformation], about: str
 ) -> tuple[Transformation | None, tuple[Overridden, ...]]:

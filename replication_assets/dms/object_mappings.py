@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
+
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.json_source import Array, Node, Object, Scalar
 from replication_assets.dms.members import Members
-from replication_assets.dms.rules import AttributeMapping, ConditionExpression
+from replication_assets.dms.rules import AttributeMapping, ConditionExpression, ObjectMapping
 
 SCALARS = ("string", "number", "boolean")
 DOCUMENTS = ("dynamodb-map", "dynamodb-list", "json")
 ACTIONS = ("map-record-to-record", "map-record-to-document")
+_PLACEHOLDER = re.compile(r"[:#]\w+")
+STREAMS = ("kafka", "kinesis")
 KEY_TYPES = ("schema-table", "transaction-id", "primary-key", "constant", "attribute-name")
 
 
 def read_attributes(parameters: Members) -> tuple[AttributeMapping, ...]:
     found = []
     for each in parameters.objects("attribute-mappings", "attribute mapping"):
-        name = each.text("target-attribute-name", required=True)
-        kind = each.word("attribute-type", ("scalar", "document")) or "scalar"
+        # The samples for Kafka and Kinesis with a constant key write it without `target-`, and no type.
+        alias = each.text("attribute-name")
+        name = each.text("target-attribute-name", required=alias is None) or alias
+        value = each.take("value")
+        implied = "scalar" if value is None or isinstance(value, Scalar) else "document"
+        kind = each.word("attribute-type", ("scalar", "document")) or implied
         words = SCALARS if kind == "scalar" else DOCUMENTS
         sub_type = each.word("attribute-sub-type", words)
-        value = each.take("value")
         each.finish()
         if value is None:
             each.error("missing-member", "attribute mapping has no 'value'", 'add "value": "${column}"')
@@ -36,31 +43,60 @@ def read_attributes(parameters: Members) -> tuple[AttributeMapping, ...]:
     return tuple(found)
 
 
+def is_of_stream(rule: ObjectMapping, target: str) -> bool:
+    """Whether a rule is for Kafka or Kinesis: as the target endpoint is, or by what only those have."""
+    if target in (*STREAMS, "dynamodb"):
+        return target in STREAMS
+    documents = any(each.sub_type == "json" and isinstance(each.value, Object) for each in rule.attributes)
+    keyed = rule.partition_key_type is not None or rule.partition_key_constant is not None
+    unnamed = rule.target_table is None and rule.partition_key_name is None
+    return rule.topic is not None or keyed or documents or unnamed
+
+
 def read_condition(parameters: Members) -> ConditionExpression | None:
     members = parameters.object("condition-expression", "condition-expression")
     if members is None:
         return None
     expression = members.text("expression", required=True)
-    values = []
-    for each in members.objects("expression-attribute-values", "expression attribute value"):
-        name, value = each.text("name", required=True), each.take("value", required=True)
-        each.finish()
-        if name is not None and value is not None:
-            values.append((name, value))
-    names = []
-    for each in members.objects("expression-attribute-names", "expression attribute name"):
-        name, attribute = each.text("name", required=True), each.text("value", required=True)
-        each.finish()
-        if name is not None and attribute is not None:
-            names.append((name, attribute))
+    values = _placeholders(members, "expression-attribute-values")
+    found = _placeholders(members, "expression-attribute-names")
+    names = [(n, v.value) for n, v in found if isinstance(v, Scalar) and isinstance(v.value, str)]
+    if len(names) < len(found):
+        members.error("wrong-type", "an expression-attribute-name stands for no text", "write a text")
     during_load = members.boolean("apply-during-full-load", True)
     during_changes = members.boolean("apply-during-cdc", False)
     members.finish()
     if expression is None:
         return None
+    _check_placeholders(members, expression, [name for name, _ in (*values, *found)])
     return ConditionExpression(
         expression, tuple(values), tuple(names), during_load, during_changes, members.place
     )
+
+
+def _placeholders(members: Members, name: str) -> list[tuple[str, Node]]:
+    """A list of objects with `name` and `value`, as documented, or one object as DynamoDB takes it."""
+    node = members.take(name)
+    if isinstance(node, Object):
+        return [(member.name, member.value) for member in node.members]
+    found = []
+    for each in members.objects(name, name):
+        placeholder, value = each.text("name", required=True), each.take("value", required=True)
+        each.finish()
+        if placeholder is not None and value is not None:
+            found.append((placeholder, value))
+    return found
+
+
+def _check_placeholders(members: Members, expression: str, declared: list[str]) -> None:
+    used = set(_PLACEHOLDER.findall(expression))
+    for name in sorted(used - set(declared)):
+        kind = "values" if name.startswith(":") else "names"
+        what = f"condition-expression uses {name}, which no expression-attribute-{kind} gives"
+        members.error("condition-placeholder", what, f"add it to expression-attribute-{kind}")
+    for name in sorted(set(declared) - used):
+        what = f"{name[:30]} is given, and condition-expression does not use it: DynamoDB refuses such writes"
+        members.error("condition-placeholder", what, "delete it")
 
 
 def read_stream_key(parameters: Members) -> tuple[str | None, str | None]:

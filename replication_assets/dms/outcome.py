@@ -19,10 +19,18 @@ from replication_assets.dms.source_tables import SourceTable
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """`character` is what digits become; empty for other masks."""
+
+    action: str
+    character: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnOutcome:
     """A column of the target: `source` is None for one that is added.
 
-    `before` marks the value that an update replaced. `masks` are masking actions in their order.
+    `before` marks the value that an update replaced. `masks` are in their order.
     """
 
     source: str | None
@@ -31,9 +39,14 @@ class ColumnOutcome:
     native: str
     rules: tuple[str, ...] = ()
     expression: Expression | None = None
-    masks: tuple[str, ...] = ()
+    masks: tuple[Mask, ...] = ()
     before: bool = False
     retyped: bool = False
+
+    @property
+    def recomputed(self) -> bool:
+        """Whether a column of the source has other values in the target."""
+        return self.source is not None and not self.before and bool(self.masks or self.retyped)
 
 
 @dataclass(frozen=True, slots=True)

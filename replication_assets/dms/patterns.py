@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+_SINGLE = re.compile(r"\[(.)\]")
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -18,9 +20,15 @@ class Pattern:
 
     @property
     def exact(self) -> bool:
-        """Whether it can be one name only: no `%`, no set. `_` alone is a letter of most names, and
-        DMS takes a name with it where one exact object is asked for."""
-        return not re.search(r"%|\[", _without_escaped(self.text, self.escape))
+        """Whether it can be one name only: no `%`, no set of several letters. `_` alone is a letter of
+        most names, and DMS takes a name with it where one exact object is asked for."""
+        return not re.search(r"%|\[", _SINGLE.sub("", _without_escaped(self.text, self.escape)))
+
+    @property
+    def literal(self) -> str:
+        """The name that an exact pattern stands for: `dms_sample` of `dms[_]sample`."""
+        single = _SINGLE.sub(lambda found: found[1], self.text)
+        return re.sub(re.escape(self.escape) + "(.)", r"\1", single) if self.escape else single
 
     @property
     def everything(self) -> bool:

@@ -7,13 +7,16 @@ from itertools import pairwise
 from typing import Any
 
 from replication_assets.core.items.spec import Attribute, Items
-from replication_assets.dms.compiling import in_shape, shape_of
+from replication_assets.dms.compiling import shape_of
 from replication_assets.dms.coverage import Coverage, coverage_of, segments_sql
 from replication_assets.dms.filters import as_sql
 from replication_assets.dms.findings import Finding, Findings
-from replication_assets.dms.items import mapped_items
+from replication_assets.dms.items import in_shape, mapped_items
+from replication_assets.dms.json_source import plain
+from replication_assets.dms.message_samples import sample_messages
+from replication_assets.dms.messages import Messages, mapped_messages
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
-from replication_assets.dms.rules import LobSettings, ParallelLoad
+from replication_assets.dms.rules import Filter, LobSettings, ObjectMapping, ParallelLoad
 from replication_assets.dms.samples import passing, sample_items, sample_rows, target_rows
 from replication_assets.dms.task import Task
 from replication_assets.errors import ReplicationError
@@ -23,7 +26,8 @@ def report(task: Task) -> dict[str, Any]:
     """Tables with columns, rows, segments and items; settings; findings."""
     return {
         "files": [mapping.file for mapping, _ in task.files] + [each.file for each in task.settings],
-        "tables": [_table(name, tables) for name, tables in task.grouped.items()],
+        "target": task.target,
+        "tables": [_table(name, tables, task.target) for name, tables in task.grouped.items()],
         "left_out": [
             {"table": str(each.table), "why": each.why, "rule": each.rule}
             for _, outcome in task.files
@@ -65,10 +69,11 @@ def as_document(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _table(name: str, tables: Sequence[TableOutcome]) -> dict[str, Any]:
+def _table(name: str, tables: Sequence[TableOutcome], target: str) -> dict[str, Any]:
     first = tables[0]
     coverage = coverage_of([each.filters for each in tables]) if len(tables) > 1 else None
     items = mapped_items(first, "source", Findings())
+    messages = mapped_messages(first, target, Findings())
     document: dict[str, Any] = {
         "source": name,
         "kind": first.source.kind,
@@ -82,20 +87,67 @@ def _table(name: str, tables: Sequence[TableOutcome]) -> dict[str, Any]:
         "columns": [_column(each) for each in first.columns],
         "removed": [{"column": each.source, "rule": each.rule, "why": each.why} for each in first.removed],
         "key": list(first.key),
+        "target_key": list(target_key(first)),
+        "key_name": first.defined_key.name if first.defined_key is not None else None,
         "filter": as_sql(first.filters) if coverage is None else "",
+        "filters": [_filter(each) for each in first.filters] if coverage is None else [],
         "id_ranges": _ranges(coverage),
+        "parallel_load": _parallel_load(first.parallel_load),
         "segments": _segments(first.parallel_load),
         "lobs": _lobs(first.lobs),
         "object_mapping": _object_mapping(first),
         "items": None if items is None else _items(items),
+        "condition": _condition(first.object_mapping),
+        "messages": None if messages is None else _messages(messages),
         "validation": [
             {"column": each.locator.column.text if each.locator.column else "%",
              "source_function": each.source_function, "target_function": each.target_function}
             for each in first.validations
         ],
         "tags": dict(first.tags),
+        "tablespaces": [{"target": target, "name": name} for target, name in first.tablespaces],
     }  # fmt: skip
-    return document | _samples(first, items)
+    return document | _samples(first, items, messages)
+
+
+def target_key(table: TableOutcome) -> tuple[str, ...]:
+    """The key under the names that its columns have in the target."""
+    found = (table.column(name) for name in table.key)
+    return tuple(
+        name if column is None else column.target for name, column in zip(table.key, found, strict=True)
+    )
+
+
+def _filter(each: Filter) -> dict[str, Any]:
+    conditions = [{"operator": c.operator, "values": list(c.values)} for c in each.conditions]
+    return {"column": each.column, "conditions": conditions}
+
+
+def _condition(rule: ObjectMapping | None) -> dict[str, Any] | None:
+    if rule is None or rule.condition is None:
+        return None
+    condition = rule.condition
+    return {
+        "expression": condition.expression,
+        "attribute_values": {name: plain(value) for name, value in condition.attribute_values},
+        "attribute_names": dict(condition.attribute_names),
+        "during_full_load": condition.during_full_load,
+        "during_cdc": condition.during_cdc,
+    }
+
+
+def _messages(messages: Messages) -> dict[str, Any]:
+    return {
+        "topic": messages.topic,
+        "key": {
+            "loads": messages.key.of_loads,
+            "changes": messages.key.of_changes,
+            "value": messages.key.value,
+        },
+        "columns": messages.columns,
+        "excluded": list(messages.excluded),
+        "attributes": [{"name": a.name, "type": a.type, "value": a.value} for a in messages.attributes],
+    }
 
 
 def _lobs(lobs: LobSettings | None) -> dict[str, Any] | None:
@@ -107,9 +159,10 @@ def _column(column: ColumnOutcome) -> dict[str, Any]:
         "source": column.source,
         "target": column.target,
         "type": str(column.type) if column.type is not None else column.native or None,
+        "source_type": column.native or None,
         "rules": list(column.rules),
         "expression": column.expression.text if column.expression is not None else None,
-        "masks": list(column.masks),
+        "masks": [{"action": each.action, "character": each.character or None} for each in column.masks],
         "before_image": column.before,
     }
 
@@ -120,6 +173,19 @@ def _ranges(coverage: Coverage | None) -> list[dict[str, Any]]:
         return []
     edges = [None, *coverage.bounds, None]
     return [{"column": coverage.column, "low": low, "high": high} for low, high in pairwise(edges)]
+
+
+def _parallel_load(load: ParallelLoad | None) -> dict[str, Any] | None:
+    if load is None:
+        return None
+    return {
+        "type": load.type,
+        "columns": list(load.columns),
+        "boundaries": [list(each) for each in load.boundaries],
+        "partitions": list(load.partitions),
+        "subpartitions": list(load.subpartitions),
+        "number_of_partitions": load.number_of_partitions,
+    }
 
 
 def _segments(load: ParallelLoad | None) -> list[str]:
@@ -143,6 +209,8 @@ def _object_mapping(table: TableOutcome) -> dict[str, Any] | None:
         "action": rule.action,
         "target_table": rule.target_table,
         "topic": rule.topic,
+        "partition_key_name": rule.partition_key_name,
+        "sort_key_name": rule.sort_key_name,
         "partition_key_type": rule.partition_key_type,
         "partition_key": rule.partition_key_constant,
         "exclude_columns": list(rule.exclude_columns),
@@ -177,7 +245,7 @@ def _attribute(attribute: Attribute) -> dict[str, Any]:
     return {"name": attribute.name, "type": attribute.type, "template": attribute.template}
 
 
-def _samples(table: TableOutcome, items: Items | None) -> dict[str, Any]:
+def _samples(table: TableOutcome, items: Items | None, messages: Messages | None) -> dict[str, Any]:
     """Sample rows as the target has them, as far as there are samples."""
     if not table.source.rows or not table.columns_known:
         return {}
@@ -189,7 +257,10 @@ def _samples(table: TableOutcome, items: Items | None) -> dict[str, Any]:
         }
         if items is not None:
             shape = shape_of(table, "source", filtered=False)
-            found["sample_items"] = sample_items(in_shape(items, shape), table, rows, shape)
+            shown, refused = sample_items(in_shape(items, table), table, rows, shape)
+            found |= {"sample_items": shown, "sample_items_refused": refused}
+        if messages is not None:
+            found["sample_messages"] = sample_messages(messages, table, rows)
     except (ValueError, ReplicationError) as error:
         return {"samples_refused": str(error)}
     return found

@@ -170,7 +170,8 @@ class ConditionExpression:
 
 @dataclass(frozen=True, slots=True)
 class ObjectMapping(Rule):
-    """For DynamoDB with attribute mappings, for Kafka and Kinesis with keys and a topic."""
+    """For DynamoDB with attribute mappings, for Kafka and Kinesis with keys and a topic. `streams`: it is
+    for one of the latter two."""
 
     action: str
     target_table: str | None
@@ -182,12 +183,7 @@ class ObjectMapping(Rule):
     condition: ConditionExpression | None
     partition_key_type: str | None
     partition_key_constant: str | None
-    has_parameters: bool
-
-    @property
-    def streams(self) -> bool:
-        """Whether it is for Kafka or Kinesis."""
-        return self.topic is not None or self.partition_key_type is not None
+    streams: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,20 @@ import orjson
 import pyarrow as pa
 
 from replication_assets.core.expressions.evaluation import arrow_type, evaluate, fitted
+from replication_assets.core.expressions.parser import parse_expression
+from replication_assets.core.expressions.syntax import Expression
 from replication_assets.core.fold import row_schema
 from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.items.spec import Items
+from replication_assets.core.refusals import Refusal
 from replication_assets.core.row_filters import mask
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.core.shape_specs import Shape
 from replication_assets.core.shapes import Shaping
 from replication_assets.dms.filters import declared
-from replication_assets.dms.outcome import TableOutcome
+from replication_assets.dms.masking import value_expression
+from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
+from replication_assets.dms.rules import DataType
 from replication_assets.dms.source_tables import SourceColumn, SourceTable
 
 _POSITION: dict[str, object] = {"_epoch": 1, "_commit_position": 1, "_sequence": 0}
@@ -86,8 +91,9 @@ def passing(outcome: TableOutcome, rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def sample_items(
     items: Items, outcome: TableOutcome, rows: pa.RecordBatch, shape: Shape | None = None
-) -> list[dict[str, Any]]:
-    """Items of rows in DynamoDB's JSON; `items` name columns as the shape calls them.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Items of rows in DynamoDB's JSON, and why rows or values of them would be dead letters; `items` name
+    columns as the shape calls them.
 
     Raises:
         CatalogError: the mapping or the shape does not fit the columns.
@@ -97,39 +103,49 @@ def sample_items(
         shaping = Shaping(shape, schema)
         rows, schema = shaping.shaped(rows), shaping.schema
     converted = ItemMapping(items, schema).convert(rows)
-    return [orjson.loads(text) for text in converted.items.column("item").to_pylist()]
+    found = [orjson.loads(text) for text in converted.items.column("item").to_pylist()]
+    return found, [_refused(each) for each in converted.refusals]
+
+
+def _refused(refusal: Refusal) -> str:
+    about = "a row" if refusal.column is None else f"a value of {refusal.column!r}"
+    return f"{about}: {refusal.reason} ({refusal.detail})"
 
 
 def target_rows(outcome: TableOutcome, rows: pa.RecordBatch) -> list[Mapping[str, Any]]:
-    """Rows as the target's columns have them: renamed, computed, without what is removed.
+    """Rows as the target's columns have them: renamed, computed, masked, without what is removed.
 
-    Values that an added column cannot hold are None. Masks are named, not shown.
+    A loaded row has no values before it: those columns are None. So are values that a column's new type
+    cannot hold, where a projection fails. Random digits are named, not shown.
     """
-    columns: dict[str, Sequence[Any]] = {}
-    for each in outcome.columns:
-        if each.masks:
-            columns[each.target] = ["(masked)"] * rows.num_rows
-        elif each.before:
-            columns[each.target] = [None] * rows.num_rows
-        elif each.source is not None:
-            columns[each.target] = rows.column(each.source).to_pylist()
-        elif each.expression is None:
-            columns[each.target] = [None] * rows.num_rows
-        else:
-            columns[each.target] = _computed(outcome, each.target, rows)
+    columns = {each.target: _values(outcome, each, rows) for each in outcome.columns}
     return [{name: values[at] for name, values in columns.items()} for at in range(rows.num_rows)]
 
 
-def _computed(outcome: TableOutcome, target: str, rows: pa.RecordBatch) -> Sequence[Any]:
-    column = next(each for each in outcome.columns if each.target == target and each.source is None)
-    assert column.expression is not None
-    variables = {name: [_shown(name, outcome)] * rows.num_rows for name in column.expression.variables}
-    if "operation_indicator" in column.expression.functions:
+def _values(outcome: TableOutcome, column: ColumnOutcome, rows: pa.RecordBatch) -> Sequence[Any]:
+    if column.before:
+        return [None] * rows.num_rows
+    text = value_expression(column, outcome.source)
+    if text is None:
+        return ["(random digits)"] * rows.num_rows
+    if column.source is not None and not column.recomputed:
+        found: Sequence[Any] = rows.column(column.source).to_pylist()
+        return found
+    return _computed(parse_expression(text), column.type, rows)
+
+
+def _computed(expression: Expression, kind: DataType | None, rows: pa.RecordBatch) -> Sequence[Any]:
+    unknown = [name for name in expression.columns if name not in rows.schema.names]
+    if unknown:
+        raise ValueError(f"an expression uses ${unknown[0]}, which is no column")
+    variables: dict[str, Sequence[Any]] = {
+        name: [_OF_LOADED.get(name, "")] * rows.num_rows for name in expression.variables
+    }
+    if "operation_indicator" in expression.functions:
         variables["AR_H_OPERATION"] = ["INSERT"] * rows.num_rows
-    (values,) = evaluate([column.expression], rows, variables, before=_no_values(rows))
-    if column.type is None:
+    (values,) = evaluate([expression], rows, variables, before=_no_values(rows))
+    if kind is None:
         return values
-    kind = column.type
     found: list[Any] = fitted(values, kind.type, kind.length, kind.precision, kind.scale)[0].to_pylist()
     return found
 
@@ -140,12 +156,5 @@ def _no_values(rows: pa.RecordBatch) -> pa.RecordBatch:
     return pa.record_batch(nulls, schema=rows.schema)
 
 
-def _shown(name: str, outcome: TableOutcome) -> str:
-    """Variables of a row that is loaded, as a sample can have them."""
-    known = {
-        "AR_H_OPERATION": "INSERT",
-        "AR_M_SOURCE_SCHEMA": outcome.source.schema,
-        "AR_M_SOURCE_TABLE_NAME": outcome.source.name,
-        "AR_H_CHANGE_SEQ": "0" * 35,
-    }
-    return known.get(name, "")
+_OF_LOADED = {"AR_H_OPERATION": "INSERT", "AR_H_CHANGE_SEQ": "0" * 35}
+"""Headers of a row that is loaded, as far as a sample can have them."""

@@ -1,7 +1,8 @@
 """Which tables a mapping takes, in which order, and which rows of them.
 
-An exclude rule wins over every include, wherever it stands. Schemas of the database itself are never
-taken by a wildcard. Without a list of tables, those that are named exactly are taken as they are.
+An exclude rule wins over every include, wherever it stands. Of several that include a table the one
+with its exact name decides, then the lowest rule-id. Schemas of the database itself are never taken by
+a wildcard. Without a list of tables, those that are named exactly are taken as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.outcome import LeftOut
-from replication_assets.dms.rules import Filter, Selection
+from replication_assets.dms.rules import Filter, Selection, TableKind
 from replication_assets.dms.source_tables import SourceTable
 
 SYSTEM_SCHEMAS = {
@@ -49,15 +50,16 @@ def named_tables(mapping: TableMapping) -> tuple[SourceTable, ...]:
     for rule in mapping.selections:
         schema, table = rule.locator.schema, rule.locator.table
         if rule.action != "exclude" and table is not None and schema.exact and table.exact:
-            kind = "view" if rule.locator.table_type == "view" else "table"
-            found.setdefault((schema.text, table.text), SourceTable(schema.text, table.text, kind))  # type: ignore[arg-type]
+            kind: TableKind = "view" if rule.locator.table_type == "view" else "table"
+            named = (schema.literal, table.literal)
+            found.setdefault(named, SourceTable(*named, kind))
     return tuple(found.values())
 
 
 def _decide(mapping: TableMapping, table: SourceTable, findings: Findings) -> Selected | LeftOut:
     matching = [rule for rule in mapping.selections if _takes(rule, table)]
     excluding = [rule for rule in matching if rule.action == "exclude"]
-    including = sorted((r for r in matching if r.action != "exclude"), key=lambda rule: rule.precedence)
+    including = sorted((r for r in matching if r.action != "exclude"), key=_decides)
     if excluding:
         first = min(excluding, key=lambda rule: rule.precedence)
         why = f"rule {first.id} excludes it" + (", which wins over every include" if including else "")
@@ -71,8 +73,8 @@ def _decide(mapping: TableMapping, table: SourceTable, findings: Findings) -> Se
 
 def _takes(rule: Selection, table: SourceTable) -> bool:
     if rule.action == "explicit":
-        exact = rule.locator.schema.text == table.schema
-        return exact and rule.locator.table is not None and rule.locator.table.text == table.name
+        exact = rule.locator.schema.literal == table.schema
+        return exact and rule.locator.table is not None and rule.locator.table.literal == table.name
     return rule.locator.takes(table.schema, table.name, table.kind)
 
 
@@ -92,13 +94,26 @@ def _why_not(mapping: TableMapping, table: SourceTable) -> str:
     return "no rule includes it"
 
 
+def _decides(rule: Selection) -> tuple[bool, tuple[int, int, str, int]]:
+    return (not _exact(rule), rule.precedence)
+
+
+def _exact(rule: Selection) -> bool:
+    return rule.locator.schema.exact and rule.locator.table is not None and rule.locator.table.exact
+
+
 def _filters(rules: list[Selection], table: SourceTable, findings: Findings) -> tuple[Filter, ...]:
-    """Those of the one rule, or of all where they are equal. What DMS makes of others is documented
-    nowhere."""
+    """Those of the rule that decides. What DMS makes of others beside it is documented nowhere: told
+    where that rule has the exact name, and refused where none is nearer than the other."""
     first = rules[0]
     for other in rules[1:]:
-        if _shape(other.filters) != _shape(first.filters):
-            what = f"rules {first.id} and {other.id} both include {table}, with other filters"
+        if _shape(other.filters) == _shape(first.filters):
+            continue
+        what = f"rules {first.id} and {other.id} both include {table}, with other filters"
+        if _exact(first) and not _exact(other):
+            what += f"; those of rule {first.id} are applied, which has its exact name"
+            findings.warn("ambiguous-filters", what, "exclude it from the wildcard", other.place, other.id)
+        else:
             findings.error("ambiguous-filters", what, "write one include rule for it", other.place, other.id)
     return first.filters
 

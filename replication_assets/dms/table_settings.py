@@ -76,10 +76,13 @@ def read_lobs(rule: Members) -> LobSettings | None:
     members = rule.object("lob-settings", "lob-settings")
     if members is None:
         return None
-    mode = members.word("mode", ("limited", "unlimited", "none"), required=True)
+    mode = members.word("mode", ("limited", "unlimited", "none"))
     size = members.integer("bulk-max-size")
     members.finish()
+    if mode is None and members.has("mode"):
+        return None
+    mode = mode or "limited"
     if mode == "limited" and not size:
         what = "limited large objects without a bulk-max-size"
         members.error("missing-member", what, 'add "bulk-max-size" in KB, more than 0')
-    return LobSettings(mode, size) if mode is not None else None
+    return LobSettings(mode, size)

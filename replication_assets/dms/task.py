@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from replication_assets.dms.applying import apply_mapping
 from replication_assets.dms.findings import Finding, Findings, Place
@@ -11,10 +12,11 @@ from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Node, Object, parse_json
 from replication_assets.dms.lint import by_table, lint_ranges, lint_rules, lint_tables
 from replication_assets.dms.mapping import TableMapping, read_mapping
+from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import Outcome, TableOutcome
 from replication_assets.dms.settings.combinations import dangers
 from replication_assets.dms.settings.reading import TaskSettings, read_settings
-from replication_assets.dms.settings.sections import FREE, SECTIONS
+from replication_assets.dms.settings.sections import FREE, MOVED, SECTIONS
 from replication_assets.dms.source_tables import SourceTable
 
 NOWHERE = Place("command line", 1, 1)
@@ -22,11 +24,13 @@ NOWHERE = Place("command line", 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`files` in the order given. `tables` are those the mappings were applied to; None: those named."""
+    """`files` in the order given. `tables` are those the mappings were applied to; None: those named.
+    `target` is the engine of the target endpoint as it was said or as the rules tell; empty: not known."""
 
     files: tuple[tuple[TableMapping, Outcome], ...]
     settings: tuple[TaskSettings, ...]
     tables: tuple[SourceTable, ...] | None
+    target: str
     findings: tuple[Finding, ...]
 
     @property
@@ -50,7 +54,7 @@ def read_task(
         if is_settings(text, file):
             settings.append(read_settings(text, file))
         else:
-            mappings.append(read_mapping(text, file, escape=escape))
+            mappings.append(read_mapping(text, file, escape=escape, target=target))
     files = tuple((mapping, apply_mapping(mapping, tables)) for mapping in mappings)
     for mapping, outcome in files:
         findings.extend(
@@ -63,21 +67,26 @@ def read_task(
             )
     findings.extend(lint_ranges(files))
     found = [table for _, outcome in files for table in outcome.tables]
+    engine = target.strip().lower()
     for table in found:
         mapped_items(table, "source", findings)
-    engine = target or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
+        mapped_messages(table, engine, findings)
+    engine = engine or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
     for each in settings:
         findings.extend((*each.findings, *dangers(each, found, engine)))
-    return Task(files, tuple(settings), None if tables is None else tuple(tables), findings.listed())
+    return Task(files, tuple(settings), None if tables is None else tuple(tables), engine, findings.listed())
 
 
 def is_settings(text: str, file: str) -> bool:
-    """Whether a file holds task settings: it has one of their sections, and no rules."""
+    """Whether a file holds task settings: it has one of their sections, also misspelled, and no rules."""
     node: Node | None = parse_json(text, file, Findings())
     if not isinstance(node, Object):
         return False
-    names = {member.name for member in node.members}
-    return "rules" not in names and bool(names & {*SECTIONS, *FREE} or not names)
+    names = {member.name.lower() for member in node.members}
+    if "rules" in names:
+        return False
+    known = [each.lower() for each in (*SECTIONS, *FREE, *MOVED)]
+    return not names or any(get_close_matches(name, known, n=1, cutoff=0.75) for name in names)
 
 
 def _is_dynamodb(table: TableOutcome) -> bool:

@@ -35,7 +35,7 @@ TARGETS_OF: dict[str, tuple[str, ...]] = {
 
 NEEDS_VALUE = {
     "rename", "add-prefix", "remove-prefix", "replace-prefix", "add-suffix", "remove-suffix",
-    "replace-suffix", "add-column",
+    "replace-suffix", "add-column", "data-masking-digits-mask",
 }  # fmt: skip
 NEEDS_OLD_VALUE = {"replace-prefix", "replace-suffix"}
 

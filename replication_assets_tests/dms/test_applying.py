@@ -1,6 +1,14 @@
 """Mappings applied to tables: what is taken, what it is called, and which rule decided."""
 
+from typing import Any
+
+import pytest
+
 from replication_assets.dms.applying import apply_mapping
+from replication_assets.dms.findings import Finding
+from replication_assets.dms.outcome import Mask, TableOutcome
+from replication_assets.dms.report import target_key
+from replication_assets.dms.samples import sample_rows, target_rows
 from replication_assets_tests.dms.rules_text import (
     ACTOR,
     actor,
@@ -96,7 +104,7 @@ def test_masks_run_one_after_the_other_in_the_order_of_their_ids() -> None:
         transform("data-masking-hash-mask", **{"column-name": "first_name", "rule-id": "30"}),
         transform("data-masking-digits-mask", value="#", **{"column-name": "first_name", "rule-id": "20"}),
     )
-    assert table.columns[1].masks == ("data-masking-digits-mask", "data-masking-hash-mask")
+    assert table.columns[1].masks == (Mask("data-masking-digits-mask", "#"), Mask("data-masking-hash-mask"))
 
 
 def test_a_mask_of_a_type_that_it_does_not_know_is_an_error() -> None:
@@ -192,3 +200,74 @@ def test_tags_are_those_of_the_rule_that_fits_best_and_then_of_the_first() -> No
     mapping = mapping_of(include(), tag("wide", "%", "%"), tag("one", "actor"), tag("two", "actor"))
     (table,) = apply_mapping(mapping, tables_of(ACTOR)).tables
     assert table.tags == (("k", "one"),)
+
+
+ITEM = {
+    "schema": "test", "name": "item", "key": ["id"],
+    "columns": {"id": "int", "no": "int", "part": "varchar(5)", "small": "smallint"},
+    "rows": [{"id": 7, "no": 12, "part": "a1", "small": 2}],
+}  # fmt: skip
+
+
+def item(*rules: dict[str, Any]) -> tuple[TableOutcome, list[Finding]]:
+    outcome = outcome_of(include(), *rules, tables=(ITEM,))
+    return outcome.tables[0], list(outcome.findings)
+
+
+def key_of(*columns: str) -> dict[str, Any]:
+    key = {"name": "k", "columns": [*columns]}
+    about = {"schema-name": "test", "table-name": "item"}
+    return transform("define-primary-key", "table", **about, **{"primary-key-def": key})
+
+
+def test_a_defined_key_may_use_the_names_of_the_target_and_is_told_under_both() -> None:
+    table, findings = item(
+        key_of("no", "piece"), transform("rename", value="piece", **{"column-name": "part"})
+    )
+    assert (findings, table.key, target_key(table)) == ([], ("no", "part"), ("no", "piece"))
+
+
+def test_a_defined_key_of_an_unknown_column_is_an_error() -> None:
+    _, findings = item(key_of("No"))
+    assert [(each.code, each.fix) for each in findings] == [("unknown-column", "write 'no': case counts")]
+
+
+@pytest.mark.parametrize("wanted", ["int4", "int", "INT"])
+def test_columns_are_taken_by_the_type_of_dms_and_by_that_of_the_source(wanted: str) -> None:
+    table, _ = item(
+        transform("change-data-type", **{
+            "column-name": "%", "data-type-name": wanted, "data-type": {"type": "int8"}})
+    )  # fmt: skip
+    assert [str(each.type) for each in table.columns] == ["int8", "int8", "wstring(5)", "int2"]
+
+
+def test_a_validation_function_of_a_key_is_refused() -> None:
+    def override(column: str) -> dict[str, Any]:
+        head = {"rule-type": "validation", "rule-target": "column", "source-function": "trim(${column-name})"}
+        locator = {"schema-name": "test", "table-name": "item", "column-name": column}
+        return head | {"rule-action": "override-validation-function", "object-locator": locator}
+
+    assert [each.code for each in item(override("id"))[1]] == ["validation-of-key"]
+    table, findings = item(override("part"))
+    assert (len(table.validations), findings) == (1, [])
+
+
+def test_an_added_column_is_masked_too_and_one_that_copies_a_masked_one_is_told() -> None:
+    text = {"data-type": {"type": "string", "length": 10}}
+    added = transform("add-column", value="copy", expression="$part", **text)
+    mask = transform("data-masking-digits-mask", value="#", **{"column-name": "part"})
+    table, findings = item(added, mask)
+    assert (table.columns[-1].masks, [each.code for each in findings]) == ((), ["unmasked-copy"])
+    table, findings = item(added, mask | {"object-locator": mask["object-locator"] | {"column-name": "%p%"}})
+    assert (table.columns[-1].masks, findings) == ((Mask("data-masking-digits-mask", "#"),), [])
+    (row,) = target_rows(table, sample_rows(table.source))
+    assert row == {"id": 7, "no": 12, "part": "a#", "small": 2, "copy": "a#"}
+
+
+def test_an_added_column_without_a_mask_of_its_type_is_as_it_is() -> None:
+    text = {"data-type": {"type": "string", "length": 64}}
+    table, _ = item(
+        transform("add-column", value="p", expression="upper($part)", **text),
+        transform("data-masking-hash-mask", **{"column-name": "p", "data-type-name": "nclob"}),
+    )
+    assert target_rows(table, sample_rows(table.source))[0]["p"] == "A1"

@@ -1,6 +1,7 @@
 """`dms lint` and `dms explain` on the files of real migrations."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,15 @@ def test_items_are_made_of_renamed_and_added_columns_too(tmp_path: Path) -> None
     assert document["tables"][0]["sample_items"] == [
         {"pk": {"S": "a#Ann"}, "id": {"N": "1"}, "given": {"S": "Ann"}, "both": {"S": "1-Ann"}}
     ]
+
+
+def test_every_member_of_the_report_is_documented(tmp_path: Path) -> None:
+    table = ACTOR | {"rows": [{"id": 1}]}
+    (tmp_path / "m.json").write_text(json.dumps({"rules": [{"rule-id": "1", **include("actor")}]}))
+    (tmp_path / "t.json").write_text(json.dumps({"tables": [table]}))
+    _, document = explained(
+        str(tmp_path / "m.json"), "--tables", str(tmp_path / "t.json"), "--target", "kafka"
+    )
+    text = (Path(__file__).parents[2] / "docs" / "dms.md").read_text()
+    told = set(re.findall(r"`(\w+)`", text[text.index("## The report for programs") :]))
+    assert {*document, *document["tables"][0], *document["tables"][0]["columns"][0]} <= told

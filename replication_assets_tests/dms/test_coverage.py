@@ -71,11 +71,7 @@ def test_segments_are_those_of_the_documentation() -> None:
     second = (
         "((COL1 < 20) OR ((COL1 = 20) AND (COL2 < 20)) OR ((COL1 = 20) AND (COL2 = 20) AND (COL3 < 120)))"
     )
-    normal = [
-        each.replace("((COL1 < 10))", "(COL1 < 10)").replace("((COL1 < 20))", "(COL1 < 20)")
-        for each in segments
-    ]
-    assert normal == [first, f"NOT {first} AND {second}", f"NOT {second}"]
+    assert [*segments] == [first, f"NOT {first} AND {second}", f"NOT {second}"]
 
 
 def test_every_row_without_null_is_in_exactly_one_segment() -> None:

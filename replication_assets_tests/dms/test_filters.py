@@ -107,3 +107,21 @@ def test_an_operator_that_dms_has_not_is_told_with_those_it_has() -> None:
     each = {"filter-type": "source", "column-name": "id", "filter-conditions": [condition("gt", "1")]}
     findings = mapping_of(include("t", filters=[each])).findings
     assert any(each.code == "unknown-word" and "gte" in each.fix for each in findings)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"filter-type": "source", "column-name": "id", "filter-conditions": [condition("gt", "1")]},
+        {"filter-type": "source", "column-name": "id", "filter-conditions": []},
+        {"filter-type": "source", "filter-conditions": [{"filter-operator": "null"}]},
+        {"filter-type": "target", "column-name": "id", "filter-conditions": [{"filter-operator": "null"}]},
+        {"filter-type": "source", "column-name": "id",
+         "filter-conditions": [condition("null"), {"filter-operator": "between", "start-value": "1"}]},
+        "id > 1",
+    ],
+)  # fmt: skip
+def test_a_rule_with_a_filter_that_cannot_be_read_takes_no_rows_at_all(broken: Any) -> None:
+    mapping = mapping_of(include("actor", filters=[broken]))
+    assert "error" in {each.severity for each in mapping.findings}
+    assert mapping.selections == ()

@@ -1,5 +1,6 @@
 """`dms import`: the printed catalog loads, in Python and in YAML, and does what the files say."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ from replication_assets.catalog import (
 )
 from replication_assets.cli.app import make_app
 from replication_assets.components.yaml_catalog import load_yaml_catalog
-from replication_assets_tests.dms.rules_text import ACTOR, include, transform
+from replication_assets.core.items.mapping import ItemMapping
+from replication_assets.core.shapes import Shaping
+from replication_assets.dms.samples import sample_rows, table_schema
+from replication_assets_tests.dms.rules_text import ACTOR, include, tables_of, transform
 
 PASSWORD = EnvVar("TARGET_PASSWORD")
 SEEDS = Path(__file__).parent / "seeds"
@@ -185,7 +189,13 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
 @pytest.mark.parametrize(
     ("rule", "named"),
     [
-        (transform("data-masking-hash-mask", **{"column-name": "first_name"}), "'first_name' is masked"),
+        (transform("data-masking-digits-randomize", **{"column-name": "first_name"}), "gets random digits"),
+        (transform("remove-column", **{"column-name": "id"}), "in the key"),
+        ({"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "t",
+          "object-locator": {"schema-name": "test", "table-name": "actor"},
+          "mapping-parameters": {"partition-key-name": "id",
+                                 "condition-expression": {"expression": "attribute_not_exists(id)"}}},
+         "condition-expression"),
         (transform("add-before-image-columns", **{"before-image-def": IMAGE}), "before an update"),
         (transform("add-column", value="op", expression="operation_indicator('D','U','I')",
                    **{"data-type": {"type": "string", "length": 1}}), "tells of a change"),
@@ -222,3 +232,74 @@ def test_settings_that_dms_does_not_read_do_not_stand_in_the_way(tmp_path: Path)
     files = [str(SEEDS / "lakehouse_mapping.json"), str(SEEDS / "lakehouse_settings.json")]
     catalog = imported(tmp_path, *files, "--tables", str(tmp_path / "tables.json"))
     assert [table.path for table in catalog.tables] == ["source.test.actor"]
+
+
+def test_masks_are_computed_columns_of_the_same_name_and_changed_types_are_types(tmp_path: Path) -> None:
+    digits = transform("data-masking-digits-mask", value="'", **{"column-name": "first_name"})
+    files = files_of(
+        tmp_path,
+        include("actor"),
+        transform("rename", value="name", **{"column-name": "first_name"}),
+        digits,
+        transform("data-masking-hash-mask", **{"column-name": "first_name"}),
+        transform("change-data-type", **{"column-name": "paid", "data-type": {
+            "type": "string", "length": 20}}),
+        transform("add-column", value="of", expression="$AR_M_SOURCE_SCHEMA||'.'||${AR_M_SOURCE_TABLE_NAME}",
+                  **{"data-type": {"type": "string", "length": 60}}),
+    )  # fmt: skip
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    assert isinstance(projection, DeltaProjection)
+    (shape,) = projection.shapes
+    masked = "hash_sha256(replaceChars(${first_name}, '0123456789', ''''))"
+    assert shape == Shape(
+        "app.test.actor",
+        exclude=["first_name"],
+        computed=[
+            Computed("name", masked, "wstring(64)"),
+            Computed("of", "'test'||'.'||'actor'", "string(60)"),
+        ],
+        types={"paid": "string(20)"},
+    )
+    source = tables_of(ACTOR | {"rows": [{"id": 1, "first_name": "Ann1", "paid": 2.5}]})[0]
+    shaped = Shaping(shape, table_schema(source)).shaped(sample_rows(source))
+    hashed = hashlib.sha256(b"Ann'").hexdigest().upper()
+    assert shaped.select(["id", "name", "paid", "of"]).to_pylist() == [
+        {"id": 1, "name": hashed, "paid": "2.50", "of": "test.actor"}
+    ]
+
+
+def test_items_are_made_of_masked_columns(tmp_path: Path) -> None:
+    files = files_of(
+        tmp_path,
+        include("actor"),
+        transform("data-masking-digits-mask", value="#", **{"column-name": "first_name"}),
+        {"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "actors",
+         "object-locator": {"schema-name": "test", "table-name": "actor"},
+         "mapping-parameters": {"partition-key-name": "pk", "exclude-columns": ["note", "paid"],
+                                "attribute-mappings": [
+                                    {"target-attribute-name": "pk", "value": "a#${first_name}"}]}},
+    )  # fmt: skip
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    assert isinstance(projection, DynamoDbProjection)
+    source = tables_of(ACTOR | {"rows": [{"id": 1, "first_name": "B52", "note": "secret", "paid": 2.5}]})[0]
+    shaping = Shaping(projection.shapes[0], table_schema(source))
+    shaped = ItemMapping(projection.items[0], shaping.schema).convert(shaping.shaped(sample_rows(source)))
+    assert [json.loads(each) for each in shaped.items.column("item").to_pylist()] == [
+        {"pk": {"S": "a#B##"}, "id": {"N": "1"}, "first_name": {"S": "B##"}}
+    ]
+
+
+def test_a_renamed_table_is_read_under_its_new_name(tmp_path: Path) -> None:
+    from replication_assets.replication import Replication
+
+    files = files_of(tmp_path, include("actor"), transform("convert-uppercase", "table"))
+    catalog = imported(tmp_path, *files, "--source", "app", "--lake", str(tmp_path / "lake"))
+    target = Replication(catalog).target(catalog.projections[0], catalog.tables[0].id)
+    assert repr(target) == f"DeltaTarget({str(tmp_path / 'lake' / 'app' / 'test.ACTOR')!r})"
+
+
+def test_tables_without_a_rule_are_refused_too_where_the_target_is_a_stream(tmp_path: Path) -> None:
+    arguments = ["dms", "import", *files_of(tmp_path, include("actor")), "--target", "kafka"]
+    result = CliRunner().invoke(make_app(plain=True), arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "rows go to a topic" in result.stderr

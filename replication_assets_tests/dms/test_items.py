@@ -7,8 +7,10 @@ import pytest
 
 from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import mapped_items
+from replication_assets.dms.report import report
 from replication_assets.dms.samples import sample_items, sample_rows
-from replication_assets_tests.dms.rules_text import include, outcome_of
+from replication_assets.dms.task import read_task
+from replication_assets_tests.dms.rules_text import include, outcome_of, tables_of, transform
 
 CUSTOMER = {
     "schema": "test",
@@ -57,7 +59,7 @@ def mapped(
     items = mapped_items(outcome, "shop", findings)
     if items is None:
         return [], list(findings)
-    return sample_items(items, outcome, sample_rows(outcome.source)), list(findings)
+    return sample_items(items, outcome, sample_rows(outcome.source))[0], list(findings)
 
 
 NAME = scalar("CustomerName", "${FirstName},${LastName}")
@@ -175,13 +177,88 @@ def test_what_cannot_be_mapped_is_refused_by_name(attribute: dict[str, Any], cod
     assert [each.code for each in findings] == [code]
 
 
-def test_a_condition_expression_is_refused_by_name() -> None:
-    items, findings = mapped(NAME, more={"condition-expression": {"expression": "attribute_not_exists(a)"}})
-    assert items == []
-    assert [each.code for each in findings] == ["condition-expression"]
+def test_a_condition_expression_does_not_stand_in_the_way_of_showing_items() -> None:
+    items, _ = mapped(NAME, more={"condition-expression": {"expression": "attribute_not_exists(a)"}})
+    assert [set(each) for each in items] == [{"CustomerName", "NickName", "income"}]
 
 
 def test_a_column_that_a_mapped_attribute_hides_is_told() -> None:
     (item,), findings = mapped(NAME, scalar("NickName", "${FirstName}"))
     assert item["NickName"] == {"S": "Randy"}
     assert "hidden-column" in {each.code for each in findings}
+
+
+def task_of(table: dict[str, Any], parameters: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+    """What the report says of the one table, and its errors."""
+    rule = {
+        "rule-id": "2", "rule-name": "2",
+        "rule-type": "object-mapping", "rule-action": "map-record-to-record",
+        "object-locator": {"schema-name": "test", "table-name": table["name"]},
+        "target-table-name": "customer_t", "mapping-parameters": parameters,
+    }  # fmt: skip
+    rules = [{"rule-id": "1", "rule-name": "1", **include()}, rule]
+    task = read_task({"m.json": json.dumps({"rules": rules})}, tables_of(table))
+    (found,) = report(task)["tables"]
+    return found, [each for each in task.findings if each.severity == "error"]
+
+
+MARKED = {"partition-key-name": "StoreId", "exclude-columns": EXCLUDED[:4]}
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([{"name": ":m", "value": {"N": "1"}}], [{"name": "#a", "value": "Migrated"}]),
+        ({":m": {"N": "1"}}, {"#a": "Migrated"}),
+    ],
+)
+def test_a_condition_is_shown_with_what_its_placeholders_stand_for(values: object, names: object) -> None:
+    condition = {
+        "expression": "attribute_not_exists(#a) OR #a < :m", "apply-during-cdc": "true",
+        "expression-attribute-values": values, "expression-attribute-names": names,
+    }  # fmt: skip
+    table, errors = task_of(CUSTOMER, MARKED | {"condition-expression": condition})
+    assert errors == []
+    assert table["condition"] == {
+        "expression": "attribute_not_exists(#a) OR #a < :m", "attribute_values": {":m": {"N": "1"}},
+        "attribute_names": {"#a": "Migrated"}, "during_full_load": True, "during_cdc": True,
+    }  # fmt: skip
+    assert table["sample_items"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"expression": "a = :v"},
+        {"expression": "#a = b", "expression-attribute-values": {":v": {"S": "x"}}},
+        {"expression": "attribute_exists(a)", "expression-attribute-names": {"#a": "a"}},
+    ],
+)
+def test_placeholders_that_are_not_given_and_not_used_are_errors(condition: dict[str, Any]) -> None:
+    _, errors = task_of(CUSTOMER, MARKED | {"condition-expression": condition})
+    assert {each.code for each in errors} == {"condition-placeholder"}
+
+
+def test_a_row_without_a_key_is_told_beside_the_items() -> None:
+    rows = [*CUSTOMER["rows"], {"FirstName": "Al"}]
+    table, _ = task_of(CUSTOMER | {"rows": rows}, MARKED)
+    assert len(table["sample_items"]) == 1
+    (refused,) = table["sample_items_refused"]
+    assert refused.startswith("a row: ")
+
+
+def test_a_template_may_use_the_name_that_a_transformation_gave() -> None:
+    rename = transform("rename", value="given", **{"column-name": "FirstName"})
+    rule = {
+        "rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "c_t",
+        "object-locator": {"schema-name": "test", "table-name": "customer"},
+        "mapping-parameters": {
+            "partition-key-name": "pk", "exclude-columns": EXCLUDED[1:],
+            "attribute-mappings": [scalar("pk", "a#${given}"), scalar("old", "${FirstName}")]},
+    }  # fmt: skip
+    rules = [
+        {"rule-id": str(n), "rule-name": str(n), **r} for n, r in enumerate([include(), rename, rule], 1)
+    ]
+    task = read_task({"m.json": json.dumps({"rules": rules})}, tables_of(CUSTOMER))
+    (item,) = report(task)["tables"][0]["sample_items"]
+    assert (item["pk"], item["old"], item["given"]) == ({"S": "a#Randy"}, {"S": "Randy"}, {"S": "Randy"})

@@ -8,6 +8,8 @@ import pytest
 from replication_assets.dms.settings.combinations import dangers
 from replication_assets.dms.settings.reading import TaskSettings, read_settings
 from replication_assets.dms.settings.sections import SECTIONS
+from replication_assets.dms.task import is_settings
+from replication_assets_tests.dms.rules_text import include, outcome_of, transform
 
 
 def settings_of(**sections: Any) -> TaskSettings:
@@ -78,3 +80,56 @@ def test_null_stands_for_the_default() -> None:
     settings = settings_of(TargetMetadata={"LobMaxSize": None}, PostProcessingRules=None)
     assert settings.findings == ()
     assert settings.value("TargetMetadata", "LobMaxSize") == 32
+
+
+def test_the_two_groups_of_time_travel_are_settings_by_their_full_names() -> None:
+    settings = settings_of(
+        TTSettings={
+            "EnableTT": True,
+            "TTS3Settings": {"BucketName": "b", "EnableDeletingFromS3OnTaskDelete": "true"},
+            "TTRecordSettings": {"OperationsToLog": "DELETE,UPDATE", "MaxRecordSiz": 1},
+        }
+    )
+    assert settings.value("TTSettings", "TTS3Settings.EnableDeletingFromS3OnTaskDelete") is True
+    assert settings.value("TTSettings", "TTRecordSettings.OperationsToLog") == "DELETE,UPDATE"
+    assert [each.fix for each in settings.findings] == ["did you mean 'TTRecordSettings.MaxRecordSize'?"]
+    assert settings_of(TTSettings={"TTS3Settings": None, "TTRecordSettings": None}).findings == ()
+
+
+def test_before_images_are_asked_for_once_and_have_a_name() -> None:
+    image = {"EnableBeforeImage": True, "FieldName": "before-image", "ColumnFilter": "pk-only"}
+    assert not told(settings_of(BeforeImageSettings=image)) & {"before-image-name", "before-image-twice"}
+    assert "before-image-name" in told(settings_of(BeforeImageSettings=image | {"FieldName": ""}))
+    rule = transform("add-before-image-columns", **{"before-image-def": {"column-filter": "pk-only"}})
+    tables = outcome_of(include(), rule).tables
+    found = dangers(settings_of(BeforeImageSettings=image), tables)
+    assert "before-image-twice" in {each.code for each in found}
+
+
+def test_a_file_of_settings_is_known_by_its_sections_also_misspelled() -> None:
+    assert is_settings('{"DataResyncSettings": {}}', "s.json")
+    assert is_settings('{"fullloadsettings": {}}', "s.json")
+    assert not is_settings('{"Rules": []}', "m.json")
+    assert not is_settings('{"selection": []}', "m.json")
+    found = settings_of(DataResyncSettings={}).findings
+    assert [each.fix for each in found] == ["did you mean 'ResyncSettings'?"]
+
+
+def test_components_that_log_and_their_severities_are_those_of_dms() -> None:
+    def told_of(*components: object) -> list[str]:
+        return [each.code for each in settings_of(Logging={"LogComponents": list(components)}).findings]
+
+    assert told_of({"Id": "SOURCE_UNLOAD", "Severity": "LOGGER_SEVERITY_DETAILED_DEBUG"}) == []
+    assert told_of({"Id": "SOURCE_UNLOADS", "Severity": "DEBUG"}) == ["unknown-word", "unknown-word"]
+    assert told_of({"Id": "IO"}, "IO") == ["missing-member", "wrong-type"]
+
+
+def test_a_load_order_is_no_barrier_where_several_tables_load_at_a_time() -> None:
+    tables = outcome_of(include("actor") | {"load-order": 2}).tables
+
+    def codes(subtasks: int) -> set[str]:
+        settings = settings_of(FullLoadSettings={"MaxFullLoadSubTasks": subtasks})
+        return {each.code for each in dangers(settings, tables)}
+
+    assert "load-order" in codes(8)
+    assert "load-order" not in codes(1)

@@ -67,7 +67,16 @@ def evaluate(
             found = _batch(connection, expressions, taken, min(_ROWS, rows.num_rows - start))
             for column, further in zip(results, zip(*found, strict=True), strict=True):
                 column.extend(further)
-    return results
+    return [_as_is(each, rows) or found for each, found in zip(expressions, results, strict=True)]
+
+
+def _as_is(expression: Expression, rows: pa.RecordBatch | pa.Table) -> list[Any]:
+    """Values of an expression that is a column and nothing else: decimals keep every digit. Else nothing."""
+    root = expression.root
+    if not isinstance(root, ColumnValue) or root.before:
+        return []
+    values = rows.column(root.name).to_pylist()
+    return [format(v, "f") if isinstance(v, Decimal) else _bound_value(v) for v in values]
 
 
 def _used(expressions: Sequence[Expression], *, before: bool) -> tuple[str, ...]:

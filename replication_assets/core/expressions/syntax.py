@@ -158,7 +158,12 @@ class Expression:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(each.name for each in self.parts() if isinstance(each, Variable)))
+        return tuple(dict.fromkeys(each.name for each in self.found_variables))
+
+    @property
+    def found_variables(self) -> tuple[Variable, ...]:
+        """Each where it stands."""
+        return tuple(each for each in self.parts() if isinstance(each, Variable))
 
     @property
     def functions(self) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ def dangers(
     _tell_errors(settings, findings)
     _tell_tables(settings, findings)
     _tell_validation(settings, target, findings)
+    _tell_before_images(settings, tables, findings)
+    _tell_order(settings, tables, findings)
     return findings.listed()
 
 
@@ -133,3 +135,24 @@ def _tell_validation(settings: TaskSettings, target: str, findings: Findings) ->
         what = "TableFailureMaxCount is greater than FailureMaxCount, which is of the whole task"
         place = settings.place("ValidationSettings", "TableFailureMaxCount")
         findings.warn("failure-counts", what, "swap them", place)
+
+
+def _tell_before_images(settings: TaskSettings, tables: Sequence[TableOutcome], findings: Findings) -> None:
+    section = "BeforeImageSettings"
+    if not settings.value(section, "EnableBeforeImage"):
+        return
+    place = settings.place(section, "EnableBeforeImage")
+    if not settings.value(section, "FieldName"):
+        what = "EnableBeforeImage is true, and there is no FieldName"
+        findings.error("before-image-name", what, 'add "FieldName": "before-image"', place)
+    if any(column.before for table in tables for column in table.columns):
+        what = "BeforeImageSettings and a rule add-before-image-columns: DMS takes one of them for a task"
+        findings.error("before-image-twice", what, "delete one of them", place)
+
+
+def _tell_order(settings: TaskSettings, tables: Sequence[TableOutcome], findings: Findings) -> None:
+    subtasks = settings.value("FullLoadSettings", "MaxFullLoadSubTasks")
+    if isinstance(subtasks, int) and subtasks > 1 and any(table.load_order for table in tables):
+        what = f"load-order says which load starts first; with {subtasks} at a time the next does not wait"
+        place = settings.place("FullLoadSettings", "MaxFullLoadSubTasks")
+        findings.note("load-order", what, "write 1 if a table needs another one whole", place)

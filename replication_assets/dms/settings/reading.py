@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.json_source import Member, Object, Scalar, parse_json
 from replication_assets.dms.members import as_boolean
+from replication_assets.dms.settings.components import tell_components
 from replication_assets.dms.settings.known import Setting, Value, Verdict
 from replication_assets.dms.settings.sections import FREE, MOVED, SECTIONS, sections_of
 
@@ -79,8 +81,22 @@ def _section(member: Member, findings: Findings) -> list[Given]:
     if not isinstance(member.value, Object):
         findings.error("wrong-type", f"{name} is not an object", "write {...}", member.value.place)
         return []
-    found = [_setting(name, each, findings) for each in member.value.members]
+    found = [_setting(name, each, findings) for each in _flat(name, member.value)]
     return [each for each in found if each is not None]
+
+
+def _flat(section: str, given: Object) -> Iterator[Member]:
+    """Members of a section; those of an object within it, which one section has, after its name."""
+    for member in given.members:
+        groups = {name.split(".")[0] for name in SECTIONS[section] if "." in name}
+        group = next((each for each in groups if each.lower() == member.name.lower()), None)
+        if group is None:
+            yield member
+        elif isinstance(member.value, Object):
+            for inner in member.value.members:
+                yield replace(inner, name=f"{group}.{inner.name}")
+        elif not _is_null(member):
+            yield member
 
 
 def _unknown_section(member: Member, findings: Findings) -> None:
@@ -89,8 +105,9 @@ def _unknown_section(member: Member, findings: Findings) -> None:
         what = f"{member.name} stands outside of its section, where DMS does not look"
         findings.warn("wrong-section", what, f"move it into {' or '.join(homes)}", member.place)
         return
-    close = get_close_matches(member.name, [*SECTIONS, *FREE], n=1, cutoff=0.6)
-    fix = f"did you mean {MOVED.get(member.name) or close[0]!r}?" if close else "delete it"
+    close = get_close_matches(member.name, [*SECTIONS, *FREE], n=1, cutoff=0.75)
+    meant = MOVED.get(member.name) or (close[0] if close else None)
+    fix = f"did you mean {meant!r}?" if meant else "delete it"
     findings.warn("unknown-section", f"task settings have no section {member.name[:60]!r}", fix, member.place)
 
 
@@ -105,6 +122,8 @@ def _free(name: str, member: Member, findings: Findings) -> list[Given]:
             elif each.name.startswith("CloudWatchLog") and not _is_null(each):
                 what = f"{each.name} is read-only: DMS refuses it when a task is made"
                 findings.warn("read-only", what, "delete it", each.place)
+            elif each.name == "LogComponents":
+                tell_components(each.value, findings)
     return [Given(name, "", None, None, known.verdict, known.here, member.place)]
 
 

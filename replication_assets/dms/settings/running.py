@@ -92,13 +92,21 @@ CONTROL: Section = {
     "FullLoadExceptionTableEnabled": honoured(False, "dead letters of loads are kept, always"),
 }
 
+_BUCKET = "the event store has a place and options of its own: `EventStoreConfig`"
+
 TIME_TRAVEL: Section = {
-    "EnableRawData": moot(False, "the event store is that journal"),
-    "RawDataFormat": moot("", "events are Parquet in a Delta log"),
-    "RawDataEncryption": moot("", "that of the bucket"),
-    "OperationsToLog": moot("ALL", "every event is kept"),
-    "MaxRecordSize": moot(64, "events have no greatest size"),
-    "CdcStartPosition": moot("", "any position of the store can be asked for (`--as-of`)"),
+    "TTS3Settings.EncryptionMode": moot("", _BUCKET),
+    "TTS3Settings.ServerSideEncryptionKmsKeyId": moot("", _BUCKET),
+    "TTS3Settings.ServiceAccessRoleArn": moot("", _BUCKET),
+    "TTS3Settings.BucketName": moot("", _BUCKET),
+    "TTS3Settings.BucketFolder": moot("", _BUCKET),
+    "TTS3Settings.EnableDeletingFromS3OnTaskDelete": moot(False, "events stay until they are told to go"),
+    "TTRecordSettings.EnableRawData": moot(False, "the event store is that journal"),
+    "TTRecordSettings.RawDataFormat": moot("", "events are Parquet in a Delta log"),
+    "TTRecordSettings.RawDataEncryption": moot("", _BUCKET),
+    "TTRecordSettings.OperationsToLog": moot("ALL", "every event is kept"),
+    "TTRecordSettings.MaxRecordSize": moot(64, "events have no greatest size"),
+    "TTRecordSettings.CdcStartPosition": moot("", "any position of the store can be asked for (`--as-of`)"),
     "EnableTT": moot(False, "the event store answers questions as of any time"),
 }
 

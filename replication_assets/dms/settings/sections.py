@@ -62,6 +62,7 @@ MOVED = {
     "StopTaskCachedSourceApplied": "StopTaskCachedChangesApplied",
     "StopTaskCachedSourceNotApplied": "StopTaskCachedChangesNotApplied",
     "ControlTableSettings": "ControlTablesSettings",
+    "DataResyncSettings": "ResyncSettings",
 }
 """Keys as they are found in articles, and as they are."""
 
