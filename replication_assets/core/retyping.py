@@ -1,7 +1,8 @@
 """Columns in another type, exactly: a value is what it was, or it does not fit and is told.
 
 Nothing is cut, rounded or guessed. A timestamp is a date at midnight alone, a decimal is a float where the
-float prints it, a text is a number where it reads as one. Texts of other values are those that items have
+float prints it, a text is a number where it reads as one.
+Texts of decimals have all digits of their scale, those of other values are what items have
 (`core.items.texts`), odd values (`_overflow`) of a column that becomes a text among them.
 
 Whole columns are cast by Arrow where its cast is exact or refuses; what it refuses, and pairs of types that
@@ -38,7 +39,7 @@ def retyped(values: pa.Array, kind: Kind, odd: pa.Array | None = None) -> tuple[
     values that the column could not hold, which a column of texts takes."""
     name, length, precision, scale = kind
     if name in _TEXTS and not is_binary(values.type):
-        texts = canonical_text(values)
+        texts = _decimal_texts(values) if pa.types.is_decimal(values.type) else canonical_text(values)
         return _bounded(
             texts if odd is None else pc.coalesce(texts, odd), length, pc.utf8_length, pa.string()
         )
@@ -49,6 +50,16 @@ def retyped(values: pa.Array, kind: Kind, odd: pa.Array | None = None) -> tuple[
     if cast is None or name in INTEGERS:
         return _one_by_one(values, kind) if cast is None else _within(cast, name)
     return cast, np.zeros(len(values), dtype=bool)
+
+
+def _decimal_texts(values: pa.Array) -> pa.Array:
+    """With all digits of the scale: 2.50."""
+    texts = values.cast(pa.large_string())
+    if not pc.any(pc.match_substring(texts, "E")).as_py():
+        return texts
+    # Arrow writes very small ones with an exponent.
+    plain = [None if value is None else format(value, "f") for value in values.to_pylist()]
+    return pa.array(plain, pa.large_string())
 
 
 def _bounded(

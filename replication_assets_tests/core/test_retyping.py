@@ -40,6 +40,8 @@ US, UTC = pa.timestamp("us"), pa.timestamp("us", tz="UTC")
         (US, [MIDNIGHT, NOON, None], "date", [MIDNIGHT.date(), "no", None]),
         (UTC, [NOON.replace(tzinfo=dt.UTC)], "datetime", [NOON]),
         (pa.date32(), [MIDNIGHT.date()], "datetime", [MIDNIGHT]),
+        (pa.decimal128(12, 2), [D("2.50"), D("-1000000"), None], "string(5)", ["2.50", "no", None]),
+        (pa.decimal128(38, 20), [D("1E-20")], "string", ["0.00000000000000000001"]),
         (US, [NOON], "string", ["2024-01-02T12:00:00.000001"]),
         (pa.string(), ["abc", "abcd", None], "string(3)", ["abc", "no", None]),
         (pa.string(), ["12", "1.5", "x", ""], "int8", [12, "no", "no", "no"]),
