@@ -18,7 +18,7 @@ from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProject
 from replication_assets.change_sources import change_source, driver, kafka_cluster
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
-from replication_assets.core.shape_specs import called
+from replication_assets.core.shape_specs import called, given_names
 from replication_assets.core.shaped_structures import shaped_structures
 from replication_assets.declarations import (
     Channel,
@@ -226,12 +226,7 @@ class Replication:
 def _sql_database(projection: SqlProjection, tables: Collection[TableId] = ()) -> Database:
     """`tables` are those of the projection."""
     target, into = projection.target, projection.into
-    shapes = {each.table: each for each in projection.shapes}
-    named = {
-        table: (shapes[str(table)].schema, shapes[str(table)].name)
-        for table in tables
-        if str(table) in shapes
-    }
+    named = given_names(projection.shapes, tables)
     if isinstance(target, PostgresTarget):
         from replication_assets.targets.sql.projection.postgres import PostgresDatabase
 

@@ -76,6 +76,14 @@ def called(shapes: Iterable[Shape], table: TableId) -> TableId:
     return TableId(table.source, schema, table.name if shape.name is None else shape.name)
 
 
+def given_names(
+    shapes: Iterable[Shape], tables: Iterable[TableId]
+) -> dict[TableId, tuple[str | None, str | None]]:
+    """Schema and name, as they are given, of the tables that have a shape."""
+    known = {shape.table: (shape.schema, shape.name) for shape in shapes}
+    return {table: known[str(table)] for table in tables if str(table) in known}
+
+
 def shape_problems(shape: Shape) -> Iterator[str]:
     """What is wrong whatever the columns are, each with its fix."""
     if not shape.is_of_rows and shape.schema is None and shape.name is None:
