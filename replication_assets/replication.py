@@ -9,7 +9,7 @@ imported by the method that makes them: every step of a Dagster run is a process
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProject
 from replication_assets.change_sources import change_source, driver, kafka_cluster
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
+from replication_assets.core.shape_specs import called, given_names
+from replication_assets.core.shaped_structures import shaped_structures
 from replication_assets.declarations import (
     Channel,
     CloudWatch,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from replication_assets.targets.sql.mysql import MySqlServer
     from replication_assets.targets.sql.postgres import TargetConnection
     from replication_assets.targets.sql.projection.database import Database
+    from replication_assets.targets.sql.projection.layout import Named
 
 
 class Replication:
@@ -71,7 +74,7 @@ class Replication:
         """Raises SecretError for a credential that cannot be read."""
         target = self._plain_target(projection, table)
         shape = next((each for each in projection.shapes if each.table == str(table)), None)
-        return target if shape is None else ShapedTarget(target, shape)
+        return ShapedTarget(target, shape) if shape is not None and shape.is_of_rows else target
 
     def _plain_target(self, projection: Projection, table: TableId) -> ProjectionTarget:
         if isinstance(projection, DynamoDbProjection):
@@ -87,7 +90,7 @@ class Replication:
     def _row_target(self, projection: DeltaProjection | SqlProjection, table: TableId) -> ProjectionTarget:
         if isinstance(projection, DeltaProjection):
             options = _revealed(projection.storage_options, f"projection {projection.name}")
-            return DeltaTarget(projection.root, table, options, named=projection.named(table))
+            return DeltaTarget(projection.root, table, options, called=called(projection.shapes, table))
         return self._sql_target(projection, table)
 
     def _dynamodb_target(self, projection: DynamoDbProjection, table: TableId) -> ProjectionTarget:
@@ -113,8 +116,9 @@ class Replication:
         from replication_assets.targets.sql.projection import Projected, SqlTarget
 
         tables = frozenset(each.id for each in self.catalog.projected(projection))
-        projected = Projected(tables, lambda each: self.store().structures(each).last())
-        return SqlTarget(_sql_database(projection), table, projected=projected)
+        structures = shaped_structures(lambda each: self.store().structures(each).last(), projection.shapes)
+        projected = Projected(tables, structures)
+        return SqlTarget(_sql_database(projection, tables), table, projected=projected)
 
     def topic(self, projection: KafkaProjection, table: TableId) -> Topic:
         """The topic of a table. Nothing is connected to, and no secret read, before a call.
@@ -219,23 +223,25 @@ class Replication:
         return HttpHook(hook.url)
 
 
-def _sql_database(projection: SqlProjection) -> Database:
+def _sql_database(projection: SqlProjection, tables: Collection[TableId] = ()) -> Database:
+    """`tables` are those of the projection."""
     target, into = projection.target, projection.into
+    named = given_names(projection.shapes, tables)
     if isinstance(target, PostgresTarget):
         from replication_assets.targets.sql.projection.postgres import PostgresDatabase
 
-        return PostgresDatabase(_postgres_connection(target), into=into)
+        return PostgresDatabase(_postgres_connection(target), into=into, called=named)
     if isinstance(target, MySqlTarget):
         from replication_assets.targets.sql.projection.mysql import MySqlDatabase
 
-        return MySqlDatabase(_mysql_server(target), prefix=target.prefix, into=into)
+        return MySqlDatabase(_mysql_server(target), prefix=target.prefix, into=into, called=named)
     if isinstance(target, SqlServerTarget):
-        return _sqlserver_database(target, projection)
+        return _sqlserver_database(target, projection, named)
     if isinstance(target, OracleTarget):
-        return _oracle_database(target, projection)
+        return _oracle_database(target, projection, named)
     from replication_assets.targets.sql.projection.sqlite import SqliteDatabase
 
-    return SqliteDatabase(Path(target.folder), into=into)
+    return SqliteDatabase(Path(target.folder), into=into, called=named)
 
 
 @contextmanager
@@ -253,7 +259,7 @@ def _driver(module: str, extra: str, projection: SqlProjection) -> Iterator[None
         ) from None
 
 
-def _sqlserver_database(target: SqlServerTarget, projection: SqlProjection) -> Database:
+def _sqlserver_database(target: SqlServerTarget, projection: SqlProjection, named: Named) -> Database:
     with _driver("mssql_python", "sqlserver", projection):
         from replication_assets.targets.sql.projection.sqlserver import SqlServerDatabase, SqlServerLogin
 
@@ -267,10 +273,10 @@ def _sqlserver_database(target: SqlServerTarget, projection: SqlProjection) -> D
         trust_server_certificate=target.trust_server_certificate,
         server_certificate=target.server_certificate,
     )
-    return SqlServerDatabase(login, into=projection.into)
+    return SqlServerDatabase(login, into=projection.into, called=named)
 
 
-def _oracle_database(target: OracleTarget, projection: SqlProjection) -> Database:
+def _oracle_database(target: OracleTarget, projection: SqlProjection, named: Named) -> Database:
     with _driver("oracledb", "oracle", projection):
         from replication_assets.targets.sql.projection.oracle import OracleDatabase, OracleLogin
 
@@ -285,7 +291,7 @@ def _oracle_database(target: OracleTarget, projection: SqlProjection) -> Databas
         wallet_password=target.wallet_password,
         server_name=target.server_name,
     )
-    return OracleDatabase(login, into=projection.into)
+    return OracleDatabase(login, into=projection.into, called=named)
 
 
 def _postgres_connection(target: PostgresTarget) -> TargetConnection:

@@ -12,9 +12,12 @@ from replication_assets.catalog import (
     Catalog,
     DeltaProjection,
     Document,
+    DynamoDbProjection,
     Environment,
     EnvVar,
     EventStoreConfig,
+    ItemKey,
+    Items,
     MySqlSourceConfig,
     MySqlTarget,
     OracleSourceConfig,
@@ -45,7 +48,7 @@ def projection(name: str = "copy", **changed: Any) -> SqlProjection:
     return SqlProjection(name, **{"tables": ["shop.*"], "target": POSTGRES, **changed})
 
 
-def problems(*projections: SqlProjection, **changed: Any) -> tuple[str, ...]:
+def problems(*projections: Projection, **changed: Any) -> tuple[str, ...]:
     catalog = Catalog(
         event_store=EventStoreConfig(root="/data/events"),
         sources=[
@@ -158,6 +161,46 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_two_projections_never_write_one_table() -> None:
     found = problems(projection(tables=["shop.public.orders"]), projection("other", tables=["crm.*"]))
     assert any("both write the table public.orders" in problem for problem in found)
+
+
+def test_a_shape_names_a_table_where_its_own_name_would_be_taken() -> None:
+    shapes = [Shape("shop.sales.orders", name="sales_orders"), Shape("shop.public.Orders", name="big")]
+    assert problems(projection(into="one", shapes=shapes)) == ()
+    found = problems(projection(shapes=[Shape("shop.sales.orders", schema="public")]))
+    assert any("shop.public.orders and shop.sales.orders would be one table" in each for each in found)
+    crm = projection("other", tables=["crm.*"], shapes=[Shape("crm.public.orders", schema="sales")])
+    assert any("both write the table sales.orders" in each for each in problems(projection(), crm))
+
+
+def test_tables_are_placed_as_they_are_called() -> None:
+    from replication_assets.replication import _sql_database
+
+    orders, items = TableId("shop", "public", "orders"), TableId("shop", "public", "items")
+    for target, prefix in (
+        (POSTGRES, ""),
+        (MYSQL, "copy_"),
+        (SqliteTarget("/c"), ""),
+        (SQLSERVER, ""),
+        (ORACLE, ""),
+    ):
+        shapes = [Shape(str(orders), name="facts"), Shape(str(items), schema="dw")]
+        database = _sql_database(projection(target=target, into="one", shapes=shapes), [orders, items])
+        assert str(database.place(orders)) == f"{prefix}one.facts"
+        assert str(database.place(items)) == f"{prefix}dw.items"
+
+
+def test_two_tables_of_a_lakehouse_never_have_one_name_and_items_have_their_own() -> None:
+    found = problems(
+        DeltaProjection(
+            "lake", tables=["shop.*"], root="/lake", shapes=[Shape("shop.sales.orders", schema="public")]
+        )
+    )
+    assert [each.partition(". Fix")[0] for each in found] == [
+        "projection lake: shop.public.orders and shop.sales.orders would both be public.orders"
+    ]
+    items = Items("shop.public.orders", "orders", partition_key=ItemKey("id", "${id}"))
+    serving = DynamoDbProjection("serving", items=[items], shapes=[Shape("shop.public.orders", name="x")])
+    assert any("`Items.into` places" in each for each in problems(serving))
 
 
 def test_a_database_of_masked_copies_is_not_projected_into() -> None:

@@ -17,7 +17,6 @@ from difflib import get_close_matches
 
 from replication_assets.catalog_rules.documents import projected_documents
 from replication_assets.catalog_rules.dynamodb import dynamodb_problems, rival_problems
-from replication_assets.catalog_rules.lake_names import lake_name_problems
 from replication_assets.catalog_rules.shapes import shapes_problems
 from replication_assets.catalog_rules.sources import shared_server_ids, shared_slots, source_rules
 from replication_assets.catalog_rules.sql import folder_of, sql_problems, sql_rivals
@@ -223,8 +222,6 @@ def _projection_rules(projection: Projection, tables: Sequence[Table]) -> Iterat
         yield from dynamodb_problems(projection)
     else:
         yield from projected_documents(projection, tables)
-    if isinstance(projection, DeltaProjection):
-        yield from lake_name_problems(projection, tables)
     if isinstance(projection, SqlProjection):
         yield from sql_problems(projection, tables)
 

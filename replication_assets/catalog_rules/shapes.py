@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from replication_assets.core.shape_specs import Shape, shape_problems
+from replication_assets.core.schema import TableId
+from replication_assets.core.shape_specs import Shape, called, shape_problems
 from replication_assets.declarations import (
+    DeltaProjection,
     DynamoDbProjection,
     KafkaProjection,
     Projection,
-    SqlProjection,
     Table,
 )
 from replication_assets.declared_types import type_problems
@@ -33,8 +34,24 @@ def shapes_problems(projection: Projection | KafkaProjection, tables: Sequence[T
             yield f"{label}: the table has documents too. Fix: a projection each"
         problems = list(_form(shape)) or list(shape_problems(shape))
         yield from (f"{label}: {problem}" for problem in problems)
-        if isinstance(projection, SqlProjection) and (shape.exclude or shape.rename or shape.computed):
-            yield f"{label}: tables of SQL databases have the columns of their source. Fix: where alone"
+        if isinstance(projection, KafkaProjection) and (shape.schema, shape.name) != (None, None):
+            yield f"{label}: messages name their table by `Messages`. Fix: no schema, no name"
+        if isinstance(projection, DynamoDbProjection) and (shape.schema, shape.name) != (None, None):
+            yield f"{label}: the table becomes items, which `Items.into` places. Fix: no schema, no name"
+    if isinstance(projection, DeltaProjection):
+        yield from _collisions(projection, tables)
+
+
+def _collisions(projection: DeltaProjection, tables: Sequence[Table]) -> Iterator[str]:
+    named = set(projection.tables)
+    owners: dict[TableId, TableId] = {}
+    for table in dict.fromkeys(each.id for each in tables):
+        if str(table) in named or f"{table.source}.*" in named:
+            other = owners.setdefault(called(projection.shapes, table), table)
+            if other != table:
+                there = called(projection.shapes, table)
+                both = f"{other} and {table} would both be {there.schema}.{there.name}"
+                yield f"{both}. Fix: another name in a shape"
 
 
 def _form(shape: Shape) -> Iterator[str]:

@@ -46,7 +46,7 @@ def sql_problems(projection: SqlProjection, tables: Sequence[Table]) -> Iterator
         if other != table:
             yield (
                 f"{other} and {table} would be one table of the target. Fix: a projection each, with"
-                " `into` or a database of its own"
+                " `into` or a database of its own, or another name in its shape"
             )
 
 
@@ -104,10 +104,13 @@ def _projected(projection: SqlProjection, tables: Sequence[Table]) -> list[Table
 
 def _standing(projection: SqlProjection, table: TableId) -> tuple[str, str]:
     """Schema and name in the target; engines that fold names take two that fold alike for one."""
+    shape = next((each for each in projection.shapes if each.table == str(table)), None)
     schema = projection.into if projection.into is not None else table.schema
+    schema = shape.schema if shape is not None and shape.schema is not None else schema
+    name = shape.name if shape is not None and shape.name is not None else table.name
     if isinstance(projection.target, PostgresTarget | OracleTarget):
-        return schema, table.name
-    return schema.lower(), table.name.lower()
+        return schema, name
+    return schema.lower(), name.lower()
 
 
 def _is_source(projection: SqlProjection, tables: Sequence[Table], source: SourceConfig) -> bool:

@@ -53,18 +53,29 @@ def import_(
     brokers: Annotated[str, typer.Option(help="host:port,... of the brokers of topics.")] = "",
     escape: EscapeOption = "",
     target: TargetOption = "",
+    target_host: Annotated[
+        str, typer.Option(help="Where the SQL database of --target is.")
+    ] = "target.internal",
+    target_database: Annotated[
+        str, typer.Option(help="That database, or the folder of SQLite files.")
+    ] = "copies",
+    target_user: Annotated[str, typer.Option(help="User of that database.")] = "projector",
 ) -> None:
     """Print a catalog that does what DMS task files say, to be read and carried on from.
 
+    Tables without an object mapping go to a lakehouse, or with --target postgres, mysql, sqlserver, oracle
+    or sqlite to tables of such a database.
     What cannot be declared is refused by name, and then nothing is printed.
     """
+    from replication_assets.cli.dms_target import target_database as database_of
     from replication_assets.cli.output import show
 
+    into = database_of(target, host=target_host, database=target_database, user=target_user)
     task = open_task(files, tables, escape=escape, target=target)
     from replication_assets.dms.compiling import compile_task
     from replication_assets.dms.findings import errors
 
-    compiled = compile_task(task, source=source, region=region, lake=lake, brokers=brokers)
+    compiled = compile_task(task, source=source, region=region, lake=lake, brokers=brokers, database=into)
     told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
     refused = list(map(str, errors(told)))
     if not compiled.tables and not refused:

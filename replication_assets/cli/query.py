@@ -95,9 +95,11 @@ def _names(catalog: Catalog) -> None:
 
     rows = []
     for table, names in names_of(catalog).items():
-        projected = [p.name for p in catalog.projections if catalog.table(table) in catalog.projected(p)]
-        for schema in ("events", "now", *projected):
-            rows.append([_quoted(schema, names[0]), str(table)])
+        rows += [[_quoted(schema, names[0]), str(table)] for schema in ("events", "now")]
+        for projection in catalog.projections:
+            if catalog.table(table) in catalog.projected(projection):
+                name = names_of(catalog, projection)[table][0]
+                rows.append([_quoted(projection.name, name), str(table)])
     show_table([Heading("name"), Heading("table")], rows)
 
 

@@ -5,25 +5,48 @@ and to changes alike. A row that an update moves out of the filters is deleted f
 that is moved in is added.
 
 Computed columns are expressions of SQLite's language (`core.expressions`) over columns of the source;
-their variables are those of the event that made the row what it is.
+their variables are those of the event that made the row what it is. A row with a value that its column
+does not hold, computed or in another type, is refused as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
-from replication_assets.core.events import COMMIT_POSITION, COMMITTED_AT, EPOCH, OVERFLOW, SEQUENCE
+from replication_assets.core.events import (
+    COMMIT_POSITION,
+    COMMITTED_AT,
+    EPOCH,
+    OVERFLOW,
+    POSITION,
+    SEQUENCE,
+)
 from replication_assets.core.expressions.evaluation import arrow_type, evaluate, fitted
 from replication_assets.core.expressions.parser import parse_expression
 from replication_assets.core.expressions.syntax import Expression
 from replication_assets.core.fold import row_schema
+from replication_assets.core.items.rows import Rows
+from replication_assets.core.positions import Position
+from replication_assets.core.refusals import Refusal
+from replication_assets.core.retyping import Misfits, can_be, retyped
 from replication_assets.core.row_filters import Where, mask, typed_value
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.core.shape_specs import Shape, shape_problems, type_of
 from replication_assets.errors import CatalogError, TargetError
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """`rows` that the columns hold; `fits` says which of the given ones these are, `refused` why not."""
+
+    rows: pa.RecordBatch
+    fits: pa.BooleanArray
+    refused: tuple[Refusal, ...]
 
 
 class Shaping:
@@ -38,10 +61,16 @@ class Shaping:
         self._where = tuple(shape.where)
         self._rename = dict(shape.rename)
         self._kept = [name for name in schema.names if name not in set(shape.exclude)]
+        self._types = {name: type_of(text) for name, text in shape.types.items()}
+        self._declared = {**shape.types, **{each.name: each.type for each in shape.computed}}
+        self._kinds = {name: type_of(text)[0] for name, text in self._declared.items()}
+        self._as_texts = {
+            name for name, kind in self._types.items() if pa.types.is_string(arrow_type(kind[0]))
+        }
         self._computed = [
             (each, parse_expression(each.expression), type_of(each.type)) for each in shape.computed
         ]
-        columns = [_renamed(schema.column(name), self._rename) for name in self._kept]
+        columns = [self._column(schema.column(name)) for name in self._kept]
         columns += [_computed_column(each.name, kind) for each, _, kind in self._computed]
         key = tuple(self._rename.get(name, name) for name in schema.key)
         self.schema = TableSchema(tuple(columns), key, schema.append_only, schema.not_replicated)
@@ -56,20 +85,40 @@ class Shaping:
         return mask(self._where, rows)
 
     def shaped(self, rows: pa.RecordBatch, further: Sequence[str] = ()) -> pa.RecordBatch:
-        """Rows with the columns of `schema`, the envelope and `further` columns as they are."""
-        fields = list(row_schema(self.schema))
-        arrays = [rows.column(name) for name in self._kept]
-        arrays += self._values(rows)
-        envelope = [each.name for each in fields[len(arrays) :]]
-        arrays += [self._overflow(rows) if name == OVERFLOW else rows.column(name) for name in envelope]
-        fields += [rows.schema.field(name) for name in further]
-        arrays += [rows.column(name) for name in further]
-        return pa.record_batch(arrays, schema=pa.schema(fields))
+        """Rows with the columns of `schema`, the envelope and `further` columns as they are; null where a
+        value does not fit."""
+        return self._shaped(rows, further)[0]
+
+    def fitting(self, rows: pa.RecordBatch, further: Sequence[str] = ()) -> Shaped:
+        """As `shaped`, of the rows whose every value fits.
+
+        Raises:
+            TargetError: one does not, and no key says which row it is.
+        """
+        shaped, misfits = self._shaped(rows, further)
+        if not misfits:
+            return Shaped(shaped, pa.repeat(pa.scalar(True), rows.num_rows), ())
+        if not self.source.key:
+            name = next(iter(misfits))
+            raise TargetError(
+                f"{int(misfits[name].sum())} values of column {name!r} are no {self._declared[name]}",
+                fix="declare a type that holds them, or the table's key, so that such rows can be refused",
+            )
+        fits = pa.array(~np.logical_or.reduce(list(misfits.values())))
+        return Shaped(shaped.filter(fits), fits, tuple(self._refusals(rows, misfits)))
 
     def keys(self, rows: pa.RecordBatch, further: Sequence[str] = ()) -> pa.RecordBatch:
-        """As `shaped`, of rows in which the key and the position count: nothing is computed."""
+        """As `shaped`, of rows in which the key and the position count: nothing is computed. A row whose
+        key does not fit was never written, and is left out."""
         fields = list(row_schema(self.schema))
-        arrays = [rows.column(name) for name in self._kept]
+        arrays, lost = [], np.zeros(rows.num_rows, dtype=bool)
+        for name, field in zip(self._kept, fields, strict=False):
+            if name in self._types and name not in self.source.key:
+                arrays.append(pa.nulls(rows.num_rows, field.type))
+                continue
+            array, misfits = self._kept_column(rows, name, {})
+            arrays.append(array)
+            lost |= misfits
         arrays += [
             pa.nulls(rows.num_rows, each.type) for each in fields[len(arrays) : len(self.schema.names)]
         ]
@@ -77,9 +126,64 @@ class Shaping:
         arrays.append(pa.nulls(rows.num_rows, pa.string()))
         fields += [rows.schema.field(name) for name in further]
         arrays += [rows.column(name) for name in further]
-        return pa.record_batch(arrays, schema=pa.schema(fields))
+        batch = pa.record_batch(arrays, schema=pa.schema(fields))
+        return batch.filter(pa.array(~lost)) if lost.any() else batch
 
-    def _values(self, rows: pa.RecordBatch) -> list[pa.Array]:
+    def _shaped(
+        self, rows: pa.RecordBatch, further: Sequence[str]
+    ) -> tuple[pa.RecordBatch, dict[str, Misfits]]:
+        """And which rows do not fit, by the source's column or the computed one."""
+        fields = list(row_schema(self.schema))
+        odd = self._odd_texts(rows)
+        arrays, wrong = [], {}
+        for name in self._kept:
+            array, misfits = self._kept_column(rows, name, odd)
+            arrays.append(array)
+            wrong[name] = misfits
+        for (computed, _, _), (array, misfits) in zip(self._computed, self._values(rows), strict=True):
+            arrays.append(array)
+            wrong[computed.name] = misfits
+        envelope = [each.name for each in fields[len(arrays) :]]
+        arrays += [self._overflow(rows) if name == OVERFLOW else rows.column(name) for name in envelope]
+        fields += [rows.schema.field(name) for name in further]
+        arrays += [rows.column(name) for name in further]
+        batch = pa.record_batch(arrays, schema=pa.schema(fields))
+        return batch, {name: each for name, each in wrong.items() if each.any()}
+
+    def _kept_column(
+        self, rows: pa.RecordBatch, name: str, odd: Mapping[str, pa.Array]
+    ) -> tuple[pa.Array, Misfits]:
+        values = rows.column(name)
+        if name not in self._types:
+            return values, np.zeros(rows.num_rows, dtype=bool)
+        return retyped(values, self._types[name], odd.get(name))
+
+    def _column(self, column: Column) -> Column:
+        name = self._rename.get(column.name, column.name)
+        if column.name in self._types:
+            return _computed_column(name, self._types[column.name])
+        return Column(name, column.source_type, column.arrow, column.nullable, column.ordinal)
+
+    def _refusals(self, rows: pa.RecordBatch, misfits: Mapping[str, Misfits]) -> Iterator[Refusal]:
+        """One for each row, of the first column that does not fit."""
+        first: dict[int, str] = {}
+        for name, each in misfits.items():
+            for at in np.flatnonzero(each).tolist():
+                first.setdefault(at, name)
+        concerned = rows.take(pa.array(first, pa.int64()))
+        seen = Rows(concerned)
+        keys = {name: seen.shown(name).to_pylist() for name in self.source.key}
+        positions = [concerned.column(name).to_pylist() for name in POSITION]
+        for at, name in enumerate(first.values()):
+            yield Refusal(
+                orjson.dumps({column: texts[at] for column, texts in keys.items()}).decode(),
+                Position(*(column[at] for column in positions)),
+                None,
+                f"not-{self._kinds[name]}",
+                f"the value of column {name!r} is no {self._declared[name]}",
+            )
+
+    def _values(self, rows: pa.RecordBatch) -> list[tuple[pa.Array, Misfits]]:
         if not self._computed:
             return []
         expressions = [expression for _, expression, _ in self._computed]
@@ -90,14 +194,11 @@ class Shaping:
                 str(error), fix="mend the expression, or leave such rows out by a filter"
             ) from None
         arrays = []
-        for (computed, _, kind), values in zip(self._computed, results, strict=True):
+        for (_, _, kind), values in zip(self._computed, results, strict=True):
             array, refused = fitted(values, *kind)
-            if refused:
-                raise TargetError(
-                    f"{len(refused)} values of computed column {computed.name!r} are no {computed.type}",
-                    fix="declare a type that holds them; nothing is cut or rounded",
-                )
-            arrays.append(array)
+            misfits = np.zeros(rows.num_rows, dtype=bool)
+            misfits[[at for at, _ in refused]] = True
+            arrays.append((array, misfits))
         return arrays
 
     def _require_comparable(self, rows: pa.RecordBatch) -> None:
@@ -112,14 +213,21 @@ class Shaping:
                     fix="mend the value in the source, or filter by another column",
                 )
 
+    def _odd_texts(self, rows: pa.RecordBatch) -> dict[str, pa.Array]:
+        """Values that a column could not hold, of those that become texts."""
+        names = [name for name in self._types if name in self._as_texts]
+        column = rows.column(OVERFLOW)
+        if not names or column.null_count == rows.num_rows:
+            return {}
+        odd = [{} if text is None else orjson.loads(text) for text in column.to_pylist()]
+        return {name: pa.array([each.get(name) for each in odd], pa.large_string()) for name in names}
+
     def _overflow(self, rows: pa.RecordBatch) -> pa.Array:
         """Odd values under the names that their columns have now."""
         column = rows.column(OVERFLOW)
-        if column.null_count == rows.num_rows or not (
-            self._rename or len(self._kept) < len(self.source.names)
-        ):
+        kept = set(self._kept) - self._as_texts
+        if column.null_count == rows.num_rows or not (self._rename or len(kept) < len(self.source.names)):
             return column
-        kept = set(self._kept)
         texts = []
         for text in column.to_pylist():
             odd = {} if text is None else orjson.loads(text)
@@ -132,6 +240,10 @@ def _misfits(shape: Shape, schema: TableSchema) -> Iterator[str]:
     types = {column.name: column.arrow for column in schema.columns}
     used = [("where", each.column) for each in shape.where]
     used += [("exclude", name) for name in shape.exclude] + [("rename", name) for name in shape.rename]
+    used += [("types", name) for name in shape.types]
+    for name in set(shape.types) & set(types):
+        if not can_be(types[name], type_of(shape.types[name])):
+            yield f"types {name!r}: {types[name]} is never {shape.types[name]}. Fix: another type"
     parsed = [(each.name, parse_expression(each.expression)) for each in shape.computed]
     used += [(f"computed {name!r}", column) for name, expression in parsed for column in expression.columns]
     for what, name in used:
@@ -162,11 +274,6 @@ def _value_problems(where: Where, types: Mapping[str, pa.DataType]) -> Iterator[
                 typed_value(value, types[where.column])
             except ValueError as error:
                 yield f"where {where.column!r}: a value {error}. Fix: write it as {types[where.column]}"
-
-
-def _renamed(column: Column, names: Mapping[str, str]) -> Column:
-    name = names.get(column.name, column.name)
-    return Column(name, column.source_type, column.arrow, column.nullable, column.ordinal)
 
 
 def _computed_column(name: str, kind: tuple[str, int | None, int | None, int | None]) -> Column:

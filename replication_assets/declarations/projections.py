@@ -7,7 +7,6 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, TypeAlias
 
 from replication_assets.core.documents.spec import Document
-from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import Shape
 from replication_assets.declarations.base import Declaration
 from replication_assets.declarations.dynamodb import Items, LoadCapacity
@@ -36,15 +35,14 @@ class DeltaProjection(Declaration):
     `EventStoreConfig`. `documents` are columns of XML or JSON that arrive as JSON. `refusals` says what
     happens to rows and values that cannot be written, `validation` how it is held against its source.
     `freshness_seconds` is how far it may be behind the source, instead of `Watch.lag_sla_seconds`.
-    `shapes` says which rows and columns of a table it has; without one it has all. `names` gives tables
-    other names in the lake, as `schema.table`, before they are first filled.
+    `shapes` says which rows and columns of a table it has, and what the table is called; without one it has
+    all, under the source's names.
     """
 
     name: str
     _: KW_ONLY
     tables: Sequence[str]
     root: str
-    names: Mapping[str, str] = field(default_factory=dict, hash=False)
     follow: Follow = "micro-batch"
     storage_options: Mapping[str, str | SecretReference] = field(default_factory=dict, hash=False)
     documents: Sequence[Document] = ()
@@ -52,11 +50,6 @@ class DeltaProjection(Declaration):
     validation: Validation = Validation()
     freshness_seconds: float | None = None
     shapes: Sequence[Shape] = ()
-
-    def named(self, table: TableId) -> TableId:
-        """What a table is called in the lake."""
-        schema, dot, name = self.names.get(str(table), "").partition(".")
-        return TableId(table.source, schema, name) if dot else table
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,7 @@ class SqlProjection(Declaration):
     `target` is the database: a source's schema becomes a schema of PostgreSQL, SQL Server or Oracle, a
     database of MySQL, a file of SQLite; with `into`, all tables go to the one that it names. `tables`,
     `follow`, `documents`, `refusals`, `validation` and `freshness_seconds` are as in `DeltaProjection`, and
-    so are `shapes`, which can filter rows here and do nothing else: columns are the source's own.
+    so are `shapes`.
     """
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from replication_assets.core.items.spec import Attribute, AttributeType, ItemKey, Items, KeyType
@@ -171,3 +172,33 @@ def _all_excluded(
                     "hidden-column", what, "rename the attribute", table.rule.place, table.rule.id
                 )
     return list(dict.fromkeys([*excluded, *removed, *hidden]))
+
+
+def in_shape(items: Items, outcome: TableOutcome) -> Items:
+    """Items whose templates name columns as the shape of their table calls them."""
+    names = {c.source: c.target for c in outcome.columns if c.source and not c.before}
+    names = {source: target for source, target in names.items() if source != target}
+    if not names:
+        return items
+
+    def text(template: str) -> str:
+        return re.sub(r"\$\{([^}]+)\}", lambda found: f"${{{names.get(found[1], found[1])}}}", template)
+
+    def attribute(each: Attribute) -> Attribute:
+        return replace(
+            each,
+            template=None if each.template is None else text(each.template),
+            fields=None if each.fields is None else [attribute(inner) for inner in each.fields],
+            elements=None if each.elements is None else [attribute(inner) for inner in each.elements],
+        )
+
+    def key(each: ItemKey) -> ItemKey:
+        return replace(each, template=text(each.template))
+
+    return replace(
+        items,
+        partition_key=key(items.partition_key),
+        sort_key=None if items.sort_key is None else key(items.sort_key),
+        attributes=[attribute(each) for each in items.attributes],
+        exclude=[names.get(name, name) for name in items.exclude],
+    )

@@ -48,6 +48,11 @@ class ColumnOutcome:
         """Whether a column of the source has other values in the target."""
         return self.source is not None and not self.before and bool(self.masks or self.retyped)
 
+    @property
+    def revalued(self) -> bool:
+        """Whether a mask or an expression makes other values of the source's; another type alone does not."""
+        return self.recomputed and (bool(self.masks) or self.expression is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Removed:

@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from replication_assets.core.items.spec import Attribute, Items
-from replication_assets.dms.compiling import in_shape, shape_of
+from replication_assets.dms.compiling import shape_of
 from replication_assets.dms.coverage import Coverage, coverage_of, segments_sql
 from replication_assets.dms.endpoint import KafkaEndpoint
 from replication_assets.dms.filters import as_sql
 from replication_assets.dms.findings import Finding, Findings
-from replication_assets.dms.items import mapped_items
+from replication_assets.dms.items import in_shape, mapped_items
 from replication_assets.dms.json_source import plain
 from replication_assets.dms.message_samples import sample_messages
 from replication_assets.dms.messages import Messages, mapped_messages
@@ -259,12 +259,12 @@ def _samples(
             "sample_rows": target_rows(table, rows),
         }
         if items is not None:
-            shape = shape_of(table, "source", filtered=False)
+            shape = shape_of(table, "source")
             shown, refused = sample_items(in_shape(items, table), table, rows, shape)
             found |= {"sample_items": shown, "sample_items_refused": refused}
         if messages is not None:
             found["sample_messages"] = sample_messages(
-                messages, table, rows, shape_of(table, "source", filtered=False), endpoint
+                messages, table, rows, shape_of(table, "source"), endpoint
             )
     except (ValueError, ReplicationError) as error:
         return {"samples_refused": str(error)}

@@ -27,11 +27,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from replication_assets.catalog import Catalog
+from replication_assets.catalog import Catalog, Projection
 from replication_assets.core.events import ALL_RANGES
 from replication_assets.core.fold import row_schema
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
+from replication_assets.core.shape_specs import called
 from replication_assets.core.sql import quoted
 from replication_assets.errors import QueryError, StoreError
 from replication_assets.flows.read import read_table
@@ -137,19 +138,22 @@ def relations(adapters: Adapters, *, as_of: Position | dt.datetime | None = None
             found[EVENTS, name] = partial(_events, adapters, table)
             found[NOW, name] = partial(_rows, adapters, table, as_of)
     for projection in catalog.projections:
+        names_there = names_of(catalog, projection)
         for declared in catalog.projected(projection):
             opened = partial(_projected, partial(adapters.target, projection, declared.id))
-            for name in names_of(catalog)[declared.id]:
+            for name in names_there[declared.id]:
                 found[projection.name, name] = opened
     return found
 
 
-def names_of(catalog: Catalog) -> dict[TableId, tuple[str, ...]]:
-    """What each table is called in SQL, shortest first."""
-    count = Counter(table.id.name.lower() for table in catalog.tables)
+def names_of(catalog: Catalog, projection: Projection | None = None) -> dict[TableId, tuple[str, ...]]:
+    """What each table is called in SQL, shortest first: in events and now, or in a projection."""
+    shapes = projection.shapes if projection is not None else ()
+    there = {table.id: called(shapes, table.id) for table in catalog.tables}
+    count = Counter(name.name.lower() for name in there.values())
     return {
-        table.id: (table.id.name, str(table.id)) if count[table.id.name.lower()] == 1 else (str(table.id),)
-        for table in catalog.tables
+        table: (name.name, str(name)) if count[name.name.lower()] == 1 else (str(name),)
+        for table, name in there.items()
     }
 
 

@@ -50,7 +50,7 @@ class Handling:
 
 
 def handling_of(store: EventStore, projection: Projection, table: TableId) -> Handling | None:
-    """None for a table of a projection that refuses nothing: rows of Delta without documents."""
+    """None for a table of a projection that refuses nothing: see `can_refuse`."""
     if not can_refuse(projection, table):
         return None
     letters = store.dead_letters(projection.name, table)
@@ -58,10 +58,12 @@ def handling_of(store: EventStore, projection: Projection, table: TableId) -> Ha
 
 
 def can_refuse(projection: Projection, table: TableId) -> bool:
-    """Whether rows or values of the table may be refused: Delta takes all but documents."""
+    """Whether rows or values of the table may be refused: Delta takes all but documents, and rows whose
+    shape asks for types that their values may not have."""
     if not isinstance(projection, DeltaProjection):
         return True
-    return any(document.table == str(table) for document in projection.documents)
+    documents = any(document.table == str(table) for document in projection.documents)
+    return documents or any(shape.table == str(table) and shape.can_refuse for shape in projection.shapes)
 
 
 @dataclass(frozen=True, slots=True)

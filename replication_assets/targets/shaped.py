@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +20,7 @@ from replication_assets.core.changes import RangeChanges
 from replication_assets.core.events import BEFORE, UNCHANGED
 from replication_assets.core.fold import row_schema
 from replication_assets.core.positions import Position
+from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.shape_specs import Shape
 from replication_assets.core.shapes import Shaping
@@ -36,7 +39,8 @@ class ShapedTarget:
 
     def __init__(self, inner: ProjectionTarget, shape: Shape) -> None:
         self._inner, self._shape = inner, shape
-        text = repr((shape.where, shape.exclude, sorted(shape.rename.items()), shape.computed))
+        parts = (shape.where, shape.exclude, sorted(shape.rename.items()), shape.computed)
+        text = repr((*parts, sorted(shape.types.items())) if shape.types else parts)
         # 62 bits: a baseline that is marked so stays an int64.
         self._mark = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
 
@@ -62,9 +66,10 @@ class ShapedTarget:
         refuse: Refuse = refuse_loudly,
     ) -> RangeCheckpoint:
         shaping = Shaping(self._shape, schema)
-        passing = (_passing(shaping, batch) for batch in rows)
+        passing = (_passing(shaping, batch, refuse) for batch in rows)
         mark = baseline ^ self._mark
-        done = self._inner.replace(id_range, shaping.schema, passing, mark, position, refuse=refuse)
+        told = _by_source_names(shaping, refuse)
+        done = self._inner.replace(id_range, shaping.schema, passing, mark, position, refuse=told)
         return replace(done, baseline=baseline)
 
     def apply(
@@ -79,8 +84,9 @@ class ShapedTarget:
     ) -> RangeCheckpoint:
         shaping = Shaping(self._shape, schema)
         mark = baseline ^ self._mark
-        shaped = _shaped_changes(shaping, changes)
-        done = self._inner.apply(id_range, shaping.schema, shaped, mark, position, refuse=refuse)
+        shaped = _shaped_changes(shaping, changes, refuse)
+        told = _by_source_names(shaping, refuse)
+        done = self._inner.apply(id_range, shaping.schema, shaped, mark, position, refuse=told)
         return replace(done, baseline=baseline)
 
     def figures(self) -> Mapping[str, float]:
@@ -91,7 +97,7 @@ class ShapedTarget:
 
     def image(self, schema: TableSchema, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         shaping = Shaping(self._shape, schema)
-        return self._inner.image(shaping.schema, (_passing(shaping, batch) for batch in rows))
+        return self._inner.image(shaping.schema, (_passing(shaping, batch, _tell_nobody) for batch in rows))
 
     def identities(self, schema: TableSchema, rows: pa.RecordBatch) -> pa.RecordBatch:
         shaping = Shaping(self._shape, schema)
@@ -113,14 +119,16 @@ class ShapedTarget:
         shaping = Shaping(self._shape, schema)
         inner = row_schema(shaping.schema)
         batches = rows.combine_chunks().to_batches()
-        kept = pa.Table.from_batches([_passing(shaping, batch) for batch in batches], inner)
-        # Rows that do not pass must not be there.
-        for batch in batches:
-            outside = batch.filter(pc.invert(shaping.passes(batch)))
-            identities = self.identities(schema, outside)
-            gone = pa.concat_tables([gone, pa.Table.from_batches([identities]).cast(gone.schema)])
+        kept = pa.Table.from_batches([_passing(shaping, batch, refuse) for batch in batches], inner)
+        # Rows that do not pass must not be there; one without an identity never was.
+        outside = [batch.filter(pc.invert(_held(shaping, batch))) for batch in batches]
+        known = [self.identities(schema, batch) for batch in outside]
+        if known:
+            others = pa.Table.from_batches(known).drop_null()
+            gone = pa.concat_tables([gone, others.cast(gone.schema)]) if gone.num_rows else others
         marked = replace(checkpoint, baseline=checkpoint.baseline ^ self._mark)
-        self._inner.repair(id_range, shaping.schema, kept, gone, marked, refuse=refuse)
+        told = _by_source_names(shaping, refuse)
+        self._inner.repair(id_range, shaping.schema, kept, gone, marked, refuse=told)
 
     def reset(self, schema: TableSchema) -> None:
         self._inner.reset(Shaping(self._shape, schema).schema)
@@ -147,15 +155,43 @@ class _ShapedView:
         return None if found is None else replace(found, baseline=found.baseline ^ self._mark)
 
 
-def _passing(shaping: Shaping, batch: pa.RecordBatch) -> pa.RecordBatch:
-    return shaping.shaped(batch.filter(shaping.passes(batch)))
+def _by_source_names(shaping: Shaping, refuse: Refuse) -> Refuse:
+    """Refusals of the inner target, whose keys are told by the columns of the source."""
+    names = dict(zip(shaping.schema.key, shaping.source.key, strict=True))
+
+    def told(refusals: Sequence[Refusal]) -> None:
+        refuse([replace(each, key=_renamed_key(each.key, names)) for each in refusals])
+
+    return refuse if shaping.schema.key == shaping.source.key else told
 
 
-def _shaped_changes(shaping: Shaping, changes: RangeChanges) -> RangeChanges:
-    """Upserts that do not pass are deletes: the row may have passed before. A table without key says
-    by its deletes which rows go, so there nothing that never was is deleted."""
+def _renamed_key(key: str, names: Mapping[str, str]) -> str:
+    return orjson.dumps({names.get(name, name): text for name, text in orjson.loads(key).items()}).decode()
+
+
+def _tell_nobody(_: Sequence[Refusal]) -> None:
+    """Where rows are compared: what is refused was told when it was written."""
+
+
+def _passing(shaping: Shaping, batch: pa.RecordBatch, refuse: Refuse) -> pa.RecordBatch:
+    found = shaping.fitting(batch.filter(shaping.passes(batch)))
+    if found.refused:
+        refuse(found.refused)
+    return found.rows
+
+
+def _held(shaping: Shaping, batch: pa.RecordBatch) -> pa.BooleanArray:
+    """Which rows pass and fit."""
+    passes = np.array(shaping.passes(batch))
+    passes[passes] = np.asarray(shaping.fitting(batch.filter(pa.array(passes))).fits)
+    return pa.array(passes)
+
+
+def _shaped_changes(shaping: Shaping, changes: RangeChanges, refuse: Refuse) -> RangeChanges:
+    """Upserts that do not pass, or are refused, are deletes: the row may have passed before. A table
+    without key says by its deletes which rows go, so there nothing that never was is deleted."""
     keyed = bool(shaping.source.key)
-    upserts, out = _split(shaping, changes.upserts)
+    upserts, out = _split(shaping, changes.upserts, refuse)
     deletes = _table(shaping, changes.deletes, filtered=not keyed)
     if keyed and out.num_rows:
         deletes = pa.concat_tables([deletes, out.select(deletes.schema.names).cast(deletes.schema)])
@@ -164,15 +200,19 @@ def _shaped_changes(shaping: Shaping, changes: RangeChanges) -> RangeChanges:
     return RangeChanges(upserts, deletes, insert_only, former)
 
 
-def _split(shaping: Shaping, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+def _split(shaping: Shaping, rows: pa.Table, refuse: Refuse) -> tuple[pa.Table, pa.Table]:
     """Rows that pass and those that do not, both in the shape."""
     further = _further(rows)
     kept, out = [], []
     for batch in rows.combine_chunks().to_batches():
-        passes = shaping.passes(batch)
-        kept.append(shaping.shaped(batch.filter(passes), further))
+        passes = np.array(shaping.passes(batch))
+        found = shaping.fitting(batch.filter(pa.array(passes)), further)
+        if found.refused:
+            refuse(found.refused)
+        kept.append(found.rows)
+        passes[passes] = np.asarray(found.fits)
         # Only the key and the position count of a delete.
-        out.append(shaping.keys(batch.filter(pc.invert(passes)), further))
+        out.append(shaping.keys(batch.filter(pa.array(~passes)), further))
     schema = _schema(shaping, rows, further)
     return pa.Table.from_batches(kept, schema), pa.Table.from_batches(out, schema)
 
@@ -182,7 +222,7 @@ def _table(shaping: Shaping, rows: pa.Table, *, filtered: bool) -> pa.Table:
     found = []
     for batch in rows.combine_chunks().to_batches():
         if filtered:
-            found.append(shaping.shaped(batch.filter(shaping.passes(batch)), further))
+            found.append(shaping.fitting(batch.filter(shaping.passes(batch)), further).rows)
         else:
             found.append(shaping.keys(batch, further))
     return pa.Table.from_batches(found, _schema(shaping, rows, further))

@@ -15,9 +15,16 @@ from replication_assets.catalog import (
     Computed,
     DeltaProjection,
     DynamoDbProjection,
+    EnvVar,
+    MySqlTarget,
+    OracleTarget,
     PostgresSourceConfig,
+    PostgresTarget,
     Refusals,
     Shape,
+    SqliteTarget,
+    SqlProjection,
+    SqlServerTarget,
     Where,
 )
 from replication_assets.cli.app import make_app
@@ -27,6 +34,7 @@ from replication_assets.core.shapes import Shaping
 from replication_assets.dms.samples import sample_rows, table_schema
 from replication_assets_tests.dms.rules_text import ACTOR, include, tables_of, transform
 
+PASSWORD = EnvVar("TARGET_PASSWORD")
 SEEDS = Path(__file__).parent / "seeds"
 ORDERS = [str(SEEDS / f"table_mappings{n}.json") for n in (1, 2, 3, 4)] + [str(SEEDS / "task_settings.json")]
 
@@ -93,6 +101,61 @@ def test_filters_are_of_the_table_and_names_and_expressions_a_shape(tmp_path: Pa
     )
 
 
+def test_renamed_schemas_and_tables_are_called_so_in_the_lakehouse(tmp_path: Path) -> None:
+    files = files_of(
+        tmp_path,
+        include("actor"),
+        transform("convert-uppercase", "schema"),
+        transform("add-prefix", "table", value="raw_"),
+    )
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    assert projection.tables == ("app.test.actor",)
+    assert projection.shapes == (Shape("app.test.actor", schema="TEST", name="raw_actor"),)
+
+
+def test_changed_types_are_those_of_the_shape_in_the_key_too(tmp_path: Path) -> None:
+    files = files_of(
+        tmp_path,
+        include("actor"),
+        transform("rename", value="name", **{"column-name": "first_name"}),
+        transform("change-data-type", **{"column-name": "first_name",
+                  "data-type": {"type": "string", "length": 20}}),
+        transform("change-data-type", **{"column-name": "id",
+                  "data-type": {"type": "numeric", "precision": 12, "scale": 2}}),
+    )  # fmt: skip
+    (projection,) = imported(tmp_path, *files, "--source", "app").projections
+    types = {"id": "numeric(12, 2)", "first_name": "string(20)"}
+    assert projection.shapes == (Shape("app.test.actor", rename={"first_name": "name"}, types=types),)
+
+
+@pytest.mark.parametrize(
+    ("engine", "target"),
+    [
+        ("aurora-postgresql", PostgresTarget(host="there", database="crm", user="w", password=PASSWORD)),
+        ("mysql", MySqlTarget(host="there", user="w", password=PASSWORD,
+                              sslrootcert="/etc/ssl/certs/ca-certificates.crt")),
+        ("sqlserver", SqlServerTarget(host="there", database="crm", user="w", password=PASSWORD)),
+        ("oracle", OracleTarget(host="there", service="crm", user="w", password=PASSWORD)),
+        ("sqlite", SqliteTarget("crm")),
+    ],
+)  # fmt: skip
+def test_tables_go_to_a_database_of_the_target_endpoints_engine(
+    tmp_path: Path, engine: str, target: Any
+) -> None:
+    files = files_of(tmp_path, include("actor"), transform("rename", "table", value="players"))
+    there = ("--target-host", "there", "--target-database", "crm", "--target-user", "w")
+    (projection,) = imported(tmp_path, *files, "--source", "app", "--target", engine, *there).projections
+    shapes = [Shape("app.test.actor", name="players")]
+    assert projection == SqlProjection("copy", tables=["app.test.actor"], target=target, shapes=shapes)
+
+
+def test_an_engine_that_no_projection_writes_to_is_refused(tmp_path: Path) -> None:
+    files = files_of(tmp_path, include("actor"))
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files, "--target", "redshift"])
+    assert result.exit_code == 2
+    assert "no projection writes to 'redshift'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("errors", "refusals"),
     [
@@ -127,7 +190,6 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
 @pytest.mark.parametrize(
     ("rule", "named"),
     [
-        (transform("rename", "table", value="a.b"), "names in a lakehouse have no dot"),
         (transform("data-masking-digits-randomize", **{"column-name": "first_name"}), "gets random digits"),
         (transform("remove-column", **{"column-name": "id"}), "in the key"),
         ({"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "t",
@@ -136,8 +198,6 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
                                  "condition-expression": {"expression": "attribute_not_exists(id)"}}},
          "condition-expression"),
         (transform("add-before-image-columns", **{"before-image-def": IMAGE}), "before an update"),
-        (transform("change-data-type", **{"column-name": "id", "data-type": {"type": "string"}}),
-         "becomes string"),
         (transform("add-column", value="op", expression="operation_indicator('D','U','I')",
                    **{"data-type": {"type": "string", "length": 1}}), "tells of a change"),
         ({"rule-type": "object-mapping", "rule-action": "map-record-to-document", "kafka-target-topic": "t",
@@ -176,7 +236,7 @@ def test_settings_that_dms_does_not_read_do_not_stand_in_the_way(tmp_path: Path)
     assert [table.path for table in catalog.tables] == ["source.test.actor"]
 
 
-def test_masks_and_changed_types_are_computed_columns_of_the_same_name(tmp_path: Path) -> None:
+def test_masks_are_computed_columns_of_the_same_name_and_changed_types_are_types(tmp_path: Path) -> None:
     digits = transform("data-masking-digits-mask", value="'", **{"column-name": "first_name"})
     files = files_of(
         tmp_path,
@@ -195,12 +255,12 @@ def test_masks_and_changed_types_are_computed_columns_of_the_same_name(tmp_path:
     masked = "hash_sha256(replaceChars(${first_name}, '0123456789', ''''))"
     assert shape == Shape(
         "app.test.actor",
-        exclude=["first_name", "paid"],
+        exclude=["first_name"],
         computed=[
             Computed("name", masked, "wstring(64)"),
-            Computed("paid", "${paid}", "string(20)"),
             Computed("of", "'test'||'.'||'actor'", "string(60)"),
         ],
+        types={"paid": "string(20)"},
     )
     source = tables_of(ACTOR | {"rows": [{"id": 1, "first_name": "Ann1", "paid": 2.5}]})[0]
     shaped = Shaping(shape, table_schema(source)).shaped(sample_rows(source))
@@ -229,19 +289,6 @@ def test_items_are_made_of_masked_columns(tmp_path: Path) -> None:
     assert [json.loads(each) for each in shaped.items.column("item").to_pylist()] == [
         {"pk": {"S": "a#B##"}, "id": {"N": "1"}, "first_name": {"S": "B##"}}
     ]
-
-
-def test_renamed_schemas_and_tables_have_their_names_in_the_lake(tmp_path: Path) -> None:
-    files = files_of(
-        tmp_path,
-        include("actor"),
-        transform("rename", "schema", value="test1", **{"schema-name": "test"}),
-        transform("add-prefix", "table", value="DMS_"),
-    )
-    (projection,) = imported(tmp_path, *files, "--source", "app").projections
-    assert isinstance(projection, DeltaProjection)
-    assert projection.tables == ("app.test.actor",)
-    assert projection.names == {"app.test.actor": "test1.DMS_actor"}
 
 
 def test_a_renamed_table_is_read_under_its_new_name(tmp_path: Path) -> None:

@@ -15,12 +15,16 @@ import pytest
 from replication_assets.catalog import (
     ByCount,
     ByWidth,
+    Compare,
+    Computed,
     MySqlTarget,
     PostgresTarget,
     Refusals,
+    Shape,
     SqliteTarget,
     SqlProjection,
     Table,
+    Where,
 )
 from replication_assets.core.schema import TableId
 from replication_assets.declarations import DatabaseTarget
@@ -61,6 +65,7 @@ SCHEMA = (
     "INSERT INTO child SELECT g, g, 'c' || g FROM generate_series(1, 60) g",
     "INSERT INTO bag SELECT 'b' || g % 5, g % 3 FROM generate_series(1, 40) g",
 )
+CHILDREN = [Where("id", [Compare("between", ["10", "600"])])]
 TRAFFIC = (
     "UPDATE t SET v = v + 1 WHERE id % 3 = 0",
     "DELETE FROM child WHERE id > 50",
@@ -186,6 +191,83 @@ def test_keys_indexes_defaults_and_references_are_carried_and_what_is_not_is_lis
     assert place.run(f"SELECT v FROM {place.name} WHERE id = 9000") == [(7,)]
     schema = child.name.split(".")[0].strip("`")
     assert child.run(REFERENCES[engine.name].format(schema=schema)) == [("t_id", "id")]
+
+
+@on("sqlite")
+def test_tables_stand_where_their_shapes_say_and_refer_to_each_other(system: System, engine: Engine) -> None:
+    shapes = [Shape(str(T), name="facts"), Shape(str(CHILD), name="t", where=CHILDREN)]
+    named = into(engine, system, shapes=shapes)
+    # A table of the projection stands where another one of it is to be: it is refused, not written over.
+    with pytest.raises(TargetError, match=f"a table of {T}, of somebody else's catalog has this name"):
+        named.project(named.table("child"))
+    moved = into(engine, system, into="elsewhere", shapes=shapes)
+    assert {each.how for each in moved.project()} == {"replaced"}
+    moved.execute(*TRAFFIC)
+    moved.capture()
+    moved.project()
+    facts = engine.place(dataclasses.replace(T, schema="elsewhere", name="facts"))
+    child = engine.place(dataclasses.replace(T, schema="elsewhere", name="t"))
+    for place, wanted in ((facts, "t ORDER BY id"), (child, "child WHERE id BETWEEN 10 AND 600 ORDER BY id")):
+        with moved.sql() as session:
+            there = session.execute(f"SELECT id FROM {wanted}".encode()).fetchall()
+        assert place.run(f"SELECT id FROM {place.name} ORDER BY id") == there
+    list(moved.target(CHILD).tidy(dt.timedelta(0)))
+    moved = into(
+        engine, system, into="elsewhere", shapes=[Shape(str(T), name="facts"), Shape(str(CHILD), name="t")]
+    )
+    assert not any("foreign key" in line for line in sql_target(moved, CHILD).not_carried())
+    moved = into(engine, system, into="elsewhere", shapes=shapes)
+    for table in (T, CHILD):
+        assert not validated(moved, table).wrong
+    moved.target(T).reset(moved.live(T))
+    assert place_rows(facts) == 0
+    moved.project()
+    assert place_rows(facts) > 100
+
+
+SHAPED_REFERENCES = {
+    **REFERENCES,
+    "postgresql": "SELECT a.attname, b.attname FROM pg_constraint c"
+    " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]"
+    " JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = c.confkey[1]"
+    " WHERE c.contype = 'f' AND NOT c.conenforced AND c.connamespace = 'shaped'::regnamespace",
+}
+SHAPED = (
+    Shape(str(T), rename={"id": "number", "email": "mail"}, exclude=["big"], types={"v": "string(3)"}),
+    Shape(
+        str(CHILD),
+        rename={"t_id": "parent"},
+        computed=[Computed("label", "$id||'-'||$note", "string(30)")],
+        types={"note": "string(4)"},
+    ),
+)
+
+
+@on("sqlite")
+def test_columns_are_those_of_a_shape_with_their_keys_indexes_and_references(
+    system: System, engine: Engine
+) -> None:
+    shaped = into(engine, system, into="shaped", shapes=SHAPED)
+    shaped.project()
+    shaped.execute("UPDATE t SET v = 8 WHERE id % 3 = 0", *TRAFFIC[1:])
+    shaped.capture()
+    shaped.project()
+    facts, child = (engine.place(dataclasses.replace(each, schema="shaped")) for each in (T, CHILD))
+    with shaped.sql() as session:
+        rows = session.execute("SELECT id, v::text, email FROM t ORDER BY id").fetchall()
+        children = session.execute("SELECT id, t_id, id||'-'||note FROM child ORDER BY id").fetchall()
+    assert facts.run(f"SELECT number, v, mail FROM {facts.name} ORDER BY number") == rows
+    assert child.run(f"SELECT id, parent, label FROM {child.name} ORDER BY id") == children
+    for table in (T, CHILD):
+        assert not validated(shaped, table).wrong
+    list(shaped.target(CHILD).tidy(dt.timedelta(0)))
+    schema = child.name.split(".")[0].strip("`")
+    assert child.run(SHAPED_REFERENCES[engine.name].format(schema=schema)) == [("parent", "number")]
+
+
+def place_rows(place: SqlPlace) -> int:
+    ((rows,),) = place.run(f"SELECT count(*) FROM {place.name}")
+    return int(rows)
 
 
 @on("mariadb")

@@ -10,9 +10,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from replication_assets.catalog import Catalog, DeltaProjection, EventStoreConfig, Table
+from replication_assets.catalog import Catalog, DeltaProjection, EventStoreConfig, Shape, Table
 from replication_assets.errors import QueryError
-from replication_assets.flows.query import Answer, Computed, answered, mentioned, names_of
+from replication_assets.flows.query import Answer, Computed, answered, mentioned, names_of, relations
+from replication_assets.replication import Replication
 
 ODD = pa.table(
     {
@@ -70,6 +71,31 @@ def test_a_name_that_two_tables_share_is_written_in_full() -> None:
         "shop.old.Orders": ("shop.old.Orders",),
         "shop.public.users": ("users", "shop.public.users"),
     }
+
+
+def test_a_table_that_a_projection_calls_otherwise_is_asked_for_by_that_name() -> None:
+    catalog = Catalog(
+        EventStoreConfig("/store"),
+        tables=[Table("shop.public.orders"), Table("shop.public.users")],
+        projections=[
+            DeltaProjection(
+                "lake",
+                tables=["shop.*"],
+                root="/lake",
+                shapes=[
+                    Shape("shop.public.orders", schema="dw", name="users"),
+                    Shape("shop.public.users", name="people"),
+                ],
+            )
+        ],
+    )
+    names = {str(table): found for table, found in names_of(catalog, catalog.projections[0]).items()}
+    assert names == {
+        "shop.public.orders": ("users", "shop.dw.users"),
+        "shop.public.users": ("people", "shop.public.people"),
+    }
+    found = {name for schema, name in relations(Replication(catalog)) if schema == "lake"}
+    assert found == {"users", "shop.dw.users", "people", "shop.public.people"}
 
 
 @pytest.mark.parametrize(

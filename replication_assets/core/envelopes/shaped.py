@@ -23,6 +23,7 @@ from replication_assets.core.fold import row_schema
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.shape_specs import Shape
 from replication_assets.core.shapes import Shaping
+from replication_assets.errors import TargetError
 
 
 def told_schema(schema: TableSchema) -> pa.Schema:
@@ -59,7 +60,8 @@ class ShapedEvents:
         computed, unless one of `wanted_of_deleted` is.
 
         Raises:
-            TargetError: a computed value is not of its type, or a filter's column holds an odd one.
+            TargetError: a value is not of the type that the shape has it in, or a filter's column holds an
+                odd one.
         """
         wanted = told_schema(self.schema)
         if not rows.num_rows:
@@ -70,7 +72,7 @@ class ShapedEvents:
         lasting, left = (ops != "D") & ~outside, outside & (ops == "U")
         computes = any(each.name in wanted_of_deleted for each in self._shape.computed)
         parts = [
-            self._shaping.shaped(batch.filter(pa.array(lasting)), _FURTHER),
+            self._exact(batch.filter(pa.array(lasting))),
             self._ended(batch.filter(pa.array(ops == "D")), computes),
             self._ended(self._keys_alone(batch.filter(pa.array(left)), wanted_of_deleted), computes),
         ]
@@ -122,11 +124,22 @@ class ShapedEvents:
 
     def _ended(self, batch: pa.RecordBatch, computes: bool) -> pa.RecordBatch:
         if computes or not self._shape.computed:
-            return self._shaping.shaped(batch, _FURTHER)
+            return self._exact(batch)
         bare = self._shaping.keys(batch, _FURTHER)
         odd = batch.column(OVERFLOW) if self._named is None else self._named.shaped(batch).column(OVERFLOW)
         at = bare.schema.get_field_index(OVERFLOW)
         return bare.set_column(at, bare.schema.field(at), odd)
+
+    def _exact(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A message is of one event of many, in their order: there is no leaving one out."""
+        shaped = self._shaping.fitting(batch, _FURTHER)
+        if shaped.refused:
+            raise TargetError(
+                shaped.refused[0].detail,
+                where=self._shape.table,
+                fix="declare a type that holds it, or leave such rows out by a filter",
+            )
+        return shaped.rows
 
     def _told(self, batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
         at = batch.schema.get_field_index(BEFORE)
@@ -135,10 +148,12 @@ class ShapedEvents:
         return pa.record_batch([told.column(each.name).cast(each.type) for each in wanted], schema=wanted)
 
     def _old(self, text: str | None) -> str | None:
-        """Old values of columns that the shape keeps: what it computes anew has none."""
+        """Old values of columns that the shape keeps: what it computes anew, or has as another type, has
+        none."""
         if text is None:
             return None
-        was = {self._names[name]: value for name, value in json.loads(text).items() if name in self._names}
+        kept = {name: told for name, told in self._names.items() if name not in self._shape.types}
+        was = {kept[name]: value for name, value in json.loads(text).items() if name in kept}
         return json.dumps(was, ensure_ascii=False)
 
 

@@ -14,7 +14,7 @@ import datetime as dt
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +31,8 @@ from replication_assets.core.expressions.syntax import (
 
 _ROWS = 8_192
 _EXACT_DIGITS = 15
+_EXACT = Context(prec=100)
+"""Of decimals of 38 digits on either side of the point: none is rounded."""
 
 
 def evaluate(
@@ -167,7 +169,7 @@ def arrow_type(kind: str, precision: int | None = None, scale: int | None = None
     return _fit_of(kind, None, precision, scale)[0]
 
 
-_INTEGERS: dict[str, tuple[int, int]] = {
+INTEGERS: dict[str, tuple[int, int]] = {
     f"{'u' if unsigned else ''}int{size}": (0, 2 ** (8 * size) - 1)
     if unsigned
     else (-(2 ** (8 * size - 1)), 2 ** (8 * size - 1) - 1)
@@ -183,8 +185,8 @@ def _fit_of(
         return pa.string(), lambda value: _text(value, length)
     if kind in ("bytes", "blob"):
         return pa.binary(), lambda value: _bytes(value, length)
-    if kind in _INTEGERS:
-        least, most = _INTEGERS[kind]
+    if kind in INTEGERS:
+        least, most = INTEGERS[kind]
         arrow = pa.int64() if kind != "uint8" else pa.decimal128(20, 0)
         return arrow, lambda value: _within(value, least, most, kind)
     if kind == "numeric":
@@ -224,7 +226,7 @@ def _within(value: Any, least: int, most: int, kind: str) -> int | Decimal:
 
 def _decimal(value: Any, precision: int, scale: int) -> Decimal:
     number = Decimal(str(value))
-    exact = number.quantize(Decimal(1).scaleb(-scale))
+    exact = number.quantize(Decimal(1).scaleb(-scale), context=_EXACT)
     if exact != number or len(exact.as_tuple().digits) > precision:
         raise ValueError
     return exact

@@ -46,6 +46,7 @@ def ensure_table(location: Location, schema: TableSchema, table: DeltaTable | No
     wanted = table_columns(schema)
     for attempt in range(_ATTEMPTS):
         table = table if table is not None and attempt == 0 else location.open()
+        location.require_own(table)
         missing = None if table is None else _missing(location, table, wanted)
         if table is not None and not missing:
             return table
@@ -71,6 +72,7 @@ def create(location: Location, columns: pa.Schema, mode: str) -> None:
         columns,
         mode=mode,  # type: ignore[arg-type]
         partition_by=[ID_RANGE],
+        description=str(location.table),
         storage_options=location.options,
         configuration={"delta.checkpointInterval": str(CHECKPOINT_INTERVAL)},
     )

@@ -66,6 +66,8 @@ class Location:
     files: pa_fs.FileSystem = field(repr=False)
     """Rooted at the table: paths are those of the log."""
     local: bool
+    renamed: bool
+    """Whether the folder bears another name than that of `table`."""
 
     def where(self, id_range: str | None = None) -> str:
         place = f"Delta projection of {self.table}"
@@ -73,6 +75,27 @@ class Location:
 
     def folder(self, id_range: str) -> str:
         return f"{ID_RANGE}={safe_name(id_range)}"
+
+    def is_own(self, table: DeltaTable) -> bool:
+        """Whether the table that stands there is of this source table. Tables say of which they are; one
+        that says nothing is what its folder is called."""
+        said = _said(table)
+        return not self.renamed if said is None else said == str(self.table)
+
+    def open_own(self) -> DeltaTable | None:
+        """As `open`; None for a table of another source table, too."""
+        table = self.open()
+        return table if table is not None and self.is_own(table) else None
+
+    def require_own(self, table: DeltaTable | None) -> None:
+        """Raises TargetError for a table that another source table was, or is, projected to."""
+        if table is not None and not self.is_own(table):
+            said = _said(table)
+            raise TargetError(
+                f"the table that stands there is {'another one' if said is None else f'of {said}'}",
+                where=self.where(),
+                fix=f"move its folder away ({self.uri}), or give this table another name in its shape",
+            )
 
     def open(self) -> DeltaTable | None:
         """The newest version, or None if there is no table. Never cached: a table may be
@@ -90,23 +113,23 @@ class Location:
                 raise TargetError(torn, where=self.where(), fix=fix) from exc
 
 
+def _said(table: DeltaTable) -> str | None:
+    return table.metadata().description or None
+
+
 def locate(
-    root: str,
-    table: TableId,
-    storage_options: Mapping[str, str] | None,
-    *,
-    named: TableId | None = None,
+    root: str, table: TableId, storage_options: Mapping[str, str] | None, called: TableId | None = None
 ) -> Location:
-    """`<root>/<table.folder>`, with the percent signs of hostile names written as `~`. `named` is what the
-    table is called in the lake, where that is not its own name."""
-    # `folder` has no tilde of its own, so two tables never share a folder.
-    folder = "/".join(_not_too_long(part) for part in (named or table).folder.replace("%", "~").split("/"))
+    """`<root>/<folder>` of the table as it is called there, with the percent signs of hostile names
+    written as `~`."""
+    # `folder` has no tilde of its own, so two names never share a folder.
+    name = table if called is None else called
+    folder = "/".join(_not_too_long(part) for part in name.folder.replace("%", "~").split("/"))
     options = dict(storage_options) if storage_options else None
     if "://" in root and not root.startswith("file://"):
         uri = f"{root.rstrip('/')}/{folder}"
-        return Location(
-            table, uri, options, pa_fs.PyFileSystem(DeltaStorageHandler(uri, options)), local=False
-        )
+        files = pa_fs.PyFileSystem(DeltaStorageHandler(uri, options))
+        return Location(table, uri, options, files, local=False, renamed=name != table)
     path = Path(unquote(urlsplit(root).path) if root.startswith("file://") else root).absolute() / folder
     if "%" in str(path):
         raise TargetError(
@@ -115,6 +138,5 @@ def locate(
             fix="choose a folder without one",
         )
     # Not created here: declaring a target must leave no trace.
-    return Location(
-        table, str(path), options, pa_fs.SubTreeFileSystem(str(path), pa_fs.LocalFileSystem()), True
-    )
+    files = pa_fs.SubTreeFileSystem(str(path), pa_fs.LocalFileSystem())
+    return Location(table, str(path), options, files, local=True, renamed=name != table)

@@ -54,7 +54,7 @@ KEEP_REPLACED = dt.timedelta(days=7)
 
 
 class DeltaTarget:
-    """A `ProjectionTarget` on the Delta table at `<root>/<table.folder>`.
+    """A `ProjectionTarget` on the Delta table at `<root>/<called.folder>`, else `<root>/<table.folder>`.
 
     Processes may work on different ranges at once. Of two on one range, one wins and the
     other raises CommitConflict and leaves no files.
@@ -66,10 +66,10 @@ class DeltaTarget:
         table: TableId,
         storage_options: Mapping[str, str] | None = None,
         *,
-        named: TableId | None = None,
+        called: TableId | None = None,
         spill: Spill | None = None,
     ) -> None:
-        self._location = locate(root, table, storage_options, named=named)
+        self._location = locate(root, table, storage_options, called)
         self._spill = spill or Spill()
 
     def __repr__(self) -> str:
@@ -85,8 +85,7 @@ class DeltaTarget:
 
     def checkpoint(self, id_range: str) -> RangeCheckpoint | None:
         """As the port says. Edits of any kind show, by the names, sizes and counts of files."""
-        table = self._location.open()
-        if table is None:
+        if (table := self._location.open_own()) is None:
             return None
         snapshot = read_range(self._location, table, id_range)
         checkpoint = snapshot.checkpoint()
@@ -174,7 +173,7 @@ class DeltaTarget:
 
     def view(self, schema: TableSchema) -> DeltaView:
         """One version of the table, whoever wrote it."""
-        return DeltaView(self._location, self._location.open(), schema)
+        return DeltaView(self._location, self._location.open_own(), schema)
 
     def repair(
         self,
@@ -233,6 +232,7 @@ class DeltaTarget:
         """
         columns = table_columns(schema)
         refuse_colliding(self._location, columns.names)
+        self._location.require_own(self._location.open())
         with storage_errors(self._location.where(), "resetting the table"):
             create(self._location, columns, "overwrite")
 
@@ -251,8 +251,7 @@ class DeltaTarget:
         must be longer than the longest of them. Returns the number of files deleted, 0 if
         there is no table.
         """
-        table = self._location.open()
-        if table is None:
+        if (table := self._location.open_own()) is None:
             return 0
         hours = int(older_than.total_seconds() // 3600)
         with storage_errors(self._location.where(), "deleting replaced files"):
@@ -273,10 +272,11 @@ class DeltaTarget:
         table = self._location.open()
         if table is None:
             raise TargetError("there is no table", where=self._location.where(), fix="fill a range first")
+        self._location.require_own(table)
         return table
 
     def _require_filled(self, id_range: str) -> tuple[DeltaTable, RangeSnapshot]:
-        table = self._location.open()
+        table = self._location.open_own()
         if table is None or has_deletion_vectors(table):
             raise self._unfilled(id_range)
         return table, read_range(self._location, table, id_range)

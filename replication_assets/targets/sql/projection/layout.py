@@ -10,14 +10,15 @@ for each row, `_row_id`, and `_content`, by which equal rows are found.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pyarrow as pa
 
 from replication_assets.core.events import ID_RANGE, POSITION
 from replication_assets.core.fold import row_schema
-from replication_assets.core.schema import TableSchema
+from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.errors import ReplicationError, TargetError
 
 AS_TEXT = "_as_text"
@@ -38,6 +39,17 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
+
+
+Named: TypeAlias = Mapping[TableId, tuple[str | None, str | None]]
+"""Schema and name that tables are given in the target; None for what is as anybody else's."""
+
+
+def standing(table: TableId, into: str | None, named: Named) -> Place:
+    """In the schema that it is given, else in `into`, else in the source's."""
+    schema, name = named.get(table, (None, None))
+    elsewhere = into if into is not None else table.schema
+    return Place(elsewhere if schema is None else schema, table.name if name is None else name)
 
 
 @dataclass(frozen=True, slots=True)

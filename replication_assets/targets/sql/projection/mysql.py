@@ -30,7 +30,15 @@ from replication_assets.targets.sql.mysql.places import SYSTEM
 from replication_assets.targets.sql.mysql.rows import selected
 from replication_assets.targets.sql.mysql.types import Collations
 from replication_assets.targets.sql.projection.arriving import KeyLimits
-from replication_assets.targets.sql.projection.layout import CONTENT, ROW_ID, Layout, Place, refuse_names
+from replication_assets.targets.sql.projection.layout import (
+    CONTENT,
+    ROW_ID,
+    Layout,
+    Named,
+    Place,
+    refuse_names,
+    standing,
+)
 from replication_assets.targets.sql.projection.mysql_tables import (
     LIMIT,
     MySqlTables,
@@ -52,10 +60,13 @@ class MySqlDatabase:
 
     engine = "mysql"
 
-    def __init__(self, server: MySqlServer, *, prefix: str = "", into: str | None = None) -> None:
+    def __init__(
+        self, server: MySqlServer, *, prefix: str = "", into: str | None = None, called: Named | None = None
+    ) -> None:
         self._server = server
         self._prefix = prefix
         self._into = into
+        self._called = called or {}
         self._engine: sa.Engine | None = None
 
     def __repr__(self) -> str:
@@ -66,7 +77,8 @@ class MySqlDatabase:
         return f"{self._server.where}/{self._prefix}*"
 
     def place(self, table: TableId) -> Place:
-        return Place(self._prefix + (self._into if self._into is not None else table.schema), table.name)
+        place = standing(table, self._into, self._called)
+        return Place(self._prefix + place.schema, place.name)
 
     @contextmanager
     def session(self) -> Iterator[MySqlSession]:

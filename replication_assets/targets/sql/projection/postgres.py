@@ -22,8 +22,10 @@ from replication_assets.targets.sql.projection.layout import (
     CONTENT,
     ROW_ID,
     Layout,
+    Named,
     Place,
     refuse_names,
+    standing,
 )
 from replication_assets.targets.sql.projection.postgres_tables import (
     LIMIT,
@@ -49,9 +51,12 @@ class PostgresDatabase:
 
     engine = "postgresql"
 
-    def __init__(self, connection: TargetConnection, *, into: str | None = None) -> None:
+    def __init__(
+        self, connection: TargetConnection, *, into: str | None = None, called: Named | None = None
+    ) -> None:
         self._connection = connection
         self._into = into
+        self._called = called or {}
 
     def __repr__(self) -> str:
         return f"PostgresDatabase({self.where!r})"
@@ -61,7 +66,7 @@ class PostgresDatabase:
         return self._connection.where
 
     def place(self, table: TableId) -> Place:
-        return Place(self._into if self._into is not None else table.schema, table.name)
+        return standing(table, self._into, self._called)
 
     @contextmanager
     def session(self) -> Iterator[PostgresSession]:

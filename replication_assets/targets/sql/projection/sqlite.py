@@ -27,8 +27,10 @@ from replication_assets.targets.sql.projection.layout import (
     CONTENT,
     ROW_ID,
     Layout,
+    Named,
     Place,
     refuse_names,
+    standing,
 )
 from replication_assets.targets.sql.projection.sqlite_tables import (
     LIMIT,
@@ -51,9 +53,10 @@ class SqliteDatabase:
 
     engine = "sqlite"
 
-    def __init__(self, folder: Path, *, into: str | None = None) -> None:
+    def __init__(self, folder: Path, *, into: str | None = None, called: Named | None = None) -> None:
         self._folder = folder
         self._into = into
+        self._called = called or {}
 
     def __repr__(self) -> str:
         return f"SqliteDatabase({str(self._folder)!r})"
@@ -63,7 +66,7 @@ class SqliteDatabase:
         return f"sqlite {self._folder}"
 
     def place(self, table: TableId) -> Place:
-        return Place(self._into if self._into is not None else table.schema, table.name)
+        return standing(table, self._into, self._called)
 
     def file(self, schema: str) -> Path:
         safe = quote(schema, safe="").replace(".", "%2E").replace("~", "%7E")

@@ -19,7 +19,13 @@ import pyarrow as pa
 from replication_assets.core.schema import Column, TableId
 from replication_assets.errors import TargetError
 from replication_assets.targets.sql.projection.arriving import KeyLimits
-from replication_assets.targets.sql.projection.layout import Layout, Place, refuse_names
+from replication_assets.targets.sql.projection.layout import (
+    Layout,
+    Named,
+    Place,
+    refuse_names,
+    standing,
+)
 from replication_assets.targets.sql.projection.oracle import names, statements
 from replication_assets.targets.sql.projection.oracle.sessions import Login
 from replication_assets.targets.sql.projection.oracle.tables import OracleTables
@@ -45,9 +51,10 @@ class OracleDatabase:
 
     engine = "oracle"
 
-    def __init__(self, login: Login, *, into: str | None = None) -> None:
+    def __init__(self, login: Login, *, into: str | None = None, called: Named | None = None) -> None:
         self._login = login
         self._into = into
+        self._called = called or {}
 
     def __repr__(self) -> str:
         return f"OracleDatabase({self.where!r})"
@@ -57,7 +64,7 @@ class OracleDatabase:
         return self._login.where
 
     def place(self, table: TableId) -> Place:
-        return Place(self._into if self._into is not None else table.schema, table.name)
+        return standing(table, self._into, self._called)
 
     @contextmanager
     def session(self) -> Iterator[OracleSession]:

@@ -20,7 +20,13 @@ import pyarrow.compute as pc
 from replication_assets.core.schema import Column, TableId
 from replication_assets.errors import TargetError
 from replication_assets.targets.sql.projection.arriving import KeyLimits
-from replication_assets.targets.sql.projection.layout import Layout, Place, refuse_names
+from replication_assets.targets.sql.projection.layout import (
+    Layout,
+    Named,
+    Place,
+    refuse_names,
+    standing,
+)
 from replication_assets.targets.sql.projection.sqlserver import names, statements
 from replication_assets.targets.sql.projection.sqlserver.rows import from_driver, pieces
 from replication_assets.targets.sql.projection.sqlserver.sessions import Login
@@ -42,9 +48,10 @@ class SqlServerDatabase:
 
     engine = "sqlserver"
 
-    def __init__(self, login: Login, *, into: str | None = None) -> None:
+    def __init__(self, login: Login, *, into: str | None = None, called: Named | None = None) -> None:
         self._login = login
         self._into = into
+        self._called = called or {}
 
     def __repr__(self) -> str:
         return f"SqlServerDatabase({self.where!r})"
@@ -54,7 +61,7 @@ class SqlServerDatabase:
         return self._login.where
 
     def place(self, table: TableId) -> Place:
-        return Place(self._into if self._into is not None else table.schema, table.name)
+        return standing(table, self._into, self._called)
 
     @contextmanager
     def session(self) -> Iterator[SqlServerSession]:
