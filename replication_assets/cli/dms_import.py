@@ -15,6 +15,7 @@ from replication_assets.cli.dms_files import (
     TargetOption,
     open_task,
 )
+from replication_assets.cli.dms_source import Engine, source_config
 from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -30,14 +31,6 @@ class Written(StrEnum):
     YAML = "yaml"
 
 
-class Engine(StrEnum):
-    """What the source is."""
-
-    POSTGRES = "postgres"
-    MYSQL = "mysql"
-    SQLITE = "sqlite"
-
-
 def import_(
     files: FilesArgument,
     tables: TablesOption = None,
@@ -45,7 +38,7 @@ def import_(
     source: Annotated[str, typer.Option(help="What the catalog calls the source.")] = "source",
     engine: Annotated[Engine, typer.Option(help="What the source is.")] = Engine.POSTGRES,
     host: Annotated[str, typer.Option(help="Where the source is.")] = "db.internal",
-    database: Annotated[str, typer.Option(help="Database of the source, or its file.")] = "app",
+    database: Annotated[str, typer.Option(help="Its database, Oracle's service, or a file.")] = "app",
     user: Annotated[str, typer.Option(help="User of the source.")] = "replicator",
     region: Annotated[str, typer.Option(help="AWS region of DynamoDB tables.")] = "eu-west-1",
     store: Annotated[str, typer.Option(help="Where the event store is.")] = "./event_store",
@@ -82,7 +75,7 @@ def import_(
         refused = ["no table is named without wildcards. Fix: give the source's tables with --tables"]
     if refused:
         raise CatalogError(refused, where="dms import")
-    config = _source(engine, source, host=host, database=database, user=user, compiled=compiled)
+    config = source_config(engine, source, host=host, database=database, user=user, compiled=compiled)
     catalog = _catalog(config, compiled, store)
     catalog.validate()
     show((_python(catalog) if written == Written.PYTHON else _yaml(catalog)).rstrip("\n"))
@@ -96,31 +89,6 @@ def _tell(findings: tuple[Any, ...]) -> None:
     for each in findings:
         if each.severity == "warning":
             say(f"warning: {each}")
-
-
-def _source(
-    engine: Engine, name: str, *, host: str, database: str, user: str, compiled: Compiled
-) -> SourceConfig:
-    from replication_assets.catalog import EnvVar, MySqlSourceConfig, PostgresSourceConfig, SqliteSourceConfig
-
-    loads = compiled.max_parallel_loads or 4
-    wait = compiled.load_wait_seconds or 60
-    if engine == Engine.SQLITE:
-        return SqliteSourceConfig(name, path=database, max_parallel_loads=loads)
-    password = EnvVar(f"{name.upper()}_PASSWORD")
-    if engine == Engine.MYSQL:
-        return MySqlSourceConfig(
-            name, host=host, user=user, password=password, max_parallel_loads=loads, load_wait_seconds=wait
-        )
-    return PostgresSourceConfig(
-        name,
-        host=host,
-        database=database,
-        user=user,
-        password=password,
-        max_parallel_loads=loads,
-        load_wait_seconds=wait,
-    )
 
 
 def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:

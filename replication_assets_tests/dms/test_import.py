@@ -16,14 +16,18 @@ from replication_assets.catalog import (
     DeltaProjection,
     DynamoDbProjection,
     EnvVar,
+    MySqlSourceConfig,
     MySqlTarget,
+    OracleSourceConfig,
     OracleTarget,
     PostgresSourceConfig,
     PostgresTarget,
     Refusals,
     Shape,
+    SqliteSourceConfig,
     SqliteTarget,
     SqlProjection,
+    SqlServerSourceConfig,
     SqlServerTarget,
     Where,
 )
@@ -34,6 +38,7 @@ from replication_assets.core.shapes import Shaping
 from replication_assets.dms.samples import sample_rows, table_schema
 from replication_assets_tests.dms.rules_text import ACTOR, include, tables_of, transform
 
+OWN = EnvVar("APP_PASSWORD")
 PASSWORD = EnvVar("TARGET_PASSWORD")
 SEEDS = Path(__file__).parent / "seeds"
 ORDERS = [str(SEEDS / f"table_mappings{n}.json") for n in (1, 2, 3, 4)] + [str(SEEDS / "task_settings.json")]
@@ -147,6 +152,21 @@ def test_tables_go_to_a_database_of_the_target_endpoints_engine(
     (projection,) = imported(tmp_path, *files, "--source", "app", "--target", engine, *there).projections
     shapes = [Shape("app.test.actor", name="players")]
     assert projection == SqlProjection("copy", tables=["app.test.actor"], target=target, shapes=shapes)
+
+
+@pytest.mark.parametrize(
+    ("engine", "wanted"),
+    [
+        ("mysql", MySqlSourceConfig("app", host="h", user="u", password=OWN, load_wait_seconds=60)),
+        ("sqlserver", SqlServerSourceConfig("app", host="h", database="d", user="u", password=OWN)),
+        ("oracle", OracleSourceConfig("app", host="h", service="d", user="u", password=OWN)),
+        ("sqlite", SqliteSourceConfig("app", path="d")),
+    ],
+)
+def test_the_source_is_of_the_engine_that_is_named(tmp_path: Path, engine: str, wanted: Any) -> None:
+    there = ("--engine", engine, "--host", "h", "--database", "d", "--user", "u", "--source", "app")
+    (source,) = imported(tmp_path, *files_of(tmp_path, include("actor")), *there).sources
+    assert source == wanted
 
 
 def test_an_engine_that_no_projection_writes_to_is_refused(tmp_path: Path) -> None:
