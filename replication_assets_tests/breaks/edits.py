@@ -242,4 +242,20 @@ EDITS = (
         "sources/dms_task/test_task.py",
         "stops_before_its_end",
     ),
+    Edit(
+        "a row that an update moves out of its table's filter stays",
+        "core/changes.py",
+        "out = changes.upserts.filter(pc.invert(passes)).select(deletes.schema.names)",
+        "out = changes.upserts.slice(0, 0).select(deletes.schema.names)",
+        "core/test_changes.py",
+        "filter",
+    ),
+    Edit(
+        "a value that its column cannot hold is null",
+        "core/shapes.py",
+        "        if not misfits:\n            return Shaped(",
+        "        if True:\n            return Shaped(",
+        "e2e/test_shapes.py",
+        "do_not_have_the_types",
+    ),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +21,10 @@ from replication_assets.core.changes import Past, RangeChanges, range_changes
 from replication_assets.core.controls import RangeReplaced
 from replication_assets.core.fold import row_schema
 from replication_assets.core.positions import Position
+from replication_assets.core.row_filters import Compare, Where
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import Spill, engine
+from replication_assets.core.table_filters import filter_text
 from replication_assets.errors import NeedsReload
 from replication_assets_tests.core.histories import KEYED, KEYLESS, History, Row, steps
 from replication_assets_tests.core.test_fold import WHOLE
@@ -35,9 +38,11 @@ def changes_between(
     *,
     past: bool = False,
     since: Position | None = None,
+    where: Sequence[Where] = (),
 ) -> RangeChanges | None:
     """`past`: with whole rows and former rows."""
     events = history.table()
+    baseline = replace(baseline_of(history.controls, WHOLE, where="t"), where=filter_text(where))
 
     def history_of(key: Mapping[str, str]) -> pa.Table:
         return events.filter(pc.equal(events.column("k"), int(key["k"])))
@@ -47,7 +52,7 @@ def changes_between(
             connection,
             ds.dataset(events),
             schema,
-            baseline_of(history.controls, WHOLE, where="t"),
+            baseline,
             start=start,
             end=end,
             most=1000,
@@ -85,6 +90,25 @@ def test_bringing_a_keyed_target_forward_equals_folding_anew(history_steps, data
     if changes.insert_only:
         assert not changes.deletes.num_rows
         assert not before.keys() & set(changes.upserts.column("k").to_pylist())
+
+
+FILTERS = [
+    (Where("k", [Compare("between", ["1", "2"])]), lambda row: 1 <= row[0] <= 2),
+    (Where("big", [Compare("notnull")]), lambda row: row[2] is not None),
+    (Where("a", [Compare("lte", ["x"]), Compare("null")]), lambda row: row[1] is None or row[1] <= "x"),
+]  # fmt: skip
+
+
+@given(steps, st.data(), st.sampled_from(FILTERS))
+def test_a_filtered_table_is_brought_forward_to_the_rows_that_pass(history_steps, data, chosen) -> None:
+    where, passes = chosen
+    plain = [step for step in history_steps if step[0] in ("insert", "update", "delete", "move")]
+    history = History(KEYED).run([("load",), *plain])
+    start, rows = data.draw(st.sampled_from(history.states))
+    changes = changes_between(history, KEYED, start, history.states[-1][0], past=True, where=[where])
+    assert changes is not None
+    before = {row[0]: row for row in rows if passes(row)}
+    assert applied(before, changes) == {k: row for k, row in history.rows.items() if passes(row)}
 
 
 @given(steps, st.data())
