@@ -26,7 +26,7 @@ from replication_assets.core.schema import TableSchema
 from replication_assets.core.sql import Spill, engine
 from replication_assets.core.table_filters import filter_text
 from replication_assets.errors import NeedsReload
-from replication_assets_tests.core.histories import KEYED, KEYLESS, History, Row, steps
+from replication_assets_tests.core.histories import DATES, KEYED, KEYLESS, History, Row, steps
 from replication_assets_tests.core.test_fold import WHOLE
 
 
@@ -103,8 +103,9 @@ FILTERS = [
 def test_a_filtered_table_is_brought_forward_to_the_rows_that_pass(history_steps, data, chosen) -> None:
     where, passes = chosen
     plain = [step for step in history_steps if step[0] in ("insert", "update", "delete", "move")]
-    history = History(KEYED).run([("load",), *plain])
-    start, rows = data.draw(st.sampled_from(history.states))
+    there = [("insert", k, "x", "y", DATES[0]) for k in range(5)]
+    history = History(KEYED).run([("load",), *there, *plain])
+    start, rows = data.draw(st.sampled_from(history.states[len(there) :]))
     changes = changes_between(history, KEYED, start, history.states[-1][0], past=True, where=[where])
     assert changes is not None
     before = {row[0]: row for row in rows if passes(row)}
