@@ -26,7 +26,7 @@ from replication_assets.declarations import (
     Validation,
 )
 from replication_assets.declarations.environments import ProjectionDatabase
-from replication_assets.dms.coverage import coverage_of
+from replication_assets.dms.coverage import divided
 from replication_assets.dms.endpoint import KafkaEndpoint
 from replication_assets.dms.filters import declared
 from replication_assets.dms.findings import Finding, Findings
@@ -75,14 +75,15 @@ def compile_task(
     messages: list[Messages] = []
     for outcomes in task.grouped.values():
         first = outcomes[0]
-        refuse(task, first, findings)
-        coverage = coverage_of([each.filters for each in outcomes]) if len(outcomes) > 1 else None
+        for each in outcomes:
+            refuse(task, each, findings)
+        coverage, filters = divided([each.filters for each in outcomes])
         table = _table(
             first, source, None if coverage is None else (coverage.column, coverage.bounds), findings
         )
         told = mapped_messages(first, task.target, Findings())
         into_topic = told is not None and not_declared(told, first) is None
-        where = declared(first.filters) if coverage is None else ()
+        where = declared(filters)
         tables.append(table if into_topic else replace(table, where=where))
         shape = shape_of(first, str(table.id), in_topic=into_topic, where=where if into_topic else ())
         mapped = mapped_items(first, source, findings)

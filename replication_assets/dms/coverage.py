@@ -87,6 +87,21 @@ def _least(one: int | None, other: int) -> int:
     return other if one is None else min(one, other)
 
 
+def divided(filters: Sequence[Sequence[Filter]]) -> tuple[Coverage | None, tuple[Filter, ...]]:
+    """Filters of one table, by mapping: the coverage of what each has for itself, and the filters that every
+    mapping has, which are of all rows. Of one mapping these are all that it has, and nothing is covered."""
+    if len(filters) == 1:
+        return None, tuple(filters[0])
+    said = [{_said(each): each for each in one} for one in filters]
+    common = set.intersection(*(set(one) for one in said))
+    own = [[each for text, each in one.items() if text not in common] for one in said]
+    return coverage_of(own), tuple(each for text, each in said[0].items() if text in common)
+
+
+def _said(each: Filter) -> tuple[str, frozenset[tuple[str, tuple[str, ...]]]]:
+    return each.column, frozenset((condition.operator, condition.values) for condition in each.conditions)
+
+
 def coverage_of(filters: Sequence[Sequence[Filter]]) -> Coverage | None:
     """None where one of them is no interval, or they are of several columns."""
     found = [interval_of(each) for each in filters]

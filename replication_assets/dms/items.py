@@ -80,8 +80,10 @@ def _key(table: MappedColumns, name: str, attributes: dict[str, AttributeMapping
 
 
 def _key_type(table: MappedColumns, column: str) -> KeyType:
-    found = table.outcome.source.column(column)
-    kind = found.type.type if found is not None and found.type is not None else "string"
+    """As the column is in the target."""
+    given, found = table.outcome.column(column), table.outcome.source.column(column)
+    type_ = given.type if given is not None and given.retyped else found.type if found is not None else None
+    kind = type_.type if type_ is not None else "string"
     if kind in ("bytes", "blob"):
         return "binary"
     return "number" if kind.startswith(("int", "uint", "numeric", "real")) else "string"

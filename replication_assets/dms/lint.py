@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from replication_assets.core.expressions.functions import OF_SQLITE
 from replication_assets.core.row_filters import typed_value
-from replication_assets.dms.coverage import coverage_of, tell
+from replication_assets.dms.coverage import divided, tell
 from replication_assets.dms.findings import Finding, Findings, Place
+from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Scalar
 from replication_assets.dms.mapping import TableMapping
+from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import Outcome, TableOutcome
 from replication_assets.dms.rules import AnyRule, Filter, ObjectMapping, Transformation
 from replication_assets.dms.samples import stored_type
@@ -199,7 +201,8 @@ def lint_ranges(files: Sequence[tuple[TableMapping, Outcome]]) -> tuple[Finding,
     findings = Findings()
     for name, tables in by_table(files).items():
         if len(tables) > 1:
-            coverage = coverage_of([table.filters for table in tables])
+            _same_rules(name, tables, findings)
+            coverage, _ = divided([table.filters for table in tables])
             if coverage is not None:
                 column = tables[0].source.column(coverage.column)
                 in_key = coverage.column in tables[0].source.key
@@ -209,6 +212,40 @@ def lint_ranges(files: Sequence[tuple[TableMapping, Outcome]]) -> tuple[Finding,
             place = next((t.filters[0].place for t in tables if t.filters), Place(files[0][0].file, 1, 1))
             findings.error("not-ranges", what, "filter each by between, gte or lte on one column", place)
     return findings.listed()
+
+
+def _same_rules(name: str, tables: Sequence[TableOutcome], findings: Findings) -> None:
+    """Id ranges are of one table, which has one form: a mask of one file is not one of another's rows."""
+    for other in tables[1:]:
+        differ = _differing(tables[0], other)
+        if differ:
+            what = f"files that take {name} by ranges differ in {', '.join(differ)}: ids decide what a row is"
+            place = other.filters[0].place if other.filters else tables[0].filters[0].place
+            findings.error("differing-rules", what, "give every file the same rules for the table", place)
+
+
+def _differing(one: TableOutcome, other: TableOutcome) -> list[str]:
+    """Rules, their ids and places apart."""
+    said = [_form(each) for each in (one, other)]
+    return [name for name in said[0] if said[0][name] != said[1][name]]
+
+
+def _form(table: TableOutcome) -> dict[str, object]:
+    columns = [
+        (c.source, c.target, c.type, c.expression and c.expression.text, c.masks, c.before, c.retyped)
+        for c in table.columns
+    ]
+    mapped = mapped_items(table, "source", Findings())
+    rule = table.object_mapping
+    return {
+        "columns": (columns, [each.source for each in table.removed]),
+        "names": (table.target_schema, table.target_table),
+        "keys": table.key,
+        "object mappings": (mapped, rule is None, mapped_messages(table, "kafka", Findings())),
+        "validation": [(each.source_function, each.target_function) for each in table.validations],
+        "tags": table.tags,
+        "tablespaces": table.tablespaces,
+    }
 
 
 def by_table(files: Sequence[tuple[TableMapping, Outcome]]) -> dict[str, list[TableOutcome]]:

@@ -60,7 +60,7 @@ def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[
 def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
     mapped = outcome.object_mapping is not None
     for removed in outcome.removed:
-        if removed.source in outcome.source.key and not mapped:
+        if removed.source in outcome.key and not mapped:
             what = f"column {removed.source!r} is left out, and is in the key by which rows are found"
             yield what, "keep it, or define another key"
     for column in outcome.columns:
@@ -68,7 +68,7 @@ def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
         if any(mask.action == RANDOM for mask in column.masks):
             what = f"{label} gets random digits, other ones each time that its row is written"
             yield what, "mask its digits or hash it, or refresh a masked copy (docs/refresh.md)"
-        elif column.revalued and column.source in outcome.source.key:
+        elif column.revalued and column.source in outcome.key:
             how = f"becomes {column.type}" if column.retyped else "is masked"
             yield (
                 f"{label} {how}, and is in the key by which rows are found",

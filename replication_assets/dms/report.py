@@ -8,7 +8,7 @@ from typing import Any
 
 from replication_assets.core.items.spec import Attribute, Items
 from replication_assets.dms.compiling import shape_of
-from replication_assets.dms.coverage import Coverage, coverage_of, segments_sql
+from replication_assets.dms.coverage import Coverage, divided, segments_sql
 from replication_assets.dms.endpoint import KafkaEndpoint
 from replication_assets.dms.filters import as_sql
 from replication_assets.dms.findings import Finding, Findings
@@ -72,7 +72,7 @@ def as_document(finding: Finding) -> dict[str, Any]:
 
 def _table(name: str, tables: Sequence[TableOutcome], task: Task) -> dict[str, Any]:
     first = tables[0]
-    coverage = coverage_of([each.filters for each in tables]) if len(tables) > 1 else None
+    coverage, filters = divided([each.filters for each in tables])
     items = mapped_items(first, "source", Findings())
     messages = mapped_messages(first, task.target, Findings())
     document: dict[str, Any] = {
@@ -90,8 +90,8 @@ def _table(name: str, tables: Sequence[TableOutcome], task: Task) -> dict[str, A
         "key": list(first.key),
         "target_key": list(target_key(first)),
         "key_name": first.defined_key.name if first.defined_key is not None else None,
-        "filter": as_sql(first.filters) if coverage is None else "",
-        "filters": [_filter(each) for each in first.filters] if coverage is None else [],
+        "filter": as_sql(filters),
+        "filters": [_filter(each) for each in filters],
         "id_ranges": _ranges(coverage),
         "parallel_load": _parallel_load(first.parallel_load),
         "segments": _segments(first.parallel_load),
