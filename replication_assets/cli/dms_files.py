@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from replication_assets.dms.findings import Finding
     from replication_assets.dms.task import Task
 
+KNOWN_TARGETS = (
+    "postgres", "postgresql", "aurora-postgresql", "babelfish", "mysql", "mariadb", "aurora",
+    "aurora-serverless", "aurora-postgresql-serverless", "sqlserver", "oracle", "sqlite", "db2", "sybase",
+    "dynamodb", "s3", "kafka", "kinesis", "redshift", "redshift-serverless", "docdb", "mongodb", "opensearch",
+    "elasticsearch", "neptune", "redis", "timestream",
+)  # fmt: skip
+"""Engine names of target endpoints in the API of DMS, and those that are written here besides."""
 FilesArgument = Annotated[
     list[Path],
     typer.Argument(metavar="FILE", help="Table mappings and task settings; all of a table together."),
@@ -38,6 +45,11 @@ def open_task(files: list[Path], tables: Path | None, *, escape: str, target: st
 
     if len(escape) > 1:
         raise CatalogError(["--escape is one character. Fix: the letter alone"], where="command line")
+    if target and target.strip().lower() not in KNOWN_TARGETS:
+        names = ", ".join(KNOWN_TARGETS)
+        raise CatalogError(
+            [f"--target {target[:40]!r} is no engine of a target. Fix: one of {names}"], where="command line"
+        )
     known = None
     if tables is not None:
         known, findings = read_tables(text_of(tables), str(tables))

@@ -67,10 +67,11 @@ def import_(
     task = open_task(files, tables, escape=escape, target=target)
     from replication_assets.dms.compiling import compile_task
     from replication_assets.dms.findings import errors
+    from replication_assets.dms.lint import UNKNOWN_TABLES
 
     compiled = compile_task(task, source=source, region=region, lake=lake, brokers=brokers, database=into)
     told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
-    refused = list(map(str, errors(told)))
+    refused = [*map(str, errors(told)), *(str(each) for each in told if each.code == UNKNOWN_TABLES)]
     if not compiled.tables and not refused:
         refused = ["no table is named without wildcards. Fix: give the source's tables with --tables"]
     if refused:

@@ -15,6 +15,7 @@ class Engine(StrEnum):
 
     POSTGRES = "postgres"
     MYSQL = "mysql"
+    MARIADB = "mariadb"
     SQLSERVER = "sqlserver"
     ORACLE = "oracle"
     SQLITE = "sqlite"
@@ -39,7 +40,7 @@ def source_config(
     password = EnvVar(f"{name.upper()}_PASSWORD")
     if engine == Engine.SQLITE:
         return SqliteSourceConfig(name, path=database, max_parallel_loads=loads)
-    if engine == Engine.MYSQL:
+    if engine in (Engine.MYSQL, Engine.MARIADB):
         return MySqlSourceConfig(
             name, host=host, user=user, password=password, max_parallel_loads=loads, load_wait_seconds=wait
         )

@@ -92,6 +92,7 @@ def compile_task(
         elif told is not None and into_topic:
             messages.append(declared_messages(told, first, str(table.id)))
         else:
+            _tell_no_items(task, first, findings)
             delta.append(str(table.id))
         shapes += [shape] if shape is not None else []
     projections = _projections(
@@ -105,6 +106,20 @@ def compile_task(
         _number(task.settings, "FullLoadSettings", "TransactionConsistencyTimeout"),
         findings.listed(),
     )
+
+
+def _tell_no_items(task: Task, outcome: TableOutcome, findings: Findings) -> None:
+    """Nothing says what the keys of its items are."""
+    if task.target == "dynamodb" and outcome.object_mapping is None:
+        place = next(
+            rule.place
+            for mapping, found in task.files
+            if outcome in found.tables
+            for rule in mapping.selections
+            if rule.id == outcome.selected_by
+        )
+        what = f"{outcome.source} has no object mapping, and goes to the lakehouse"
+        findings.warn("no-object-mapping", what, "add a rule with its key", place, outcome.selected_by)
 
 
 def _topics(
@@ -234,15 +249,19 @@ def _projections(
         lakehouse = DeltaProjection(
             "lake", tables=delta, root=lake, refusals=refusals, validation=validation, shapes=own
         )
-        found.append(lakehouse if database is None else _in_database(lakehouse, database))
+        found.append(lakehouse if database is None else _in_database(lakehouse, database, settings))
     return tuple(found)
 
 
-def _in_database(lakehouse: DeltaProjection, database: ProjectionDatabase) -> SqlProjection:
+def _in_database(
+    lakehouse: DeltaProjection, database: ProjectionDatabase, settings: Sequence[TaskSettings]
+) -> SqlProjection:
+    schemas = [each.value("TargetMetadata", "TargetSchema") for each in settings]
     return SqlProjection(
         "copy",
         tables=lakehouse.tables,
         target=database,
+        into=next((each for each in schemas if isinstance(each, str) and each), None),
         refusals=lakehouse.refusals,
         validation=lakehouse.validation,
         shapes=lakehouse.shapes,

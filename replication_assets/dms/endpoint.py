@@ -73,8 +73,9 @@ def read_endpoint(text: str, file: str, findings: Findings) -> KafkaEndpoint:
         sasl=_sasl(settings) if protocol == "sasl-ssl" else None,
         user=settings.text("SaslUsername") or settings.text("SaslUserName"),
     )
-    # Numbers of any size have all their digits here.
+    # Numbers of any size have all their digits here, and the brokers' names are always verified.
     settings.take("UseLargeIntegerValue")
+    settings.take("SslEndpointIdentificationAlgorithm")
     settings.finish()
     return found
 

@@ -19,6 +19,8 @@ from replication_assets.dms.samples import stored_type
 
 _IDENTIFIERS = re.compile(r"(^|_)(id|key|uuid|guid|no|number|seq)$|created|inserted|Id$|ID$", re.IGNORECASE)
 
+UNKNOWN_TABLES = "tables-unknown"
+
 
 def lint_rules(mapping: TableMapping) -> tuple[Finding, ...]:
     """What can be told without knowing any table."""
@@ -89,6 +91,7 @@ def _tell_transformation(rule: Transformation, findings: Findings, *, unread: bo
         wide = [each for each in patterns if each is not None and not each.exact]
         if (
             wide
+            and "tablespace" not in rule.target
             and rule.target != "schema"
             and (rule.target == "table" or not (rule.locator.column or wide[0]).exact)
         ):
@@ -140,11 +143,31 @@ def lint_tables(mapping: TableMapping, outcome: Outcome) -> tuple[Finding, ...]:
         _tell_filter_values(table, findings)
         _tell_doubled_values(table, findings)
         _tell_null_segments(table, findings)
+        _tell_kept_columns(mapping, table, findings)
         if table.source.kind == "view":
             what = f"{table.source} is a view: DMS copies views in full loads alone, never their changes"
             rule = next(each for each in mapping.selections if each.id == table.selected_by)
             findings.note("view", what, "", rule.place, rule.id)
     return findings.listed()
+
+
+def _tell_kept_columns(mapping: TableMapping, table: TableOutcome, findings: Findings) -> None:
+    """Columns that a rule would leave out, if another one had not been first."""
+    for each in table.overridden:
+        if each.action == "remove-column":
+            rule = next(rule for rule in mapping.transformations if rule.id == each.rule)
+            what = f"{each.about} of {table.source} is kept: rule {each.by} wins over the one that removes it"
+            fix = f"give rule {each.rule} a lower rule-id than {each.by}"
+            findings.warn("remove-gives-way", what, fix, rule.place, rule.id)
+
+
+def tell_unknown_tables(mapping: TableMapping, findings: Findings) -> None:
+    """Rules that take tables which nobody has named."""
+    for rule in mapping.selections:
+        exact = rule.locator.schema.exact and rule.locator.table is not None and rule.locator.table.exact
+        if rule.action == "include" and not exact:
+            what = f"which tables {rule.locator} takes is not known"
+            findings.note(UNKNOWN_TABLES, what, "give the source's tables with --tables", rule.place, rule.id)
 
 
 def _tell_filter_values(table: TableOutcome, findings: Findings) -> None:
@@ -192,6 +215,8 @@ def _tell_null_segments(table: TableOutcome, findings: Findings) -> None:
         ):
             what = f"parallel-load by {name!r}, a {column.native}: DMS takes no floats and no large objects"
             findings.error("segment-type", what, "use another column", load.place)
+    if set(load.columns) <= set(table.source.key):
+        return
     what = f"rows of {table.source} with NULL in {', '.join(load.columns)} are in no segment: DMS loses them"
     findings.warn("segment-null", what, "here they are in the first id range", load.place)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from replication_assets.core.expressions.syntax import Expression
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.masking import RANDOM
 from replication_assets.dms.messages import mapped_messages
-from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
+from replication_assets.dms.outcome import TableOutcome
 from replication_assets.dms.rules import Transformation
 from replication_assets.dms.task import Task
 from replication_assets.dms.topics import not_declared
@@ -76,8 +77,8 @@ def _refused_of_columns(outcome: TableOutcome) -> Iterator[tuple[str, str]]:
             )
         if column.before:
             yield f"{label} is of values before an update", "query the event store, which has them"
-        if column.source is None and _of_changes(column):
-            yield f"{label} tells of a change, and a projection has rows", "query the event store"
+        if column.source is None and column.expression is not None:
+            yield from _refused_of_expression(label, column.expression)
 
 
 def _of_columns(rule: Transformation, outcome: TableOutcome) -> bool:
@@ -86,10 +87,13 @@ def _of_columns(rule: Transformation, outcome: TableOutcome) -> bool:
     return changes and rule.locator.takes(source.schema, source.name, source.kind)
 
 
-def _of_changes(column: ColumnOutcome) -> bool:
-    expression = column.expression
-    if expression is None:
-        return False
-    unknown = {"AR_H_OPERATION", "AR_H_USER", "AR_M_SOURCE_COLUMN_NAME", "AR_M_SOURCE_COLUMN_DATATYPE"}
+def _refused_of_expression(label: str, expression: Expression) -> Iterator[tuple[str, str]]:
+    variables = set(expression.variables)
+    if expression.unstable is not None:
+        what = f"{label} gives another value each time that its row is written"
+        yield what, "use $AR_H_TIMESTAMP, which is of the change"
+    if variables & {"AR_M_SOURCE_COLUMN_NAME", "AR_M_SOURCE_COLUMN_DATATYPE"}:
+        yield f"{label} is of a column of the source, and a new column has none", "write it as a text"
     of_change = "operation_indicator" in expression.functions or expression.reads_before
-    return of_change or bool(unknown & set(expression.variables)) or expression.unstable is not None
+    if of_change or variables & {"AR_H_OPERATION", "AR_H_USER"}:
+        yield f"{label} tells of a change, and a projection has rows", "query the event store"

@@ -11,10 +11,11 @@ from replication_assets.dms.endpoint import KafkaEndpoint, is_endpoint, read_end
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Node, Object, parse_json
-from replication_assets.dms.lint import by_table, lint_ranges, lint_rules, lint_tables
+from replication_assets.dms.lint import by_table, lint_ranges, lint_rules, lint_tables, tell_unknown_tables
 from replication_assets.dms.mapping import TableMapping, read_mapping
 from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import Outcome, TableOutcome
+from replication_assets.dms.packed import unpacked
 from replication_assets.dms.settings.combinations import dangers
 from replication_assets.dms.settings.reading import TaskSettings, read_settings
 from replication_assets.dms.settings.sections import FREE, MOVED, SECTIONS
@@ -51,6 +52,7 @@ def read_task(
 ) -> Task:
     """Files by their names: mappings, settings, and settings of a Kafka endpoint, in any order."""
     findings = Findings()
+    texts = unpacked(texts)
     endpoint: KafkaEndpoint | None = None
     for file in [file for file, text in texts.items() if is_endpoint(text, file)]:
         if endpoint is not None:
@@ -72,6 +74,8 @@ def read_task(
         findings.extend(
             (*mapping.findings, *lint_rules(mapping), *outcome.findings, *lint_tables(mapping, outcome))
         )
+        if tables is None:
+            tell_unknown_tables(mapping, findings)
         if tables is not None and mapping.selections and not outcome.tables:
             what = "the mapping takes no table of the source"
             findings.error(

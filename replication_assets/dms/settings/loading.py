@@ -15,7 +15,7 @@ _QUEUES = "there are no queues between threads: rows stream in batches"
 TARGET_METADATA: Section = {
     "TargetSchema": moot(
         "",
-        "what is imported writes items and files, which have no schemas; a SQL projection has `into`",
+        "`into` of a SQL projection, which `import` sets; items and files have no schemas",
     ),
     "SupportLobs": safer(
         True, "large objects are replicated, also where it is false: remove the columns by a rule"
