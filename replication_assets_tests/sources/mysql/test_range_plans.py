@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -91,7 +92,9 @@ def test_where_no_index_can_help_the_reason_is_told(database: Database) -> None:
     assert set(joined.scanned) == {e, notes}
     assert joined.index == f"CREATE INDEX `ix_id` ON {e} (`id`, `version`)"
     assert joined.reason.startswith(f"{notes} is joined whole")
-    assert plan_of(database, "small") == RangePlan((), None, "", ("ALL on small, about 100 rows",))
+    small = plan_of(database, "small")
+    assert small == RangePlan((), None, "", small.told)
+    assert re.fullmatch(r"ALL on small, about (99|10\d) rows", *small.told), "an estimate of the engine"
 
 
 def test_each_arm_of_a_union_is_told_its_index(database: Database) -> None:
