@@ -68,7 +68,7 @@ class StepSender:
         wanted = of_key if shaped is None else shaped.source_columns(of_key)
         if step.kind == "load":
             for rows in load(snapshot, self.table, step, self.spill, wanted):
-                whole = rows if shaped is None else shaped.events(rows, of_key)
+                whole = rows if shaped is None else shaped.events(rows, of_key, again=bool(step.former))
                 yield whole, produced(told, whole, (), now)
             return
         assert step.start is not None
