@@ -51,8 +51,8 @@ class StepSender:
         in each partition. The number of the first message after the step."""
         self._number = step.first
         shaped = None if self.shape is None else ShapedEvents(self.shape, snapshot.schema)
-        schema = snapshot.schema if shaped is None else shaped.schema
-        told = Told(self.table, schema, self.form, self.projection)
+        schema, anew = (snapshot.schema, frozenset[str]()) if shaped is None else (shaped.schema, shaped.anew)
+        told = Told(self.table, schema, self.form, self.projection, anew)
         now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         for rows, messages in self._messages(snapshot, step, told, shaped, now):
             numbered = zip(*self._numbered(messages, len(step.place.offsets)), strict=True)

@@ -55,7 +55,8 @@ class ShapedEvents:
         kept = [name for name in schema.names if name not in shape.exclude]
         self._names = {name: shape.rename.get(name, name) for name in kept}
         retyped = {told for name, told in self._names.items() if name in shape.types}
-        self.anew = frozenset({*retyped, *(each.name for each in shape.computed)} - set(self.schema.key))
+        made = retyped | {each.name for each in shape.computed}
+        self.anew = frozenset(made - set(self.schema.key))
         """Columns whose old values nobody knows: the source's are not what the shape made of them."""
 
     def source_columns(self, names: Sequence[str]) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from replication_assets.core.controls import SchemaChanged
-from replication_assets.core.envelopes.produced import MOVED
-from replication_assets.core.envelopes.producing import TableEvent
+from replication_assets.core.envelopes.messages import Envelope
+from replication_assets.core.envelopes.produced import MOVED, MessageForm, Told
+from replication_assets.core.envelopes.producing import TableEvent, produced
 from replication_assets.core.envelopes.shaped import ShapedEvents, told_schema
 from replication_assets.core.envelopes.types import spelled_column
 from replication_assets.core.positions import Position
@@ -20,7 +21,7 @@ from replication_assets.core.row_filters import Compare, Where
 from replication_assets.core.schema import TableSchema
 from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.errors import CatalogError, TargetError
-from replication_assets_tests.core.envelopes.test_written import NOW, event
+from replication_assets_tests.core.envelopes.test_written import NOW, ORDERS, event
 
 NAMES = ("id bigint", "dept text", "phone text", "at timestamp")
 STAFF = TableSchema(tuple(spelled_column(each) for each in NAMES), ("id",))
@@ -54,6 +55,21 @@ def test_old_values_of_a_column_that_is_computed_anew_are_not_told() -> None:
     was = json.dumps({"phone": "999", "dept": "hr"})
     (found,) = shaped(MASKED, event("U", {"id": 1, "dept": "tech", "phone": "123"}, _before=was))
     assert json.loads(found["_before"]) == {"unit": "hr"}
+
+
+@pytest.mark.parametrize("envelope", ["dms", "debezium"])
+def test_new_values_of_columns_that_a_shape_makes_are_not_told_as_old_ones(envelope: Envelope) -> None:
+    shape = replace(MASKED, types={"at": "string", "id": "int2"})
+    was = json.dumps({"phone": "999", "dept": "hr", "at": "2020-01-01 00:00:00"})
+    row = {"id": 1, "dept": "tech", "phone": "123", "at": dt.datetime(2024, 5, 1)}
+    made = ShapedEvents(shape, STAFF)
+    rows = made.events(pa.Table.from_pylist([event("U", row, _before=was)], told_schema(STAFF)))
+    form = MessageForm(envelope, before_images=True)
+    (message,) = produced(Told(ORDERS, made.schema, form, "feed", made.anew), rows, (), NOW)
+    assert message.value is not None
+    told = json.loads(message.value)
+    assert told["before" if envelope == "debezium" else "before-image"] == {"id": 1, "unit": "hr"}
+    assert (told["after"] if envelope == "debezium" else told["data"])["phone"] == "x23"
 
 
 def test_deletes_have_nothing_computed_unless_it_is_wanted() -> None:
