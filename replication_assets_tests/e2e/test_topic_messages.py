@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from replication_assets.catalog import Attribute, Compare, Computed, DmsEnvelope, Messages, Shape, Where
-from replication_assets.errors import CatalogError
+from replication_assets.errors import CatalogError, TargetError
 from replication_assets_tests.e2e.test_topics import ORDERS, Found, TopicWriter, messages, writer
 from replication_assets_tests.kafka_servers import Broker
 from replication_assets_tests.postgres_servers import FreshDatabase
@@ -148,6 +148,32 @@ def test_rows_that_left_the_filter_unseen_are_deleted_once_their_range_is_loaded
         (b"1", "delete", {"id": 1}),
         (b"2", "delete", {"id": 2}),
     ]
+
+
+TECH = Shape(str(ORDERS), where=[Where("dept", [Compare("eq", ["tech"])])])
+
+
+def test_a_number_is_never_given_twice_though_a_changed_declaration_makes_fewer_messages(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    made = filled(writer(database, broker, tmp_path, partitions=1))
+    made.execute("INSERT INTO orders VALUES (3, 'New', 'One', 'tech', 1)")
+    made.capture()
+    made.changed(shapes=[TECH]).publish()
+    assert [_number(each) for each in messages(broker, made.topic)] == [1, 2, 3]
+
+
+def test_a_changed_declaration_stops_a_topic_whose_last_step_lacks_messages_by_it(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    made = filled(writer(database, broker, tmp_path, partitions=1, shapes=[TECH]))
+    changed = made.changed(shapes=[])
+    with pytest.raises(TargetError, match="--rebuild"):
+        changed.publish()
+    assert len(messages(broker, made.topic)) == 1
+    assert made.publish().messages == 0
+    assert changed.publish(rebuild=True).messages == 2
+    assert changed.publish().messages == 0
 
 
 def test_a_key_that_is_loaded_away_has_the_key_of_its_message(
