@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from replication_assets.core.envelopes.murmur import partitions_of
@@ -53,7 +52,7 @@ class StepSender:
     def declared(self) -> str:
         """A hash of what makes messages of events, as far as it is not left to its defaults: a setting that
         a later version adds changes nothing."""
-        return hashlib.sha256(orjson.dumps([_stated(self.form), _stated(self.shape)])).hexdigest()[:32]
+        return hashlib.sha256(json.dumps([_stated(self.form), _stated(self.shape)]).encode()).hexdigest()[:32]
 
     def send(self, snapshot: LogSnapshot, step: TopicStep, stands: Mapping[int, int]) -> int:
         """Make the messages of the step, and send those that do not stand: `stands` has the greatest number
