@@ -107,20 +107,27 @@ class Shaping:
         fits = pa.array(~np.logical_or.reduce(list(misfits.values())))
         return Shaped(shaped.filter(fits), fits, tuple(self._refusals(rows, misfits)))
 
-    def keys(self, rows: pa.RecordBatch, further: Sequence[str] = ()) -> pa.RecordBatch:
-        """As `shaped`, of rows in which the key and the position count: nothing is computed. A row whose
-        key does not fit was never written, and is left out."""
+    def keys(
+        self, rows: pa.RecordBatch, further: Sequence[str] = (), wanted: Sequence[str] = ()
+    ) -> pa.RecordBatch:
+        """As `shaped`, of rows in which the key and the position count: nothing is computed or has another
+        type but the key and what is `wanted`, null where that does not fit. A row whose key does not fit
+        was never written, and is left out."""
         fields = list(row_schema(self.schema))
         arrays, lost = [], np.zeros(rows.num_rows, dtype=bool)
+        odd = self._odd_texts(rows)
         for name, field in zip(self._kept, fields, strict=False):
-            if name in self._types and name not in self.source.key:
+            in_key = name in self.source.key
+            if name in self._types and not in_key and field.name not in wanted:
                 arrays.append(pa.nulls(rows.num_rows, field.type))
                 continue
-            array, misfits = self._kept_column(rows, name, {})
+            array, misfits = self._kept_column(rows, name, odd)
             arrays.append(array)
-            lost |= misfits
+            lost |= misfits & in_key
+        made = {name: array for name, array, _ in self._values(rows, wanted)}
         arrays += [
-            pa.nulls(rows.num_rows, each.type) for each in fields[len(arrays) : len(self.schema.names)]
+            made.get(each.name, pa.nulls(rows.num_rows, each.type))
+            for each in fields[len(arrays) : len(self.schema.names)]
         ]
         arrays += [rows.column(each.name) for each in fields[len(arrays) :] if each.name != OVERFLOW]
         arrays.append(pa.nulls(rows.num_rows, pa.string()))
@@ -140,9 +147,9 @@ class Shaping:
             array, misfits = self._kept_column(rows, name, odd)
             arrays.append(array)
             wrong[name] = misfits
-        for (computed, _, _), (array, misfits) in zip(self._computed, self._values(rows), strict=True):
+        for name, array, misfits in self._values(rows):
             arrays.append(array)
-            wrong[computed.name] = misfits
+            wrong[name] = misfits
         envelope = [each.name for each in fields[len(arrays) :]]
         arrays += [self._overflow(rows) if name == OVERFLOW else rows.column(name) for name in envelope]
         fields += [rows.schema.field(name) for name in further]
@@ -183,10 +190,14 @@ class Shaping:
                 f"the value of column {name!r} is no {self._declared[name]}",
             )
 
-    def _values(self, rows: pa.RecordBatch) -> list[tuple[pa.Array, Misfits]]:
-        if not self._computed:
+    def _values(
+        self, rows: pa.RecordBatch, wanted: Sequence[str] | None = None
+    ) -> list[tuple[str, pa.Array, Misfits]]:
+        """Computed columns by their names: all, or those that are `wanted`."""
+        computed = [each for each in self._computed if wanted is None or each[0].name in wanted]
+        if not computed:
             return []
-        expressions = [expression for _, expression, _ in self._computed]
+        expressions = [expression for _, expression, _ in computed]
         try:
             results = evaluate(expressions, rows, _variables(expressions, rows))
         except ValueError as error:
@@ -194,11 +205,11 @@ class Shaping:
                 str(error), fix="mend the expression, or leave such rows out by a filter"
             ) from None
         arrays = []
-        for (_, _, kind), values in zip(self._computed, results, strict=True):
+        for (each, _, kind), values in zip(computed, results, strict=True):
             array, refused = fitted(values, *kind)
             misfits = np.zeros(rows.num_rows, dtype=bool)
             misfits[[at for at, _ in refused]] = True
-            arrays.append((array, misfits))
+            arrays.append((each.name, array, misfits))
         return arrays
 
     def _require_comparable(self, rows: pa.RecordBatch) -> None:

@@ -74,6 +74,7 @@ def _body(step: TopicStep) -> dict[str, Any]:
         "ranges": {key: [each.loads, _text(each.floor)] for key, each in step.ranges.items()},
         "id_range": step.id_range,
         "former": step.former,
+        "declared": step.declared,
     }
 
 
@@ -93,6 +94,7 @@ def _step(body: dict[str, Any]) -> TopicStep:
         ranges,
         body["id_range"],
         tuple(body["former"]),
+        body.get("declared"),
     )
 
 

@@ -153,7 +153,9 @@ class Publisher:
             self._stream = step.stream
             snapshot = self.store.log(self.table, step.chapter).snapshot()
             stands = self.topic.reached(step.stream, str(self.table), step.place)
-            self._number = self.sender.send(snapshot, step, stands)
+            made = self.sender.send(snapshot, step, stands)
+            # Another declaration may have made more messages of the step: their numbers are taken.
+            self._number = max([made, *(number + 1 for number in stands.values())])
             self._step = step
         self._journal = journal
 
@@ -243,6 +245,7 @@ class Publisher:
             ranges,
             id_range,
             former,
+            self.sender.declared,
         )
 
     def _place_now(self) -> Place:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -46,17 +48,31 @@ class StepSender:
     refused: int = 0
     _number: int = 1
 
+    @property
+    def declared(self) -> str:
+        """A hash of what makes messages of events, as far as it is not left to its defaults: a setting that
+        a later version adds changes nothing."""
+        return hashlib.sha256(json.dumps([_stated(self.form), _stated(self.shape)]).encode()).hexdigest()[:32]
+
     def send(self, snapshot: LogSnapshot, step: TopicStep, stands: Mapping[int, int]) -> int:
         """Make the messages of the step, and send those that do not stand: `stands` has the greatest number
-        in each partition. The number of the first message after the step."""
+        in each partition. The number of the first message after the step.
+
+        Raises:
+            TargetError: the step was told under another declaration, and lacks messages as it is now.
+        """
         self._number = step.first
+        same = step.declared in (None, self.declared)
         shaped = None if self.shape is None else ShapedEvents(self.shape, snapshot.schema)
-        schema = snapshot.schema if shaped is None else shaped.schema
-        told = Told(self.table, schema, self.form, self.projection)
+        schema, anew = (snapshot.schema, frozenset[str]()) if shaped is None else (shaped.schema, shaped.anew)
+        told = Told(self.table, schema, self.form, self.projection, anew)
         now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         for rows, messages in self._messages(snapshot, step, told, shaped, now):
             numbered = zip(*self._numbered(messages, len(step.place.offsets)), strict=True)
             missing = [each for each in numbered if self._is_missing(each[0], stands)]
+            if not same:
+                self._require_whole(message for message, _ in missing)
+                continue
             self._append(step, told, rows, missing)
             reach("topic.acknowledged")
         return self._number
@@ -68,7 +84,7 @@ class StepSender:
         wanted = of_key if shaped is None else shaped.source_columns(of_key)
         if step.kind == "load":
             for rows in load(snapshot, self.table, step, self.spill, wanted):
-                whole = rows if shaped is None else shaped.events(rows, of_key)
+                whole = rows if shaped is None else shaped.events(rows, of_key, again=bool(step.former))
                 yield whole, produced(told, whole, (), now)
             return
         assert step.start is not None
@@ -100,6 +116,16 @@ class StepSender:
         last = stands.get(message.partition, 0)
         passed = message.number < last or (message.number == last and message.value is not None)
         return not passed or not self.topic.fits(message)
+
+    def _require_whole(self, missing: Iterable[Outgoing]) -> None:
+        """Tombstones and what is too large may always be missing."""
+        if any(each.value is not None and self.topic.fits(each) for each in missing):
+            raise TargetError(
+                "the declaration of its messages changed, and its last step lacks some as it is now",
+                where=f"{self.projection} {self.table}",
+                fix="declare it as it was and publish once, or tell every row again:"
+                f" replication-assets project {self.projection} {self.table} --rebuild",
+            )
 
     def _append(
         self, step: TopicStep, told: Told, rows: pa.Table, pairs: Sequence[tuple[Outgoing, Produced]]
@@ -147,3 +173,22 @@ class StepSender:
             letters = self.handling.letters.open_rows(id_range)
             ended = ended_by_rows(letters, schema, touched, at)
             Attempt(self.handling, id_range, at).close(ended)
+
+
+def _stated(value: object) -> object:
+    """As JSON: of a declaration what is not its default."""
+    if is_dataclass(value) and not isinstance(value, type):
+        given = [(each, _stated(getattr(value, each.name))) for each in fields(value)]
+        return [[each.name, stated] for each, stated in given if stated != _stated(_default(each))]
+    if isinstance(value, Mapping):
+        return [[key, _stated(each)] for key, each in sorted(value.items())]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_stated(each) for each in value]
+    return value
+
+
+def _default(declared: Field[Any]) -> object:
+    """Of a field without one something that no declaration states."""
+    if declared.default_factory is not MISSING:
+        return declared.default_factory()
+    return [] if declared.default is MISSING else declared.default

@@ -38,7 +38,8 @@ class TopicStep:
 
     `stream` names all messages of a table from one beginning on, `first` is the number of the step's first
     one; the topic stood at `place` before. `chapter` is that of the log. `ranges` are in the topic after
-    the step, up to `reached`.
+    the step, up to `reached`. `declared` is a hash of what made messages of events then; None in lines
+    that were told before there was one.
     """
 
     kind: Literal["changes", "load"]
@@ -52,6 +53,7 @@ class TopicStep:
     ranges: Mapping[str, Published]
     id_range: str | None = None
     former: tuple[str, ...] = ()
+    declared: str | None = None
 
     @property
     def reached(self) -> Position:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from replication_assets.catalog import Attribute, Compare, Computed, DmsEnvelope, Messages, Shape, Where
-from replication_assets.errors import CatalogError
+from replication_assets.errors import CatalogError, TargetError
 from replication_assets_tests.e2e.test_topics import ORDERS, Found, TopicWriter, messages, writer
 from replication_assets_tests.kafka_servers import Broker
 from replication_assets_tests.postgres_servers import FreshDatabase
@@ -99,6 +99,81 @@ def test_rows_follow_the_filters_of_a_shape_and_columns_its_names(
         (b"1", "delete", {"id": 1}),
         (b"2", "delete", {"id": 2}),
     ]
+
+
+def test_a_filtered_topic_never_tells_a_row_outside_of_the_filter(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    """The source tells old rows whole."""
+    shape = Shape(str(ORDERS), where=[Where("dept", [Compare("eq", ["tech"])])], types={"last": "string(4)"})
+    made = writer(database, broker, tmp_path, shapes=[shape], dms=BARE, partitions=1, before_images=True)
+    made.execute(*CREATED, "ALTER TABLE orders REPLICA IDENTITY FULL")
+    made.prepare()
+    made.load_all()
+    made.publish()
+    made.execute(
+        "INSERT INTO orders VALUES (3, 'Out', 'Secretly', 'hr', 1)",
+        "UPDATE orders SET last = 'Secrets' WHERE id = 3",
+        "DELETE FROM orders WHERE id = 3",
+        "UPDATE orders SET dept = 'tech', paid = 5 WHERE id = 2",
+        "UPDATE orders SET paid = 6 WHERE id = 2",
+        "DELETE FROM orders WHERE id = 2",
+    )
+    made.capture()
+    made.publish()
+    found = sorted(messages(broker, made.topic), key=_number)[1:]
+    assert [
+        (each.value["metadata"]["operation"], each.value["data"], each.value.get("before-image"))
+        for each in found
+    ] == [
+        ("delete", {"id": 3}, None),
+        ("delete", {"id": 3}, None),
+        ("update", {"id": 2, "first": "Kim", "last": "Roe", "dept": "tech", "paid": 5}, None),
+        ("update", {"id": 2, "first": "Kim", "last": "Roe", "dept": "tech", "paid": 6}, {"id": 2, "paid": 5}),
+        ("delete", {"id": 2, "first": "Kim", "dept": "tech", "paid": 6}, None),
+    ]
+
+
+def test_rows_that_left_the_filter_unseen_are_deleted_once_their_range_is_loaded_again(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    shape = Shape(str(ORDERS), where=[Where("dept", [Compare("eq", ["tech"])])], exclude=["first", "paid"])
+    made = filled(writer(database, broker, tmp_path, shapes=[shape], dms=BARE, partitions=1))
+    made.execute("UPDATE orders SET dept = 'hr', last = 'Secret' WHERE id = 1")
+    made.recover()
+    made.load_all()
+    made.publish()
+    assert told(broker, made) == [
+        (b"1", "load", {"id": 1, "last": "Moss", "dept": "tech"}),
+        (b"1", "delete", {"id": 1}),
+        (b"2", "delete", {"id": 2}),
+    ]
+
+
+TECH = Shape(str(ORDERS), where=[Where("dept", [Compare("eq", ["tech"])])])
+
+
+def test_a_number_is_never_given_twice_though_a_changed_declaration_makes_fewer_messages(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    made = filled(writer(database, broker, tmp_path, partitions=1))
+    made.execute("INSERT INTO orders VALUES (3, 'New', 'One', 'tech', 1)")
+    made.capture()
+    made.changed(shapes=[TECH]).publish()
+    assert [_number(each) for each in messages(broker, made.topic)] == [1, 2, 3]
+
+
+def test_a_changed_declaration_stops_a_topic_whose_last_step_lacks_messages_by_it(
+    broker: Broker, tmp_path: Path, database: FreshDatabase
+) -> None:
+    made = filled(writer(database, broker, tmp_path, partitions=1, shapes=[TECH]))
+    changed = made.changed(shapes=[])
+    with pytest.raises(TargetError, match="--rebuild"):
+        changed.publish()
+    assert len(messages(broker, made.topic)) == 1
+    assert made.publish().messages == 0
+    assert changed.publish(rebuild=True).messages == 2
+    assert changed.publish().messages == 0
 
 
 def test_a_key_that_is_loaded_away_has_the_key_of_its_message(

@@ -98,11 +98,14 @@ def _sources(told: Told, rows: pa.Table) -> Texts:
 
 
 def _before(told: Told, rows: pa.Table, values: Sequence[Texts]) -> Texts:
-    """The whole old row of updates whose source told the old values that differ, null of others."""
+    """The whole old row of updates whose source told the old values that differ, null of others. Without
+    columns that are made anew: whether their values differ is not known."""
     images = ["null"] * len(rows)
     for row, was in old_values(rows, told.schema).items():
         now = {
-            name: each[row].as_py() or "null" for name, each in zip(told.schema.names, values, strict=True)
+            name: each[row].as_py() or "null"
+            for name, each in zip(told.schema.names, values, strict=True)
+            if name not in told.anew
         }
         members = [_LINE.member(name, pa.array([value])) for name, value in (now | was).items()]
         images[row] = _LINE.object(members, 1)[0].as_py()

@@ -69,13 +69,14 @@ class Produced:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The table that messages speak of, and who writes them. Raises CatalogError where the form does not
-    fit the columns."""
+    """The table that messages speak of, and who writes them. Nobody knows the old values of columns that a
+    shape makes `anew`. Raises CatalogError where the form does not fit the columns."""
 
     table: TableId
     schema: TableSchema
     form: MessageForm
     writer: str
+    anew: frozenset[str] = frozenset()
     mapped: Mapped = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

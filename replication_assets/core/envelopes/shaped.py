@@ -1,20 +1,26 @@
 """Events as a shape has them: columns left out, renamed and computed, rows that its filters take.
 
 A row that an update moves out of the filters, or that is changed outside of them, is told as deleted: an
-event does not say whether its row was told before, and a delete of an unknown key does no harm.
+event does not say whether its row was told before, and a delete of an unknown key does no harm. So is one
+that a second load finds outside: it may have left them unseen. Of a row that the filters do not provably
+take nothing is told but its key.
+
+A value that does not fit its type stops the topic where the row is told; of a delete it is left out, and a
+delete whose key does not fit is not told: nor was its row.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replication_assets.core.controls import SchemaChanged
+from replication_assets.core.envelopes.filtered import Taken, takes_deleted, takes_former
 from replication_assets.core.envelopes.produced import MOVED
 from replication_assets.core.envelopes.producing import TableEvent
 from replication_assets.core.events import BEFORE, OP, OVERFLOW, stored_schema
@@ -34,6 +40,8 @@ def told_schema(schema: TableSchema) -> pa.Schema:
 _NO_COLUMNS = TableSchema(())
 _FURTHER = tuple(name for name in told_schema(_NO_COLUMNS).names if name not in row_schema(_NO_COLUMNS).names)
 """Columns of an event that a folded row has not."""
+_PLACE, _ODD = "~place", "~odd"
+"""Columns that are carried along: the event's number in its batch, and odd values that a delete tells."""
 
 
 class ShapedEvents:
@@ -43,11 +51,13 @@ class ShapedEvents:
         """Raises CatalogError with everything in which the shape does not fit the columns."""
         self._shape, self._source = shape, schema
         self._shaping = Shaping(shape, schema)
-        columns_differ = shape.exclude or shape.rename
-        self._named = Shaping(replace(shape, computed=()), schema) if columns_differ else None
         self.schema = self._shaping.schema
         kept = [name for name in schema.names if name not in shape.exclude]
         self._names = {name: shape.rename.get(name, name) for name in kept}
+        retyped = {told for name, told in self._names.items() if name in shape.types}
+        made = retyped | {each.name for each in shape.computed}
+        self.anew = frozenset(made - set(self.schema.key))
+        """Columns whose old values nobody knows: the source's are not what the shape made of them."""
 
     def source_columns(self, names: Sequence[str]) -> tuple[str, ...]:
         """Columns of the source that these are made of."""
@@ -55,9 +65,12 @@ class ShapedEvents:
         made |= {each.name: parse_expression(each.expression).columns for each in self._shape.computed}
         return tuple(dict.fromkeys(column for name in names for column in made.get(name, ())))
 
-    def events(self, rows: pa.Table, wanted_of_deleted: Sequence[str] = ()) -> pa.Table:
+    def events(
+        self, rows: pa.Table, wanted_of_deleted: Sequence[str] = (), *, again: bool = False
+    ) -> pa.Table:
         """`rows` have `told_schema` of the source's columns, and keep their order. Deletes have nothing
-        computed, unless one of `wanted_of_deleted` is.
+        computed or of another type but their key and `wanted_of_deleted`. `again` says that rows of a load
+        may have been told before: those outside of the filters are told as deleted.
 
         Raises:
             TargetError: a value is not of the type that the shape has it in, or a filter's column holds an
@@ -67,18 +80,19 @@ class ShapedEvents:
         if not rows.num_rows:
             return wanted.empty_table()
         (batch,) = rows.combine_chunks().to_batches()
+        batch = batch.append_column(_PLACE, pa.array(np.arange(batch.num_rows)))
         ops = batch.column(OP).to_numpy(zero_copy_only=False)
-        outside = self._outside(batch, ops == "D")
-        lasting, left = (ops != "D") & ~outside, outside & (ops == "U")
-        computes = any(each.name in wanted_of_deleted for each in self._shape.computed)
+        deleted, taken = ops == "D", self._taken(batch, ops == "D")
+        ended = deleted | (ops == "U") | ((ops == "R") & again)
+        outside = self._ended(batch.filter(pa.array(ended & ~taken)), wanted_of_deleted)
         parts = [
-            self._exact(batch.filter(pa.array(lasting))),
-            self._ended(batch.filter(pa.array(ops == "D")), computes),
-            self._ended(self._keys_alone(batch.filter(pa.array(left)), wanted_of_deleted), computes),
+            self._lasting(batch.filter(pa.array(~deleted & taken))),
+            self._ended(batch.filter(pa.array(deleted & taken)), wanted_of_deleted),
+            self._keys_alone(outside, wanted_of_deleted),
         ]
-        whole = pa.Table.from_batches([self._told(each, wanted) for each in parts], wanted)
-        places = np.concatenate([np.flatnonzero(each) for each in (lasting, ops == "D", left)])
-        return whole.take(pa.array(np.argsort(places, kind="stable"))).combine_chunks()
+        carried = pa.schema([*wanted, pa.field(_PLACE, pa.int64())])
+        whole = pa.Table.from_batches([self._told(each, carried) for each in parts], carried)
+        return whole.sort_by(_PLACE).drop_columns([_PLACE]).combine_chunks()
 
     def table_events(self, events: Sequence[TableEvent]) -> list[TableEvent]:
         """Columns that came and went as far as the shape has them, by its names."""
@@ -95,19 +109,29 @@ class ShapedEvents:
         )
         return replace(change, added=added, dropped=dropped)
 
-    def _outside(self, batch: pa.RecordBatch, deleted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Rows that the filters do not take; of deletes nobody knows."""
-        outside = np.zeros(batch.num_rows, np.bool_)
+    def _taken(self, batch: pa.RecordBatch, deleted: Taken) -> Taken:
+        """Rows that the filters take, deletes provably."""
+        taken = np.ones(batch.num_rows, np.bool_)
         if self._shape.where:
             passing = self._shaping.passes(batch.filter(pa.array(~deleted)))
-            outside[~deleted] = ~passing.to_numpy(zero_copy_only=False).astype(np.bool_)
-        return outside
+            taken[~deleted] = passing.to_numpy(zero_copy_only=False).astype(np.bool_)
+            taken[deleted] = takes_deleted(self._shape.where, batch.filter(pa.array(deleted)))
+        return taken
+
+    def _lasting(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Without the old values of rows that the filters did not provably take."""
+        if self._shape.where:
+            at = batch.schema.get_field_index(BEFORE)
+            shown = pa.array(takes_former(self._shape.where, batch), pa.bool_())
+            texts = pc.if_else(shown, batch.column(at), pa.scalar(None, pa.string()))
+            batch = batch.set_column(at, batch.schema.field(at), texts)
+        return self._exact(batch)
 
     def _keys_alone(self, batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch:
-        """Without the values of a row that nobody is to be told of; as deletes."""
-        shown = {*self._source.key, *self.source_columns(wanted)}
-        unknown = set(self._source.names) - shown
-        texts = [_only(text, shown) for text in batch.column(OVERFLOW).to_pylist()]
+        """Shaped rows without the values that nobody is to be told of; as deletes."""
+        shown = {*self.schema.key, *wanted}
+        unknown = set(self.schema.names) - shown
+        texts = [_only(text, {name: name for name in shown}) for text in batch.column(OVERFLOW).to_pylist()]
         instead = {
             OP: pa.repeat("D", batch.num_rows),
             MOVED: pa.repeat(False, batch.num_rows),
@@ -122,17 +146,17 @@ class ShapedEvents:
         ]
         return pa.record_batch(arrays, schema=batch.schema)
 
-    def _ended(self, batch: pa.RecordBatch, computes: bool) -> pa.RecordBatch:
-        if computes or not self._shape.computed:
-            return self._exact(batch)
-        bare = self._shaping.keys(batch, _FURTHER)
-        odd = batch.column(OVERFLOW) if self._named is None else self._named.shaped(batch).column(OVERFLOW)
-        at = bare.schema.get_field_index(OVERFLOW)
-        return bare.set_column(at, bare.schema.field(at), odd)
+    def _ended(self, batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch:
+        """With what is known of a row that ends; without rows whose key does not fit."""
+        kept = {name: told for name, told in self._names.items() if name not in self._shape.types}
+        odd = pa.array([_only(text, kept) for text in batch.column(OVERFLOW).to_pylist()], pa.string())
+        found = self._shaping.keys(batch.append_column(_ODD, odd), (*_FURTHER, _PLACE, _ODD), wanted)
+        at = found.schema.get_field_index(OVERFLOW)
+        return found.set_column(at, found.schema.field(at), found.column(_ODD)).drop_columns([_ODD])
 
     def _exact(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A message is of one event of many, in their order: there is no leaving one out."""
-        shaped = self._shaping.fitting(batch, _FURTHER)
+        shaped = self._shaping.fitting(batch, (*_FURTHER, _PLACE))
         if shaped.refused:
             raise TargetError(
                 shaped.refused[0].detail,
@@ -157,6 +181,7 @@ class ShapedEvents:
         return json.dumps(was, ensure_ascii=False)
 
 
-def _only(text: str | None, names: set[str]) -> str | None:
-    odd = {} if text is None else {n: v for n, v in json.loads(text).items() if n in names}
+def _only(text: str | None, names: Mapping[str, str]) -> str | None:
+    """Odd values of these columns, by the names that they are given."""
+    odd = {} if text is None else {names[n]: v for n, v in json.loads(text).items() if n in names}
     return json.dumps(odd, ensure_ascii=False) if odd else None
