@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from replication_assets.core.events import OVERFLOW
 from replication_assets.core.pushed_filters import Bound, Comparable, digits_of, pushed
-from replication_assets.core.row_filters import Compare, Where
+from replication_assets.core.row_filters import Compare, Where, mask
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.core.table_filters import NO_FILTER, RowFilter, filter_of, filter_text, misfits
 from replication_assets.errors import SchemaConflict
@@ -106,6 +106,14 @@ class Spelled:
 )  # fmt: skip
 def test_whole_numbers_are_compared_with_whole_numbers(one_of: list[Compare], condition: str) -> None:
     assert pushed(Spelled(), [Where("v", one_of)], SCHEMA) == [condition]
+
+
+def test_a_bound_that_no_column_reaches_keeps_what_is_outside_of_others_from_being_pushed() -> None:
+    least, most = -(2**63), 2**63 - 1
+    for low, high in [("-1e30", "-1e29"), (str(least - 9), str(least - 1)), (str(most + 1), "1e30")]:
+        where = [Where("v", [Compare("notbetween", [low, high])])]
+        assert mask(where, pa.table({"v": [least, most]})).to_pylist() == [True, True]
+        assert pushed(Spelled(), where, SCHEMA) == []
 
 
 def test_a_filter_is_pushed_whole_or_not_at_all() -> None:
