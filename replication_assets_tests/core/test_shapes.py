@@ -27,6 +27,7 @@ SCHEMA = TableSchema(
     ),
     key=("id",),
 )
+WIDE = TableSchema((*SCHEMA.columns, Column("n", "numeric(38)", pa.decimal128(38, 0))), key=("id",))
 AT = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
@@ -173,9 +174,20 @@ def test_what_no_columns_could_fit_is_told(shape: Shape, problem: str) -> None:
         (Shape("t", rename={"name": "at"}), "two columns would be called 'at'"),
         (Shape("t", rename={"name": "_epoch"}), "which is taken"),
         (Shape("t", where=[Where("id", [Compare("eq", ["x"])])]), "a value is no number"),
+        (Shape("t", where=[Where("id", [Compare("gte", ["1e-30"])])]), "a value cannot be compared"),
+        (Shape("t", where=[Where("n", [Compare("gte", ["0.5"])])]), "a value cannot be compared"),
         (Shape("t", computed=[Computed("x", "$nobody")]), "'nobody' is no column"),
     ],
 )
 def test_what_does_not_fit_the_columns_is_told(shape: Shape, problem: str) -> None:
     with pytest.raises(CatalogError, match=problem):
-        Shaping(shape, SCHEMA)
+        Shaping(shape, WIDE)
+
+
+def test_rows_of_other_columns_than_the_filters_were_written_for_are_told_without_a_value() -> None:
+    shaping = Shaping(Shape("t", where=[Where("name", [Compare("eq", ["secret"])])]), SCHEMA)
+    given = rows((1, "a", None))
+    other = given.set_column(1, "name", pa.array([1], pa.int64()))
+    with pytest.raises(TargetError, match="filters of the shape were written for") as told:
+        shaping.passes(other)
+    assert "secret" not in str(told.value)

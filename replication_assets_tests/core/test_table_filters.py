@@ -23,6 +23,7 @@ SCHEMA = TableSchema(
         Column("d", "date", pa.date32()),
         Column("n", "numeric", pa.decimal128(12, 3)),
         Column("b", "bytes", pa.binary()),
+        Column("t", "timestamp", pa.timestamp("us")),
     )
 )
 operators = st.sampled_from(["lte", "gte", "eq", "noteq", "between", "notbetween"])
@@ -61,7 +62,11 @@ def test_filters_that_differ_have_texts_that_differ(one: list[Where], other: lis
         (Where("V", [Compare("null")]), "did you mean v"),
         (Where("v", [Compare("like", ["x"])]), "not known"),
         (Where("v", [Compare("eq", ["secret"])]), "is no number"),
-        (Where("d", [Compare("eq", ["2024-02-30"])]), "write it as date32"),
+        (Where("d", [Compare("eq", ["2024-02-30"])]), "is no date. Fix: write it as date32"),
+        (Where("d", [Compare("eq", ["secret"])]), "is no date"),
+        (Where("t", [Compare("eq", ["secret"])]), "is no date and time"),
+        (Where("v", [Compare("gte", ["1e-30"])]), "cannot be compared"),
+        (Where("s", [Compare("eq", ["\ud800"])]), "cannot be compared"),
         (Where("n", [Compare("lte", ["1e700"])]), "Fix"),
         (Where("b", [Compare("eq", ["x"])]), "Fix"),
     ],
