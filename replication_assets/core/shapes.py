@@ -164,7 +164,7 @@ class Shaping:
         values = rows.column(name)
         if name not in self._types:
             return values, np.zeros(rows.num_rows, dtype=bool)
-        return retyped(values, self._types[name], odd.get(name))
+        return retyped(values, self._types[name], odd.get(name), one_to_one=name in self.source.key)
 
     def _column(self, column: Column) -> Column:
         name = self._rename.get(column.name, column.name)

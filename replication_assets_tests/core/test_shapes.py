@@ -116,6 +116,18 @@ def test_columns_have_the_types_that_they_are_given_and_what_does_not_fit_is_ref
     assert kept.select(["id", "name"]).to_pylist() == [{"id": 1, "name": None}]
 
 
+def test_rows_whose_keys_differ_stay_different_in_another_type() -> None:
+    texts = TableSchema((SCHEMA.columns[1], SCHEMA.columns[0], SCHEMA.columns[2]), key=("name",))
+    shaping = Shaping(Shape("t", types={"name": "int8"}), texts)
+    spelled = ["1", "01", " 1", "+1", "1.0", "1e0", "\uff11"]
+    given = rows(*[(number, each, None) for number, each in enumerate(spelled)])
+    found = shaping.fitting(given)
+    assert found.rows.select(["name", "id"]).to_pylist() == [{"name": 1, "id": 0}]
+    assert [each.reason for each in found.refused] == ["not-int8"] * 6
+    # The row of another spelling was never written, so that its end takes none away.
+    assert shaping.keys(given.slice(1)).num_rows == 0
+
+
 def test_an_odd_value_is_part_of_a_column_that_becomes_a_text() -> None:
     odd = rows((1, "a", None), overflow='{"at":"infinity"}')
     found = Shaping(Shape("t", types={"at": "string"}), SCHEMA).fitting(odd).rows

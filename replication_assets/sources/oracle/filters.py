@@ -1,9 +1,10 @@
 """Row filters as Oracle compares them, and whether changes of a filtered table are told whole.
 
 Numbers of a declared precision, dates and timestamps compare as they are stored, but for numbers of so many
-digits that they are stored as text; moments that no typed value holds are always read. Text is compared by its bytes in the character set of the database, which are those of
-UTF-8 in some alone: only that it equals ASCII is the same in all of them, and pushed. An empty text is NULL
-here. What no line here names is compared where the rows arrive.
+digits that they are stored as text; moments that no typed value holds are always read. Text is compared by
+its bytes in the character set of the database, which are those of UTF-8 in some alone: only that it equals
+ASCII is the same in all of them, and pushed. An empty text is NULL here. What no line here names is compared
+where the rows arrive.
 """
 
 from __future__ import annotations
