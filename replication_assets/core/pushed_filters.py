@@ -128,8 +128,8 @@ _LEAST, _GREATEST = Decimal(-(2**63)), Decimal(2**63 - 1)
 
 def _whole_bounds(operator: str, bounds: Sequence[Bound]) -> list[Bound] | None:
     """Bounds of whole numbers as such, which an index serves: nothing lies between a fraction and its
-    neighbour. Bounds that no column reaches end where columns do; None for `notbetween` with such a one,
-    which would leave out the very end."""
+    neighbour. Bounds that no column reaches end where columns do; None where that end would be left out:
+    all is outside of a range that lies beyond every column."""
     if operator not in ("lte", "gte", "between", "notbetween"):
         return list(bounds)
     found: list[Bound] = []
@@ -138,7 +138,7 @@ def _whole_bounds(operator: str, bounds: Sequence[Bound]) -> list[Bound] | None:
         is_upper = operator == "lte" or place == 1
         whole = bound.to_integral_value(ROUND_FLOOR if is_upper else ROUND_CEILING)
         reached = min(max(whole, _LEAST), _GREATEST)
-        if operator == "notbetween" and reached != whole:
+        if operator == "notbetween" and (reached > whole if is_upper else reached < whole):
             return None
         found.append(reached)
     return found

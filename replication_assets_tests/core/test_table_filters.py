@@ -106,6 +106,8 @@ class Spelled:
         ([Compare("between", ["0.5", "9e30"])], "((v >= 1 AND v <= 9223372036854775807) OR v odd)"),
         ([Compare("notbetween", ["0.5", "2.5"]), Compare("null")],
          "((v < 1 OR v > 2) OR v IS NULL OR v odd)"),
+        ([Compare("notbetween", ["-9e30", "9e30"])],
+         "((v < -9223372036854775808 OR v > 9223372036854775807) OR v odd)"),
         ([Compare("noteq", ["1.5"])], "(v <> 1.5 OR v odd)"),
     ],
 )  # fmt: skip
@@ -113,7 +115,7 @@ def test_whole_numbers_are_compared_with_whole_numbers(one_of: list[Compare], co
     assert pushed(Spelled(), [Where("v", one_of)], SCHEMA) == [condition]
 
 
-def test_a_bound_that_no_column_reaches_keeps_what_is_outside_of_others_from_being_pushed() -> None:
+def test_what_is_outside_of_a_range_beyond_every_column_is_not_pushed() -> None:
     least, most = -(2**63), 2**63 - 1
     for low, high in [("-1e30", "-1e29"), (str(least - 9), str(least - 1)), (str(most + 1), "1e30")]:
         where = [Where("v", [Compare("notbetween", [low, high])])]
