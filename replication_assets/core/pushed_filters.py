@@ -84,6 +84,8 @@ def _comparison(dialect: Dialect, column: Column, comparable: Comparable, compar
         return None
     if pa.types.is_integer(column.arrow):
         bounds = _whole_bounds(operator, bounds)
+    if bounds is None:
+        return None
     constants = [dialect.constant(each) for each in bounds]
     texts = [each for each in constants if each is not None]
     if len(texts) < len(constants):
@@ -124,9 +126,10 @@ def _bounds(values: Sequence[str], kind: pa.DataType) -> list[Bound] | None:
 _LEAST, _GREATEST = Decimal(-(2**63)), Decimal(2**63 - 1)
 
 
-def _whole_bounds(operator: str, bounds: Sequence[Bound]) -> list[Bound]:
+def _whole_bounds(operator: str, bounds: Sequence[Bound]) -> list[Bound] | None:
     """Bounds of whole numbers as such, which an index serves: nothing lies between a fraction and its
-    neighbour. Bounds that no column reaches end where columns do."""
+    neighbour. Bounds that no column reaches end where columns do; None where that end would be left out:
+    all is outside of a range that lies beyond every column."""
     if operator not in ("lte", "gte", "between", "notbetween"):
         return list(bounds)
     found: list[Bound] = []
@@ -134,7 +137,10 @@ def _whole_bounds(operator: str, bounds: Sequence[Bound]) -> list[Bound]:
         assert isinstance(bound, Decimal)
         is_upper = operator == "lte" or place == 1
         whole = bound.to_integral_value(ROUND_FLOOR if is_upper else ROUND_CEILING)
-        found.append(min(max(whole, _LEAST), _GREATEST))
+        reached = min(max(whole, _LEAST), _GREATEST)
+        if operator == "notbetween" and (reached > whole if is_upper else reached < whole):
+            return None
+        found.append(reached)
     return found
 
 

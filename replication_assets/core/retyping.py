@@ -1,7 +1,8 @@
 """Columns in another type, exactly: a value is what it was, or it does not fit and is told.
 
 Nothing is cut, rounded or guessed. A timestamp is a date at midnight alone, a decimal is a float where the
-float prints it, a text is a number where it reads as one.
+float prints it, a text is a number where it reads as one (`core.typed_texts`). In a key it reads so in one
+spelling alone, or rows of several texts would become one.
 Texts of decimals have all digits of their scale, those of other values are what items have
 (`core.items.texts`), odd values (`_overflow`) of a column that becomes a text among them.
 
@@ -11,7 +12,6 @@ it would round, are looked at value by value.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -34,9 +34,21 @@ _WIDEST_SCALE_OF_INTEGERS = 19
 """An int64 has 19 digits, and a decimal128 38."""
 
 
-def retyped(values: pa.Array, kind: Kind, odd: pa.Array | None = None) -> tuple[pa.Array, Misfits]:
+def retyped(
+    values: pa.Array, kind: Kind, odd: pa.Array | None = None, *, one_to_one: bool = False
+) -> tuple[pa.Array, Misfits]:
     """The column in the type, and which of its values do not fit: those are null. `odd` are texts of
-    values that the column could not hold, which a column of texts takes."""
+    values that the column could not hold, which a column of texts takes. With `one_to_one` values that
+    differ stay different: a text fits only where it is the text of what it becomes."""
+    array, misfits = _converted(values, kind, odd)
+    if not one_to_one or not is_text(values.type) or is_text(array.type) or is_binary(array.type):
+        return array, misfits
+    back, _ = _converted(array, ("string", None, None, None), None)
+    differs = pc.fill_null(pc.not_equal(back, values.cast(back.type)), False)
+    return pc.if_else(differs, pa.scalar(None, array.type), array), misfits | np.asarray(differs)
+
+
+def _converted(values: pa.Array, kind: Kind, odd: pa.Array | None) -> tuple[pa.Array, Misfits]:
     name, length, precision, scale = kind
     if name in _TEXTS and not is_binary(values.type):
         texts = _decimal_texts(values) if pa.types.is_decimal(values.type) else canonical_text(values)
@@ -123,33 +135,12 @@ def _one_by_one(values: pa.Array, kind: Kind) -> tuple[pa.Array, Misfits]:
 
 
 def _readable(value: Any, name: str) -> Any:
-    """A value as `fitted` takes it. Raises ValueError where the type would lose a part of it."""
+    """A value as `fitted` takes it. Raises ValueError for a text that is a date with a time of day."""
     if isinstance(value, bool):
         return int(value)
-    if name == "date" and isinstance(value, dt.datetime):
-        if value.time() != dt.time():
-            raise ValueError
-        return value.date()
     if name == "date" and isinstance(value, str) and len(value) != len("2024-01-01"):
         raise ValueError
-    if name == "datetime" and isinstance(value, str):
-        moment = dt.datetime.fromisoformat(value)
-        return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
-    if name in ("real4", "real8") and isinstance(value, str | int | Decimal):
-        return _float(value)
-    if name in ("date", "datetime") and not isinstance(value, str | dt.date | None):
-        raise ValueError
     return value
-
-
-def _float(value: str | int | Decimal) -> float:
-    try:
-        number = Decimal(value)
-        if Decimal(str(float(number))) == number:
-            return float(number)
-    except ArithmeticError:
-        pass
-    raise ValueError
 
 
 def can_be(given: pa.DataType, kind: Kind) -> bool:

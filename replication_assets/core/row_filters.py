@@ -2,7 +2,8 @@
 
 Filters are combined with AND, the comparisons of one filter with OR. NULL meets no comparison but
 `null`. Values are texts and are compared as what the column is: numbers as numbers, dates and
-timestamps as such, everything else by its bytes. A value that is none is refused.
+timestamps as such, everything else by its bytes. A value that is none is refused, and so is one of so many
+digits that Arrow does not compare it with the column. No error quotes a value.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def typed_value(text: str, kind: pa.DataType) -> object:
     if pa.types.is_boolean(kind):
         return _truth(text)
     if pa.types.is_date(kind):
-        return dt.date.fromisoformat(text.strip()[:10])
+        return _day(text)
     if pa.types.is_timestamp(kind):
-        moment = dt.datetime.fromisoformat(text.strip())
+        moment = _moment(text)
         return moment if moment.tzinfo or kind.tz is None else moment.replace(tzinfo=dt.UTC)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return text
@@ -84,6 +85,20 @@ def _number(text: str) -> Decimal:
     return number
 
 
+def _day(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text.strip()[:10])
+    except ValueError:
+        raise ValueError("is no date") from None
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        return dt.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("is no date and time") from None
+
+
 def _truth(text: str) -> bool:
     known = {"1": True, "true": True, "t": True, "0": False, "false": False, "f": False}
     if text.strip().lower() not in known:
@@ -92,7 +107,11 @@ def _truth(text: str) -> bool:
 
 
 def mask(filters: Iterable[Where], rows: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
-    """Which rows pass: true or false, never null."""
+    """Which rows pass: true or false, never null.
+
+    Raises:
+        ValueError: a filter does not fit its column, whether there are rows or not.
+    """
     passed: pa.Array | pa.ChunkedArray = pa.array([True] * rows.num_rows, pa.bool_())
     for each in filters:
         column = rows.column(each.column)
@@ -110,12 +129,19 @@ def _holds(compare: Compare, column: pa.Array | pa.ChunkedArray) -> pa.Array | p
     if compare.operator == "notnull":
         return pc.is_valid(column)
     values = [typed_value(value, column.type) for value in compare.values]
+    try:
+        return pc.fill_null(_typed_holds(compare.operator, column, values), False)
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        raise ValueError("cannot be compared with the column") from None
+
+
+def _typed_holds(operator: str, column: pa.Array, values: Sequence[object]) -> pa.Array:
     if pa.types.is_integer(column.type):
         # A bound may be a fraction, or beyond what the column can hold.
         column = pc.cast(column, pa.decimal128(20, 0))
     decimal = pa.types.is_decimal(column.type)
     bounds = [pa.scalar(value) if decimal else pa.scalar(value, column.type) for value in values]
-    return pc.fill_null(_compared(compare.operator, column, bounds), False)
+    return _compared(operator, column, bounds)
 
 
 def _compared(operator: str, column: pa.Array, bounds: list[pa.Scalar]) -> pa.Array:

@@ -34,9 +34,10 @@ from replication_assets.core.items.rows import Rows
 from replication_assets.core.positions import Position
 from replication_assets.core.refusals import Refusal
 from replication_assets.core.retyping import Misfits, can_be, retyped
-from replication_assets.core.row_filters import Where, mask, typed_value
+from replication_assets.core.row_filters import mask
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.core.shape_specs import Shape, shape_problems, type_of
+from replication_assets.core.table_filters import value_problems
 from replication_assets.errors import CatalogError, TargetError
 
 
@@ -79,10 +80,17 @@ class Shaping:
         """Which rows the projection has.
 
         Raises:
-            TargetError: a filter's column holds what its type cannot (`infinity`), so that nobody can tell.
+            TargetError: a filter's column holds what its type cannot (`infinity`), so that nobody can tell;
+                or the columns are not those that the shape was compiled for.
         """
         self._require_comparable(rows)
-        return mask(self._where, rows)
+        try:
+            return mask(self._where, rows)
+        except (ValueError, KeyError):
+            raise TargetError(
+                "the columns are not those that the filters of the shape were written for",
+                fix="write the filters for the columns that the table has now",
+            ) from None
 
     def shaped(self, rows: pa.RecordBatch, further: Sequence[str] = ()) -> pa.RecordBatch:
         """Rows with the columns of `schema`, the envelope and `further` columns as they are; null where a
@@ -163,7 +171,7 @@ class Shaping:
         values = rows.column(name)
         if name not in self._types:
             return values, np.zeros(rows.num_rows, dtype=bool)
-        return retyped(values, self._types[name], odd.get(name))
+        return retyped(values, self._types[name], odd.get(name), one_to_one=name in self.source.key)
 
     def _column(self, column: Column) -> Column:
         name = self._rename.get(column.name, column.name)
@@ -266,7 +274,8 @@ def _misfits(shape: Shape, schema: TableSchema) -> Iterator[str]:
         if name in schema.key:
             yield f"exclude {name!r} is in the key of the table. Fix: keep it"
     for where in shape.where:
-        yield from _value_problems(where, types)
+        if where.column in types:
+            yield from value_problems(where, types[where.column])
     names = [shape.rename.get(name, name) for name in schema.names if name not in shape.exclude]
     names += [each.name for each in shape.computed]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
@@ -274,17 +283,6 @@ def _misfits(shape: Shape, schema: TableSchema) -> Iterator[str]:
     for name in names:
         if name in row_schema(TableSchema(())).names or not name:
             yield f"a column would be called {name!r}, which is taken. Fix: another name"
-
-
-def _value_problems(where: Where, types: Mapping[str, pa.DataType]) -> Iterator[str]:
-    if where.column not in types:
-        return
-    for each in where.one_of:
-        for value in each.values:
-            try:
-                typed_value(value, types[where.column])
-            except ValueError as error:
-                yield f"where {where.column!r}: a value {error}. Fix: write it as {types[where.column]}"
 
 
 def _computed_column(name: str, kind: tuple[str, int | None, int | None, int | None]) -> Column:

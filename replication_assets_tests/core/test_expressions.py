@@ -161,6 +161,33 @@ def test_a_result_that_does_not_fit_its_type_is_refused_and_never_cut() -> None:
     assert fitted(["2024-02-30"], "date", None, None, None)[1] == [(0, "not-date")]
 
 
+NIGHT = dt.datetime(2024, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        ("date", ["2024-01-01", "2024-01-01 00:00:00", "2024-01-01T02:00:00+02:00"], [NIGHT.date()] * 3),
+        ("date", ["2024-01-01 23:59", "2024-01-01T00:00:00+02:00", "2024-01-01x", "2024-W01-1", 20240101],
+         ["no"] * 5),
+        ("datetime", ["2024-01-01", "2024-01-01 00:00", "2024-01-01T02:00:00.000+0200"], [NIGHT] * 3),
+        ("datetime", ["2024-01-01 00:00:00.1234567", "20240101T000000", "2024-01-01T00:00:00,5"], ["no"] * 3),
+        ("datetime", [20240101, 1.5, b"2024-01-01"], ["no"] * 3),
+        ("datetime", ["9999-12-31T23:00:00-02:00"], ["no"]),
+        ("int8", ["1_0", "\uff11", " 1", b"1", 1.0, "1e0"], ["no", "no", "no", "no", 1, 1]),
+        ("numeric", ["1_000.5", 1000.5, "inf", float("nan")], ["no", Decimal("1000.5"), "no", "no"]),
+        ("real8", ["1_0", b"1", "nan", "0.10000000000000000001", 2**53 + 1, "0.1", 3],
+         ["no", "no", "no", "no", "no", 0.1, 3.0]),
+    ],
+)  # fmt: skip
+def test_a_text_is_read_in_the_forms_of_its_type_alone(
+    kind: str, given: list[object], expected: list[object]
+) -> None:
+    array, refused = fitted(given, kind, None, None, None)
+    lost = {at for at, _ in refused}
+    assert ["no" if at in lost else each for at, each in enumerate(array.to_pylist())] == expected
+
+
 def test_a_decimal_of_many_digits_reaches_sqlite_as_its_text() -> None:
     rows = pa.record_batch({"m": pa.array([Decimal("1234567890123456.789")], pa.decimal128(20, 3))})
     assert evaluate([parse_expression("$m")], rows) == [["1234567890123456.789"]]

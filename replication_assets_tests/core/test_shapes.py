@@ -27,6 +27,7 @@ SCHEMA = TableSchema(
     ),
     key=("id",),
 )
+WIDE = TableSchema((*SCHEMA.columns, Column("n", "numeric(38)", pa.decimal128(38, 0))), key=("id",))
 AT = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
@@ -115,6 +116,18 @@ def test_columns_have_the_types_that_they_are_given_and_what_does_not_fit_is_ref
     assert kept.select(["id", "name"]).to_pylist() == [{"id": 1, "name": None}]
 
 
+def test_rows_whose_keys_differ_stay_different_in_another_type() -> None:
+    texts = TableSchema((SCHEMA.columns[1], SCHEMA.columns[0], SCHEMA.columns[2]), key=("name",))
+    shaping = Shaping(Shape("t", types={"name": "int8"}), texts)
+    spelled = ["1", "01", " 1", "+1", "1.0", "1e0", "\uff11"]
+    given = rows(*[(number, each, None) for number, each in enumerate(spelled)])
+    found = shaping.fitting(given)
+    assert found.rows.select(["name", "id"]).to_pylist() == [{"name": 1, "id": 0}]
+    assert [each.reason for each in found.refused] == ["not-int8"] * 6
+    # The row of another spelling was never written, so that its end takes none away.
+    assert shaping.keys(given.slice(1)).num_rows == 0
+
+
 def test_an_odd_value_is_part_of_a_column_that_becomes_a_text() -> None:
     odd = rows((1, "a", None), overflow='{"at":"infinity"}')
     found = Shaping(Shape("t", types={"at": "string"}), SCHEMA).fitting(odd).rows
@@ -173,9 +186,20 @@ def test_what_no_columns_could_fit_is_told(shape: Shape, problem: str) -> None:
         (Shape("t", rename={"name": "at"}), "two columns would be called 'at'"),
         (Shape("t", rename={"name": "_epoch"}), "which is taken"),
         (Shape("t", where=[Where("id", [Compare("eq", ["x"])])]), "a value is no number"),
+        (Shape("t", where=[Where("id", [Compare("gte", ["1e-30"])])]), "a value cannot be compared"),
+        (Shape("t", where=[Where("n", [Compare("gte", ["0.5"])])]), "a value cannot be compared"),
         (Shape("t", computed=[Computed("x", "$nobody")]), "'nobody' is no column"),
     ],
 )
 def test_what_does_not_fit_the_columns_is_told(shape: Shape, problem: str) -> None:
     with pytest.raises(CatalogError, match=problem):
-        Shaping(shape, SCHEMA)
+        Shaping(shape, WIDE)
+
+
+def test_rows_of_other_columns_than_the_filters_were_written_for_are_told_without_a_value() -> None:
+    shaping = Shaping(Shape("t", where=[Where("name", [Compare("eq", ["secret"])])]), SCHEMA)
+    given = rows((1, "a", None))
+    other = given.set_column(1, "name", pa.array([1], pa.int64()))
+    with pytest.raises(TargetError, match="filters of the shape were written for") as told:
+        shaping.passes(other)
+    assert "secret" not in str(told.value)

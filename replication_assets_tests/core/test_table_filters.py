@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from replication_assets.core.events import OVERFLOW
 from replication_assets.core.pushed_filters import Bound, Comparable, digits_of, pushed
-from replication_assets.core.row_filters import Compare, Where
+from replication_assets.core.row_filters import Compare, Where, mask
 from replication_assets.core.schema import Column, TableSchema
 from replication_assets.core.table_filters import NO_FILTER, RowFilter, filter_of, filter_text, misfits
 from replication_assets.errors import SchemaConflict
@@ -23,6 +23,7 @@ SCHEMA = TableSchema(
         Column("d", "date", pa.date32()),
         Column("n", "numeric", pa.decimal128(12, 3)),
         Column("b", "bytes", pa.binary()),
+        Column("t", "timestamp", pa.timestamp("us")),
     )
 )
 operators = st.sampled_from(["lte", "gte", "eq", "noteq", "between", "notbetween"])
@@ -61,7 +62,11 @@ def test_filters_that_differ_have_texts_that_differ(one: list[Where], other: lis
         (Where("V", [Compare("null")]), "did you mean v"),
         (Where("v", [Compare("like", ["x"])]), "not known"),
         (Where("v", [Compare("eq", ["secret"])]), "is no number"),
-        (Where("d", [Compare("eq", ["2024-02-30"])]), "write it as date32"),
+        (Where("d", [Compare("eq", ["2024-02-30"])]), "is no date. Fix: write it as date32"),
+        (Where("d", [Compare("eq", ["secret"])]), "is no date"),
+        (Where("t", [Compare("eq", ["secret"])]), "is no date and time"),
+        (Where("v", [Compare("gte", ["1e-30"])]), "cannot be compared"),
+        (Where("s", [Compare("eq", ["\ud800"])]), "cannot be compared"),
         (Where("n", [Compare("lte", ["1e700"])]), "Fix"),
         (Where("b", [Compare("eq", ["x"])]), "Fix"),
     ],
@@ -101,11 +106,21 @@ class Spelled:
         ([Compare("between", ["0.5", "9e30"])], "((v >= 1 AND v <= 9223372036854775807) OR v odd)"),
         ([Compare("notbetween", ["0.5", "2.5"]), Compare("null")],
          "((v < 1 OR v > 2) OR v IS NULL OR v odd)"),
+        ([Compare("notbetween", ["-9e30", "9e30"])],
+         "((v < -9223372036854775808 OR v > 9223372036854775807) OR v odd)"),
         ([Compare("noteq", ["1.5"])], "(v <> 1.5 OR v odd)"),
     ],
 )  # fmt: skip
 def test_whole_numbers_are_compared_with_whole_numbers(one_of: list[Compare], condition: str) -> None:
     assert pushed(Spelled(), [Where("v", one_of)], SCHEMA) == [condition]
+
+
+def test_what_is_outside_of_a_range_beyond_every_column_is_not_pushed() -> None:
+    least, most = -(2**63), 2**63 - 1
+    for low, high in [("-1e30", "-1e29"), (str(least - 9), str(least - 1)), (str(most + 1), "1e30")]:
+        where = [Where("v", [Compare("notbetween", [low, high])])]
+        assert mask(where, pa.table({"v": [least, most]})).to_pylist() == [True, True]
+        assert pushed(Spelled(), where, SCHEMA) == []
 
 
 def test_a_filter_is_pushed_whole_or_not_at_all() -> None:

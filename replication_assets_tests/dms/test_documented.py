@@ -79,7 +79,7 @@ def test_names_of_schemas_tables_and_columns(
             "column-name": "paid", "data-type": {"type": "string", "length": "9"}})],
          "paid", "string(9)", "1.50"),
         ([transform("change-data-type", **{"column-name": "seen", "data-type": {"type": "date"}})],
-         "seen", "date", "2024-02-29"),
+         "seen", "date", "None"),  # It has a time of day, which a date would lose.
         ([transform("change-data-type", **{"column-name": "id", "data-type": {"type": "int8"}})],
          "id", "int8", "7"),
         ([transform("data-masking-digits-mask", value="#", **{"column-name": "pass_no"})],

@@ -28,6 +28,7 @@ from replication_assets.core.expressions.syntax import (
     to_sql,
     variable_name,
 )
+from replication_assets.core.typed_texts import date_of, float_of, moment_of, number_of
 
 _ROWS = 8_192
 _EXACT_DIGITS = 15
@@ -150,7 +151,8 @@ def fitted(
     """Results as a column of a DMS data type, and the rows in which a result does not fit, with why:
     those are null.
 
-    A text longer than declared does not fit: DMS would cut it.
+    A text longer than declared does not fit: DMS would cut it. Nor does a time of day in a date, unless it
+    is midnight; of a moment with a zone a column has that of UTC.
     """
     arrow, fit = _fit_of(kind, length, precision, scale)
     kept: list[Any] = []
@@ -193,13 +195,13 @@ def _fit_of(
         shape = pa.decimal128(precision or 38, scale if scale is not None else 10)
         return shape, lambda value: _decimal(value, shape.precision, shape.scale)
     if kind in ("real4", "real8"):
-        return pa.float64(), float
+        return pa.float64(), float_of
     if kind == "boolean":
         return pa.bool_(), _boolean
     if kind == "date":
-        return pa.date32(), lambda value: dt.date.fromisoformat(str(value)[:10])
+        return pa.date32(), date_of
     if kind == "datetime":
-        return pa.timestamp("us"), lambda value: dt.datetime.fromisoformat(str(value)).replace(tzinfo=None)
+        return pa.timestamp("us"), moment_of
     raise ValueError(f"data type {kind} is not known")
 
 
@@ -218,14 +220,14 @@ def _bytes(value: Any, length: int | None) -> bytes:
 
 
 def _within(value: Any, least: int, most: int, kind: str) -> int | Decimal:
-    number = Decimal(str(value))
+    number = number_of(value)
     if number != number.to_integral_value() or not least <= number <= most:
         raise ValueError
     return number if kind == "uint8" else int(number)
 
 
 def _decimal(value: Any, precision: int, scale: int) -> Decimal:
-    number = Decimal(str(value))
+    number = number_of(value)
     exact = number.quantize(Decimal(1).scaleb(-scale), context=_EXACT)
     if exact != number or len(exact.as_tuple().digits) > precision:
         raise ValueError

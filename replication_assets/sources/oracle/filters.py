@@ -1,15 +1,18 @@
 """Row filters as Oracle compares them, and whether changes of a filtered table are told whole.
 
-Numbers of a declared precision, dates and timestamps compare as they are stored; moments that no typed value
-holds are always read. Text is compared by its bytes in the character set of the database, which are those of
-UTF-8 in some alone: only that it equals ASCII is the same in all of them, and pushed. An empty text is NULL
-here. What no line here names is compared where the rows arrive.
+Numbers of a declared precision, dates and timestamps compare as they are stored, but for numbers of so many
+digits that they are stored as text; moments that no typed value holds are always read. Text is compared by
+its bytes in the character set of the database, which are those of UTF-8 in some alone: only that it equals
+ASCII is the same in all of them, and pushed. An empty text is NULL here. What no line here names is compared
+where the rows arrive.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+
+import pyarrow as pa
 
 from replication_assets.core.pushed_filters import Bound, Comparable, digits_of
 from replication_assets.core.schema import Column, TableSchema
@@ -25,7 +28,7 @@ class OracleFilters:
 
     def comparable(self, column: Column) -> Comparable | None:
         native, name = NativeType.parse(column.source_type), quoted(column.name)
-        if native.base == "NUMBER" and native.precision is not None:
+        if native.base == "NUMBER" and native.precision is not None and not pa.types.is_string(column.arrow):
             return Comparable(name) if native.precision <= _MOST_DIGITS else None
         if native.base == "VARCHAR2":
             return Comparable(name, only_equal=True)

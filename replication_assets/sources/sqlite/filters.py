@@ -1,7 +1,8 @@
 """Row filters as SQLite compares them.
 
 A column may hold values of any class, and only those of its own are compared: rows with any other are
-always read. Integers and text by its bytes are pushed; dates are text here and real numbers are not exact,
+always read. Integers are pushed, and that a text equals: its order is that of its bytes in the encoding of
+the database, which in UTF-16 is not the order of UTF-8. Dates are text here and real numbers are not exact,
 so they are compared where the rows arrive.
 """
 
@@ -29,7 +30,8 @@ class SqliteFilters:
         if pa.types.is_int64(column.arrow):
             return Comparable(name, f"typeof({name}) NOT IN ('integer', 'null')")
         if pa.types.is_string(column.arrow) and not holds_literals(column):
-            return Comparable(f"{name} COLLATE BINARY", f"typeof({name}) NOT IN ('text', 'null')")
+            odd = f"typeof({name}) NOT IN ('text', 'null')"
+            return Comparable(f"{name} COLLATE BINARY", odd, only_equal=True)
         return None
 
     def constant(self, bound: Bound) -> str | None:
