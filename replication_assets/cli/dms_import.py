@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from replication_assets.catalog import Catalog
     from replication_assets.declarations import KafkaProjection, SourceConfig
     from replication_assets.dms.compiling import Compiled
+    from replication_assets.dms.findings import Finding
 
 
 class Written(StrEnum):
@@ -66,25 +67,29 @@ def import_(
     into = database_of(target, host=target_host, database=target_database, user=target_user)
     task = open_task(files, tables, escape=escape, target=target)
     from replication_assets.dms.compiling import compile_task
-    from replication_assets.dms.findings import errors
-    from replication_assets.dms.lint import UNKNOWN_TABLES
 
     compiled = compile_task(task, source=source, region=region, lake=lake, brokers=brokers, database=into)
     told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
+    _require_sayable(compiled, told)
+    config = source_config(engine, source, host=host, database=database, user=user, compiled=compiled)
+    catalog = _catalog(config, compiled, store)
+    catalog.validate()
+    show((_python(catalog) if written == Written.PYTHON else _yaml(catalog)).rstrip("\n"))
+    _tell(told)
+
+
+def _require_sayable(compiled: Compiled, told: tuple[Finding, ...]) -> None:
+    from replication_assets.dms.findings import errors
+    from replication_assets.dms.lint import UNKNOWN_TABLES
+
     refused = [*map(str, errors(told)), *(str(each) for each in told if each.code == UNKNOWN_TABLES)]
     if not compiled.tables and not refused:
         refused = ["no table is named without wildcards. Fix: give the source's tables with --tables"]
     if refused:
         raise CatalogError(refused, where="dms import")
-    config = source_config(engine, source, host=host, database=database, user=user, compiled=compiled)
-    catalog = _catalog(config, compiled, store)
-    catalog.validate()
-    show((_python(catalog) if written == Written.PYTHON else _yaml(catalog)).rstrip("\n"))
-    if any(each.severity == "warning" for each in told):
-        _tell(told)
 
 
-def _tell(findings: tuple[Any, ...]) -> None:
+def _tell(findings: tuple[Finding, ...]) -> None:
     from replication_assets.cli.output import say
 
     for each in findings:

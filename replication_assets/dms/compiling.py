@@ -32,6 +32,7 @@ from replication_assets.dms.filters import declared
 from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import in_shape, mapped_items
 from replication_assets.dms.masking import value_expression
+from replication_assets.dms.messages import Messages as StreamMessages
 from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
 from replication_assets.dms.refused import refuse
@@ -81,15 +82,13 @@ def compile_task(
         table = _table(
             first, source, None if coverage is None else (coverage.column, coverage.bounds), findings
         )
-        told = mapped_messages(first, task.target, Findings())
-        into_topic = told is not None and not_declared(told, first) is None
-        where = declared(filters)
-        tables.append(table if into_topic else replace(table, where=where))
-        shape = shape_of(first, str(table.id), in_topic=into_topic, where=where if into_topic else ())
+        told, rows = _sayable_messages(task, first), declared(filters)
+        tables.append(table if told else replace(table, where=rows))
+        shape = shape_of(first, str(table.id), in_topic=told is not None, where=rows if told else ())
         mapped = mapped_items(first, source, findings)
         if mapped is not None:
             items.append(in_shape(mapped, first))
-        elif told is not None and into_topic:
+        elif told is not None:
             messages.append(declared_messages(told, first, str(table.id)))
         else:
             _tell_no_items(task, first, findings)
@@ -106,6 +105,11 @@ def compile_task(
         _number(task.settings, "FullLoadSettings", "TransactionConsistencyTimeout"),
         findings.listed(),
     )
+
+
+def _sayable_messages(task: Task, outcome: TableOutcome) -> StreamMessages | None:
+    told = mapped_messages(outcome, task.target, Findings())
+    return told if told is not None and not_declared(told, outcome) is None else None
 
 
 def _tell_no_items(task: Task, outcome: TableOutcome, findings: Findings) -> None:
