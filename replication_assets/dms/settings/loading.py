@@ -42,7 +42,7 @@ TARGET_METADATA: Section = {
 }
 
 FULL_LOAD: Section = {
-    "TargetTablePrepMode": honoured(
+    "TargetTablePrepMode": safer(
         "DO_NOTHING",
         "tables that are there are kept. The other two empty what readers read: say `reset` yourself",
         "DO_NOTHING",

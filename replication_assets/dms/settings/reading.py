@@ -73,7 +73,12 @@ def _section(member: Member, findings: Findings) -> list[Given]:
         _unknown_section(member, findings)
         return []
     if name != member.name:
-        findings.note("spelled-otherwise", f"section {member.name!r}", f"write {name!r}", member.place)
+        findings.note(
+            "spelled-otherwise",
+            f"section {member.name!r} is not spelled as DMS spells it",
+            f"write {name!r}",
+            member.place,
+        )
     if isinstance(member.value, Scalar) and member.value.value is None:
         return []
     if name in FREE:
@@ -139,7 +144,12 @@ def _setting(section: str, member: Member, findings: Findings) -> Given | None:
         if cased is None:
             _unknown_setting(section, member, findings)
             return None
-        findings.note("spelled-otherwise", f"{section}.{name}", f"write {cased!r}", member.place)
+        findings.note(
+            "spelled-otherwise",
+            f"{section}.{name} is not spelled as DMS spells it",
+            f"write {cased!r}",
+            member.place,
+        )
         name, known = cased, SECTIONS[section][cased]
     if _is_null(member):
         return Given(section, name, known.default, known.default, known.verdict, known.here, member.place)
