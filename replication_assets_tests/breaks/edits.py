@@ -213,8 +213,8 @@ EDITS = (
     Edit(
         "what stands of a step after a crash is sent to the topic again",
         "flows/publish.py",
-        "self._number = self.sender.send(snapshot, step, stands)",
-        "self._number = self.sender.send(snapshot, step, {})",
+        "made = self.sender.send(snapshot, step, stands)",
+        "made = self.sender.send(snapshot, step, {})",
         "e2e/test_topics.py",
         "killed_four_times",
     ),
