@@ -18,6 +18,7 @@ from typing import Any
 import oracledb
 import pyarrow as pa
 
+from replication_assets.core.logins import oracle_parameters
 from replication_assets.errors import (
     LoadBlocked,
     SlotLost,
@@ -28,8 +29,6 @@ from replication_assets.errors import (
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.sources.oracle.sessions import NO_BINDS, STATEMENT_SECONDS, Binds, Row, Session
 from replication_assets.sources.oracle.statements.rows import SESSION_SETTINGS
-
-_KEEPALIVE_MINUTES = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +78,20 @@ class OracleConnection:
 
     def parameters(self, service: str) -> dict[str, Any]:
         """The driver's parameters, secrets among them: pass them on, never keep them."""
-        parameters: dict[str, Any] = {
-            "user": self.user,
-            "password": self.secret(),
-            "host": self.host,
-            "port": self.port,
-            "service_name": service,
-            "protocol": "tcps" if self.tls else "tcp",
-            "tcp_connect_timeout": float(self.connect_timeout),
-            "expire_time": _KEEPALIVE_MINUTES,
-            "program": "replication_assets",
-        }
-        if self.tls:
-            # Without a name of its own, the certificate is to name the host.
-            parameters |= {"ssl_server_dn_match": True, "ssl_server_cert_dn": self.server_name}
-        if self.wallet is not None:
-            parameters["wallet_location"] = self.wallet
-            parameters["wallet_password"] = login_secret(self.wallet_password, self.where)
-        return parameters
+        return oracle_parameters(
+            self.host,
+            self.port,
+            service,
+            self.user,
+            self.secret(),
+            tls=self.tls,
+            wallet=self.wallet,
+            wallet_password=login_secret(self.wallet_password, self.where)
+            if self.wallet is not None
+            else None,
+            server_name=self.server_name,
+            connect_timeout=self.connect_timeout,
+        )
 
 
 class DriverSession:

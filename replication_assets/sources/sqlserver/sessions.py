@@ -13,16 +13,16 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import mssql_python
 import pyarrow as pa
 
+from replication_assets.core.logins import Encrypt, sqlserver_connection_string
 from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 
 Row: TypeAlias = tuple[Any, ...]
-Encrypt: TypeAlias = Literal["yes", "strict", "no"]
 
 STATEMENT_SECONDS = 60
 """For reads of the catalog. Loads and the change stream run as long as they must."""
@@ -116,21 +116,16 @@ class SqlServerConnection:
 
     def connection_string(self) -> str:
         """Holds the password."""
-        parts = {
-            "Server": f"tcp:{self.host},{self.port}",
-            "Database": self.database,
-            "UID": self.user,
-            "PWD": self.secret(),
-            "Encrypt": self.encrypt,
-            "TrustServerCertificate": "yes" if self.trust_server_certificate else "no",
-            # A session that was lost is not to be opened again unseen: its transaction and locks are gone.
-            "ConnectRetryCount": "0",
-        }
-        if self.server_certificate is not None:
-            parts["ServerCertificate"] = self.server_certificate
-        # The driver takes no empty value.
-        given = {name: value for name, value in parts.items() if value}
-        return "".join(f"{name}={{{value.replace('}', '}}')}}};" for name, value in given.items())
+        return sqlserver_connection_string(
+            self.host,
+            self.port,
+            self.database,
+            self.user,
+            self.secret(),
+            encrypt=self.encrypt,
+            trust_server_certificate=self.trust_server_certificate,
+            server_certificate=self.server_certificate,
+        )
 
     def connect(self, *, statement_seconds: int = STATEMENT_SECONDS) -> Session:
         # A pooled connection would come with the settings and locks of whoever had it before.

@@ -16,12 +16,12 @@ from typing import Any
 import oracledb
 import pyarrow as pa
 
+from replication_assets.core.logins import oracle_parameters
 from replication_assets.errors import TargetError, TargetUnavailable
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.targets.sql.projection.oracle.sessions import Driver
 from replication_assets.targets.sql.projection.oracle.statements import BUSY, CHARACTER_SET, SETTINGS
 
-_KEEPALIVE_MINUTES = 1
 _WHOLE_SETS = ("AL32UTF8",)
 
 
@@ -70,31 +70,20 @@ class OracleLogin:
 
     def parameters(self) -> dict[str, Any]:
         """The driver's parameters, secrets among them: pass them on, never keep them."""
-        parameters: dict[str, Any] = {
-            "user": self.user,
-            "password": _revealed(self.password, self.where),
-            "host": self.host,
-            "port": self.port,
-            "service_name": self.service,
-            "protocol": "tcps" if self.tls else "tcp",
-            "tcp_connect_timeout": float(self.connect_timeout),
-            "expire_time": _KEEPALIVE_MINUTES,
-            "program": "replication_assets",
-        }
-        if self.tls:
-            # Without a name of its own, the certificate is to name the host.
-            parameters |= {"ssl_server_dn_match": True, "ssl_server_cert_dn": self.server_name}
-        if self.wallet is not None:
-            parameters["wallet_location"] = self.wallet
-            parameters["wallet_password"] = _revealed(self.wallet_password, self.where)
-        return parameters
-
-
-def _revealed(secret: SecretReference | Secret | str | None, where: str) -> str | None:
-    if secret is None or isinstance(secret, str):
-        return secret
-    found = secret if isinstance(secret, Secret) else resolve_for(secret, where)
-    return found.reveal()
+        return oracle_parameters(
+            self.host,
+            self.port,
+            self.service,
+            self.user,
+            login_secret(self.password, self.where),
+            tls=self.tls,
+            wallet=self.wallet,
+            wallet_password=login_secret(self.wallet_password, self.where)
+            if self.wallet is not None
+            else None,
+            server_name=self.server_name,
+            connect_timeout=self.connect_timeout,
+        )
 
 
 class DriverSession:

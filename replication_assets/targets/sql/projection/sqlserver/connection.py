@@ -10,17 +10,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import mssql_python
 import pyarrow as pa
 
+from replication_assets.core.logins import Encrypt, sqlserver_connection_string
 from replication_assets.errors import TargetError, TargetUnavailable
-from replication_assets.secret_references import Secret, SecretReference, resolve_for
+from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.targets.sql.projection.sqlserver.sessions import Driver
 from replication_assets.targets.sql.projection.sqlserver.statements import CHANGED, SETTINGS, SNAPSHOT
-
-Encrypt: TypeAlias = Literal["yes", "strict", "no"]
 
 BATCH_BYTES = 4 << 20
 """What a batch of rows should take."""
@@ -53,21 +52,16 @@ class SqlServerLogin:
 
     def connection_string(self) -> str:
         """Holds the password."""
-        parts = {
-            "Server": f"tcp:{self.host},{self.port}",
-            "Database": self.database,
-            "UID": self.user,
-            "PWD": self._secret(),
-            "Encrypt": self.encrypt,
-            "TrustServerCertificate": "yes" if self.trust_server_certificate else "no",
-            # A session that was lost is not to be opened again unseen: its transaction and locks are gone.
-            "ConnectRetryCount": "0",
-        }
-        if self.server_certificate is not None:
-            parts["ServerCertificate"] = self.server_certificate
-        # The driver takes no empty value.
-        given = {name: value for name, value in parts.items() if value}
-        return "".join(f"{name}={{{value.replace('}', '}}')}}};" for name, value in given.items())
+        return sqlserver_connection_string(
+            self.host,
+            self.port,
+            self.database,
+            self.user,
+            login_secret(self.password, self.where) or "",
+            encrypt=self.encrypt,
+            trust_server_certificate=self.trust_server_certificate,
+            server_certificate=self.server_certificate,
+        )
 
     def open(self) -> Driver:
         # A pooled connection would come with the settings and locks of whoever had it before.
@@ -87,12 +81,6 @@ class SqlServerLogin:
             opened.close()
             raise
         return session
-
-    def _secret(self) -> str:
-        if self.password is None or isinstance(self.password, str):
-            return self.password or ""
-        found = self.password if isinstance(self.password, Secret) else resolve_for(self.password, self.where)
-        return found.reveal()
 
 
 class DriverSession:
