@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         Webhook,
         WebhookHook,
         Where,
+        WriteCondition,
     )
     from replication_assets.core.positions import Position
     from replication_assets.core.schema import TableId
@@ -155,6 +156,7 @@ __all__ = [
     "Webhook",
     "WebhookHook",
     "Where",
+    "WriteCondition",
     "build_definitions",
     "guarded",
     "read_table",

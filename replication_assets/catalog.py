@@ -78,6 +78,7 @@ from replication_assets.declarations import (
     Webhook,
     WebhookHook,
     Where,
+    WriteCondition,
 )
 from replication_assets.declared_types import type_problems
 from replication_assets.errors import CatalogError
@@ -150,6 +151,7 @@ __all__ = [
     "Webhook",
     "WebhookHook",
     "Where",
+    "WriteCondition",
 ]
 
 

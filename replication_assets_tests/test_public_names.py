@@ -79,6 +79,7 @@ PUBLIC = [
     "Webhook",
     "WebhookHook",
     "Where",
+    "WriteCondition",
     "build_definitions",
     "guarded",
     "read_table",

@@ -63,6 +63,11 @@ def _form(items: Items) -> Iterator[str]:
         yield from _attribute_form(attribute)
     if items.ttl is not None:
         yield from (f"ttl {problem}" for problem in type_problems(items.ttl))
+    if items.condition is not None:
+        wrong = list(type_problems(items.condition))
+        yield from (f"condition {problem}" for problem in wrong)
+        for value in items.condition.values if not wrong else ():
+            yield from _attribute_form(value)
     yield from _oversize_form(items.oversize)
 
 

@@ -16,6 +16,7 @@ from replication_assets.declarations.dynamodb import (
     S3Pointer,
     Split,
     Ttl,
+    WriteCondition,
 )
 from replication_assets.declarations.environments import (
     DatabaseTarget,
@@ -157,4 +158,5 @@ __all__ = [
     "Webhook",
     "WebhookHook",
     "Where",
+    "WriteCondition",
 ]

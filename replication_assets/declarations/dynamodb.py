@@ -8,10 +8,18 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from replication_assets.core.items.spec import Attribute, ItemKey, Items, S3Pointer, Split, Ttl
+from replication_assets.core.items.spec import (
+    Attribute,
+    ItemKey,
+    Items,
+    S3Pointer,
+    Split,
+    Ttl,
+    WriteCondition,
+)
 from replication_assets.declarations.base import Declaration
 
-__all__ = ["Attribute", "ItemKey", "Items", "LoadCapacity", "S3Pointer", "Split", "Ttl"]
+__all__ = ["Attribute", "ItemKey", "Items", "LoadCapacity", "S3Pointer", "Split", "Ttl", "WriteCondition"]
 
 
 @dataclass(frozen=True, slots=True)

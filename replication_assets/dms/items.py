@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from replication_assets.core.items.spec import Attribute, AttributeType, ItemKey, Items, KeyType
+from replication_assets.core.items.spec import (
+    Attribute,
+    AttributeType,
+    ItemKey,
+    Items,
+    KeyType,
+    WriteCondition,
+)
 from replication_assets.dms.findings import Findings, Place
 from replication_assets.dms.json_source import Array, Member, Node, Object, Scalar
 from replication_assets.dms.mapped_columns import MappedColumns
 from replication_assets.dms.object_mappings import typed_document
 from replication_assets.dms.outcome import TableOutcome
-from replication_assets.dms.rules import AttributeMapping
+from replication_assets.dms.rules import AttributeMapping, ConditionExpression
 
 _DOCUMENT_TYPES: dict[str, AttributeType] = {"S": "string", "N": "number", "BOOL": "boolean"}
 
@@ -38,7 +45,8 @@ def mapped_items(outcome: TableOutcome, source: str, findings: Findings) -> Item
     declared = [
         _attribute(table, each) for each in rule.attributes if each.name not in _key_names(table, quiet=True)
     ]
-    if not keys or None in keys or None in declared or excluded is None:
+    values = _condition_values(table)
+    if not keys or None in keys or None in declared or excluded is None or values is None:
         return None
     return Items(
         f"{source}.{outcome.source.schema}.{outcome.source.name}",
@@ -48,6 +56,33 @@ def mapped_items(outcome: TableOutcome, source: str, findings: Findings) -> Item
         attributes=[each for each in declared if each is not None],
         exclude=_all_excluded(table, excluded, keys, declared),
         columns="attributes" if rule.action == "map-record-to-record" else "document",
+        condition=_condition(rule.condition, values),
+    )
+
+
+def _condition_values(table: MappedColumns) -> list[Attribute] | None:
+    """What its placeholders stand for; None where one cannot be declared, which is told."""
+    condition = table.rule.condition
+    found: list[Attribute | None] = []
+    for name, node in condition.attribute_values if condition is not None else ():
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            found.append(_scalar(table, name, node.value, "string", node.place))
+        elif typed_document(node, table.findings, table.rule.id):
+            found.append(_document(table, name, node))
+        else:
+            found.append(None)
+    return None if None in found else [each for each in found if each is not None]
+
+
+def _condition(given: ConditionExpression | None, values: list[Attribute]) -> WriteCondition | None:
+    if given is None or not (given.during_full_load or given.during_cdc):
+        return None
+    return WriteCondition(
+        given.expression,
+        values=values,
+        names=dict(given.attribute_names),
+        on_load=given.during_full_load,
+        on_change=given.during_cdc,
     )
 
 
@@ -197,8 +232,12 @@ def in_shape(items: Items, outcome: TableOutcome) -> Items:
     def key(each: ItemKey) -> ItemKey:
         return replace(each, template=text(each.template))
 
+    condition = items.condition
+    if condition is not None:
+        condition = replace(condition, values=[attribute(each) for each in condition.values])
     return replace(
         items,
+        condition=condition,
         partition_key=key(items.partition_key),
         sort_key=None if items.sort_key is None else key(items.sort_key),
         attributes=[attribute(each) for each in items.attributes],

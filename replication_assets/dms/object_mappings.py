@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from replication_assets.core.items.conditions import parse
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.json_source import Array, Node, Object, Scalar
 from replication_assets.dms.members import Members
@@ -68,7 +69,15 @@ def read_condition(parameters: Members) -> ConditionExpression | None:
     members.finish()
     if expression is None:
         return None
-    _check_placeholders(members, expression, [name for name, _ in (*values, *found)])
+    try:
+        parse(expression)
+    except ValueError as error:
+        members.error("bad-condition", f"condition-expression {error}", "write it as DynamoDB takes it")
+    else:
+        _check_placeholders(members, expression, [name for name, _ in (*values, *found)])
+    if not (during_load or during_changes):
+        what = "condition-expression is applied neither in full loads nor to changes: nothing asks it"
+        members.warn("idle-condition", what, '"apply-during-full-load": true, or delete it')
     return ConditionExpression(
         expression, tuple(values), tuple(names), during_load, during_changes, members.place
     )

@@ -41,10 +41,6 @@ def _refused_of_topic(target: str, outcome: TableOutcome) -> Iterator[tuple[str,
 
 
 def _refused_of_table(mapping: TableMapping, outcome: TableOutcome) -> Iterator[tuple[str, str]]:
-    rule = outcome.object_mapping
-    if rule is not None and rule.condition is not None:
-        what = "condition-expression: every write here is on the condition that what stands there is older"
-        yield f"{what}, and takes no second one", "filter the rows instead, or delete it"
     if not outcome.columns_known and any(_of_columns(each, outcome) for each in mapping.transformations):
         yield "rules change its columns, which are not known", "give its columns with --tables"
     if outcome.validations:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from replication_assets.catalog import (
+    Attribute,
     ByBounds,
     Catalog,
     Compare,
@@ -30,6 +31,7 @@ from replication_assets.catalog import (
     SqlServerSourceConfig,
     SqlServerTarget,
     Where,
+    WriteCondition,
 )
 from replication_assets.cli.app import make_app
 from replication_assets.components.yaml_catalog import load_yaml_catalog
@@ -212,11 +214,6 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
     [
         (transform("data-masking-digits-randomize", **{"column-name": "first_name"}), "gets random digits"),
         (transform("remove-column", **{"column-name": "id"}), "in the key"),
-        ({"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "t",
-          "object-locator": {"schema-name": "test", "table-name": "actor"},
-          "mapping-parameters": {"partition-key-name": "id",
-                                 "condition-expression": {"expression": "attribute_not_exists(id)"}}},
-         "condition-expression"),
         (transform("add-before-image-columns", **{"before-image-def": IMAGE}), "before an update"),
         (transform("add-column", value="op", expression="operation_indicator('D','U','I')",
                    **{"data-type": {"type": "string", "length": 1}}), "tells of a change"),
@@ -325,3 +322,27 @@ def test_tables_without_a_rule_are_refused_too_where_the_target_is_a_stream(tmp_
     result = CliRunner().invoke(make_app(plain=True), arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "rows go to a Kinesis stream" in result.stderr
+
+
+def test_a_condition_expression_is_the_condition_of_the_items(tmp_path: Path) -> None:
+    """The documentation's own sample: a row replaces no later version of itself."""
+    condition = {
+        "expression": "attribute_not_exists(version) or version <= :record_version",
+        "expression-attribute-values": [{"name": ":record_version", "value": {"S": "${NAME}"}}],
+        "apply-during-cdc": "true",
+    }
+    mapping = {
+        "rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "actors",
+        "object-locator": {"schema-name": "test", "table-name": "actor"},
+        "mapping-parameters": {"partition-key-name": "id", "condition-expression": condition},
+    }  # fmt: skip
+    renamed = transform("rename", value="NAME", **{"column-name": "first_name"})
+    catalog = imported(tmp_path, *files_of(tmp_path, include("actor"), renamed, mapping), "--source", "app")
+    (projection,) = catalog.projections
+    assert isinstance(projection, DynamoDbProjection)
+    assert projection.items[0].condition == WriteCondition(
+        "attribute_not_exists(version) or version <= :record_version",
+        values=[Attribute(":record_version", "${NAME}", type="string")],
+        on_load=True,
+        on_change=True,
+    )

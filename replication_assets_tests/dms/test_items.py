@@ -239,6 +239,27 @@ def test_placeholders_that_are_not_given_and_not_used_are_errors(condition: dict
     assert {each.code for each in errors} == {"condition-placeholder"}
 
 
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ({"expression": "version <="}, "bad-condition"),
+        ({"expression": "exists(version)"}, "bad-condition"),
+        ({"expression": "a = :v", "expression-attribute-values": {":v": {"SS": ["x"]}}}, "bad-document"),
+        ({"expression": "a = :v", "expression-attribute-values": {":v": {"S": "${Nope}"}}}, "unknown-column"),
+    ],
+)
+def test_a_condition_that_dynamodb_would_not_take_is_an_error(condition: dict[str, Any], code: str) -> None:
+    _, errors = task_of(CUSTOMER, MARKED | {"condition-expression": condition})
+    assert {each.code for each in errors} == {code}
+
+
+def test_a_condition_that_is_never_asked_is_told() -> None:
+    condition = {"expression": "attribute_exists(a)", "apply-during-full-load": False}
+    table, errors = task_of(CUSTOMER, MARKED | {"condition-expression": condition})
+    assert errors == []
+    assert (table["condition"]["during_full_load"], table["condition"]["during_cdc"]) == (False, False)
+
+
 def test_a_row_without_a_key_is_told_beside_the_items() -> None:
     rows = [*CUSTOMER["rows"], {"FirstName": "Al"}]
     table, _ = task_of(CUSTOMER | {"rows": rows}, MARKED)

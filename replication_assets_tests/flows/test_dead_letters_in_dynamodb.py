@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from replication_assets.core.items.spec import ItemKey, Items
+from replication_assets.core.items.spec import ItemKey, Items, WriteCondition
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.flows.dead_letters import RetryReceipt, letter_events, retry
 from replication_assets_tests.dynamodb_servers import DynamoDbServer
@@ -146,3 +146,25 @@ def test_a_retry_of_a_whole_row_leaves_no_item_of_what_it_was(
     orders.place = orders.place.rival(shorter)
     assert orders.retry() == RetryReceipt(applied=1)
     assert set(orders.items()) == {"order#1", "order#2"}
+
+
+def test_a_row_that_a_condition_stopped_is_a_letter_until_it_holds_and_the_service_keeps_its_item(
+    tmp_path: Path, dynamodb: DynamoDbServer
+) -> None:
+    unless_taken = WriteCondition("attribute_not_exists(taken_over)", on_change=True)
+    orders = served(tmp_path, dynamodb, dataclasses.replace(BY_ID, condition=unless_taken))
+    orders.happen(("I", 1, "one"), ("I", 2, "two"))
+    client, key = dynamodb.client(), {"pk": {"S": "order#1"}}
+    client.update_item(
+        TableName=orders.place.into, Key=key, UpdateExpression="SET taken_over = :t",
+        ExpressionAttributeValues={":t": {"BOOL": True}},
+    )  # fmt: skip
+    orders.happen(("U", 1, "uno"), ("U", 2, "due"))
+    assert orders.items() == {"order#1": "one", "order#2": "due"}
+    assert orders.shop.open() == [(1, 3, None, 1)]
+    assert orders.retry() == RetryReceipt(refused=1)
+    assert orders.items()["order#1"] == "one"
+    client.update_item(TableName=orders.place.into, Key=key, UpdateExpression="REMOVE taken_over")
+    assert orders.retry() == RetryReceipt(applied=1)
+    assert orders.items() == {"order#1": "uno", "order#2": "due"}
+    assert orders.shop.open() == []

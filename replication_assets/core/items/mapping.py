@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, POSITION, SEQUENCE
 from replication_assets.core.items.fragments import Fragment, joined, members_size, object_pieces
-from replication_assets.core.items.nodes import Node, attribute_nodes
+from replication_assets.core.items.guards import Guard
+from replication_assets.core.items.nodes import Node, attribute_nodes, columns_of
 from replication_assets.core.items.refusals import explained
 from replication_assets.core.items.rows import Refused, Rows
-from replication_assets.core.items.rules import columns_of, own_columns, schema_problems, spec_problems
+from replication_assets.core.items.rules import own_columns, schema_problems, spec_problems
 from replication_assets.core.items.spec import ItemKey, Items
 from replication_assets.core.items.templates import Template
 from replication_assets.core.items.texts import Text
@@ -72,6 +73,14 @@ class ConvertedKeys:
     refusals: tuple[Refusal, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ConditionValues:
+    """`values`: members of a JSON object without its braces, null for rows that are refused."""
+
+    values: pa.Array
+    refusals: tuple[Refusal, ...]
+
+
 class ItemMapping:
     """Items of one source table's rows.
 
@@ -90,6 +99,7 @@ class ItemMapping:
         self.schema = schema
         self._keys = [(key, Template.parse(key.template)) for key in items.keys]
         self._nodes: dict[str, Node] = attribute_nodes(items, schema, own_columns(items, schema))
+        self.guard = Guard(items.condition, items, schema) if items.condition is not None else None
         self.key_columns = tuple(dict.fromkeys(c for _, template in self._keys for c in template.columns))
         self.follows_key = bool(schema.key) and set(self.key_columns) <= set(schema.key)
         self.covers_key = bool(schema.key) and set(schema.key) <= set(self.key_columns)
@@ -129,6 +139,16 @@ class ItemMapping:
         tables = [each.keys for each in converted]
         refusals = tuple(refusal for each in converted for refusal in each.refusals)
         return ConvertedKeys(pa.concat_tables(tables) if tables else KEYS.empty_table(), refusals)
+
+    def condition_values(self, rows: pa.RecordBatch | pa.Table) -> ConditionValues:
+        """What the placeholders of the declared condition stand for, in each row."""
+        assert self.guard is not None
+        texts, refusals = [], list[Refusal]()
+        for batch, _ in _batches(rows):
+            text, lost = self.guard.values(Rows(batch))
+            texts.append(pc.if_else(pa.array(_mask(lost, len(text))), pa.scalar(None, Text), text))
+            refusals += self._refusals(batch, lost)
+        return ConditionValues(pa.concat_arrays(texts) if texts else pa.array([], Text), tuple(refusals))
 
     def _convert(self, batch: pa.RecordBatch, start: int) -> Converted:
         rows = Rows(batch)
@@ -170,7 +190,7 @@ class ItemMapping:
             Refusal(
                 json.dumps({c: texts[c][at] for c in identity}, ensure_ascii=False, separators=(",", ":")),
                 Position(*(column[at] for column in positions)),
-                None if each.reason.startswith("key-") else each.column,
+                None if each.reason.startswith(("key-", "condition-")) else each.column,
                 each.reason,
                 explained(each.reason, each.attribute, each.column, each.detail),
             )

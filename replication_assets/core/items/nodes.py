@@ -145,6 +145,14 @@ def _selected(template: Template, kind: AttributeType, items: Items) -> tuple[st
     return tuple(items.select.get(column, ())) if column is not None and kind in SELECTABLE else ()
 
 
+def columns_of(attribute: Attribute) -> set[str]:
+    """All columns that a declared attribute is made of."""
+    found = set(Template.parse(attribute.template).columns) if attribute.template is not None else set()
+    for each in (*(attribute.fields or ()), *(attribute.elements or ())):
+        found |= columns_of(each)
+    return found
+
+
 def template_type(
     template: Template, types: Mapping[str, AttributeType], schema: TableSchema
 ) -> AttributeType:

@@ -8,6 +8,7 @@ REASONS: Mapping[str, str] = {
     "key-is-null": "a column that the key is made of is NULL",
     "key-is-empty": "a column that the key is made of is empty, which no key may be",
     "key-too-long": "the key is longer than DynamoDB allows (2048 bytes, a sort key 1024)",
+    "condition-is-null": "a column that the declared condition compares with is NULL",
     "not-a-number": "the text is no number",
     "not-finite": "NaN and infinity are no numbers to DynamoDB",
     "number-too-precise": "more than 38 significant digits",
@@ -30,5 +31,5 @@ REASONS: Mapping[str, str] = {
 
 def explained(reason: str, attribute: str, column: str, detail: str = "") -> str:
     """A sentence for a refusal: which attribute, from which column, why; `detail` in the parser's words."""
-    words = detail or REASONS.get(reason) or REASONS[reason.removeprefix("key-")]
+    words = detail or REASONS.get(reason) or REASONS[reason.removeprefix("key-").removeprefix("condition-")]
     return f"attribute {attribute} from {column}: {words}"

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from replication_assets.core.documents.selection import path_problems
 from replication_assets.core.items.documents import MAX_DEPTH
-from replication_assets.core.items.nodes import constant_node, template_type
+from replication_assets.core.items.guards import condition_problems
+from replication_assets.core.items.nodes import columns_of, constant_node, template_type
 from replication_assets.core.items.numbers import NotStorable
 from replication_assets.core.items.registers import REGISTERS
 from replication_assets.core.items.selected import SELECTABLE
@@ -48,6 +49,10 @@ def spec_problems(items: Items) -> Iterator[str]:
         if kind not in _TYPES:
             yield f"types {column!r} is {str(kind)[:30]!r}. Fix: one of {', '.join(_TYPES)}"
     yield from _oversize_problems(items)
+    if items.condition is not None:
+        for value in items.condition.values:
+            yield from _attribute_problems(value, f"condition value {value.name!r}", depth=0)
+        yield from condition_problems(items.condition)
 
 
 def _name_problems(what: str, name: str, *, limit: int) -> Iterator[str]:
@@ -157,8 +162,12 @@ def schema_problems(items: Items, schema: TableSchema) -> Iterator[str]:
     for key in items.keys:
         template = Template.parse(key.template)
         yield from _fit_problems(f"key {key.name!r}", template, key.type, types)
-    for attribute in items.attributes:
-        yield from _schema_problems(attribute, f"attribute {attribute.name!r}", items, schema, types)
+    values = items.condition.values if items.condition is not None else ()
+    for what, attribute in (
+        *(("attribute", each) for each in items.attributes),
+        *(("condition value", each) for each in values),
+    ):
+        yield from _schema_problems(attribute, f"{what} {attribute.name!r}", items, schema, types)
     if items.columns != "none":
         for name in own_columns(items, schema):
             kind = items.types.get(name)
@@ -229,14 +238,6 @@ def _hidden_columns(items: Items, schema: TableSchema) -> Iterator[str]:
             yield f"column {name!r} would be hidden by an attribute of its name. Fix: exclude or rename it"
         if name in REGISTERS:
             yield f"column {name!r} has a name that projections keep their books in. Fix: exclude it"
-
-
-def columns_of(attribute: Attribute) -> set[str]:
-    """All columns that a declared attribute is made of."""
-    found = set(Template.parse(attribute.template).columns) if attribute.template is not None else set()
-    for each in (*(attribute.fields or ()), *(attribute.elements or ())):
-        found |= columns_of(each)
-    return found
 
 
 def own_columns(items: Items, schema: TableSchema) -> tuple[str, ...]:

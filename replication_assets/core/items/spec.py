@@ -99,6 +99,25 @@ class Split:
     part_bytes: int = 350_000
 
 
+@dataclass(frozen=True, slots=True)
+class WriteCondition(Declared):
+    """What must hold of the item that a row's item would replace: `expression`, in DynamoDB's notation.
+
+    `WriteCondition("attribute_not_exists(v) OR v <= :v", values=[Attribute(":v", "${version}")])`.
+    `values` are what `:name` stands for, with columns of the row; `names` what `#name` stands
+    for, though attributes may be written as they are, reserved words too. Of a deleted row it holds if
+    it holds where nothing stands. It counts `on_load`, when a range is filled, and `on_change`, when
+    changes are applied. A row of which it does not hold becomes a dead letter, and the item stays.
+    """
+
+    expression: str
+    _: KW_ONLY
+    values: Sequence[Attribute] = ()
+    names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    on_load: bool = True
+    on_change: bool = False
+
+
 Oversize: TypeAlias = Literal["dead-letter"] | S3Pointer | Split
 
 
@@ -117,7 +136,8 @@ class Items(Declared):
 
     `nulls`: SQL NULL is no attribute, or one of type NULL. `nan`: NaN and the infinities of a
     number become strings, or the value goes to the dead letters and the rest of the row stays.
-    `oversize`: what becomes of items over 400 KB.
+    `oversize`: what becomes of items over 400 KB. `condition`: what must hold, beside being older, of
+    what stands where an item is written.
     """
 
     table: str
@@ -135,6 +155,7 @@ class Items(Declared):
     nulls: Literal["omit", "null"] = "omit"
     nan: Literal["string", "dead-letter"] = "string"
     oversize: Oversize = "dead-letter"
+    condition: WriteCondition | None = None
 
     @property
     def keys(self) -> tuple[ItemKey, ...]:

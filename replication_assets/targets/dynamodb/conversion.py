@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from replication_assets.core.changes import RangeChanges
 from replication_assets.core.events import POSITION as POSITION_COLUMNS
+from replication_assets.core.items.guards import Guard
 from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.items.oversize import MAX_ITEM_BYTES
 from replication_assets.core.items.rows import Rows
@@ -49,6 +50,8 @@ class Prepared:
     refusals: tuple[Refusal, ...] = ()
     objects: tuple[StoredObject, ...] = ()
     parts: tuple[tuple[str, str], ...] = ()
+    condition_values: pa.Array | None = None
+    """Of each of `rows`, where writes are on a declared condition (`ConditionValues`)."""
 
 
 NOTHING = Prepared(WRITES.empty_table(), pa.table({}))
@@ -71,7 +74,13 @@ class Conversion:
     def burial(self, known: Position) -> Burial:
         return Burial(self.origin, known, self.expiry, int(time.time() + self.tombstone_seconds))
 
-    def rows(self, rows: pa.Table | pa.RecordBatch) -> Prepared:
+    @property
+    def guard(self) -> Guard | None:
+        """The condition that is declared beside the projection's own."""
+        return self.mapping.guard
+
+    def rows(self, rows: pa.Table | pa.RecordBatch, *, guarded: bool = False) -> Prepared:
+        """`guarded`: the writes will be on the declared condition, whose values are asked for."""
         if isinstance(rows, pa.RecordBatch):
             rows = pa.Table.from_batches([rows])
         converted = self.mapping.convert(rows)
@@ -84,13 +93,26 @@ class Conversion:
             ],
         )
         writes = rows_to_write(fitted.items, self.origin)
+        values, refusals = None, converted.refusals + large
+        if guarded:
+            values, unknown = self._condition_values(rows, writes["row"])
+            writes = writes.filter(pc.is_valid(values.take(writes["row"].combine_chunks())))
+            refusals += unknown
         without_item = np.ones(rows.num_rows, dtype=bool)
         without_item[writes["row"].to_numpy()] = False
         lost = np.flatnonzero(without_item).tolist()
         if not self.mapping.covers_key:
             writes = newest_per_key(writes)
-        refusals = converted.refusals + large
-        return Prepared(writes, rows, tuple(lost), refusals, fitted.objects, fitted.parts)
+        return Prepared(writes, rows, tuple(lost), refusals, fitted.objects, fitted.parts, values)
+
+    def _condition_values(
+        self, rows: pa.Table, with_item: pa.ChunkedArray
+    ) -> tuple[pa.Array, tuple[Refusal, ...]]:
+        """Of every row, null where a row with an item has none, which the refusals tell."""
+        found = self.mapping.condition_values(rows.take(with_item))
+        places = np.full(rows.num_rows, -1, dtype=np.int64)
+        places[with_item.to_numpy()] = np.arange(len(with_item))
+        return found.values.take(pa.array(places, mask=places < 0)), found.refusals
 
     def refusals(self, rows: pa.Table, refused: Sequence[tuple[int, str, str]]) -> tuple[Refusal, ...]:
         """Refusals of whole rows: their numbers, each with a reason and what explains it."""

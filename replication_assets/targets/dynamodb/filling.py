@@ -1,9 +1,10 @@
 """Owns filling a range: writing all of its rows, and removing what should not be there.
 
 `blank` is for a range of which the table holds nothing: nothing can be older or newer, so items
-are sent 25 at a time. `over` is for all others, after a new load, for a rebuild, or where a
-fill was broken off: each row is written over whatever is as old as the fill, and what stands
-there and has no row any more is buried. Of a row that is refused the last item stays.
+are sent 25 at a time. `over` is for all others, after a new load, for a rebuild, where a fill was
+broken off, or where a condition is declared: each row is written over whatever is as old as the
+fill, and what stands there and has no row any more is buried. Of a row that is refused the last
+item stays.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ class Fill:
         self._alone = conversion.mapping.follows_key and conversion.mapping.covers_key
         """The key of an item belongs to one row of the source, and to this range, for ever."""
         self._canaries: tuple[Canary, ...] = ()
+        condition = conversion.mapping.items.condition
+        self.guarded = condition is not None and condition.on_load
+        """Rows are written on a declared condition, so one by one."""
 
     def blank(self, batches: Iterable[pa.RecordBatch]) -> tuple[int, tuple[Canary, ...]]:
         """How many rows were written, and which items tell that they are there."""
@@ -73,12 +77,14 @@ class Fill:
             standing = Standing(connection)
             standing.look(self._table, self._conversion.origin)
             for batch in _small(batches):
-                prepared = self._conversion.rows(batch)
+                prepared = self._conversion.rows(batch, guarded=self.guarded)
                 self._refuse(prepared.refusals)
                 standing.refused(self._conversion.keys_of_lost(prepared))
                 writes = prepared.writes
                 bounds = at_least(writes["register"], covered) if self._alone else writes["register"]
-                effect, not_taken = self._writer.put(prepared, writes, bounds, NOT_NEWER)
+                effect, not_taken = self._writer.put(
+                    prepared, writes, bounds, NOT_NEWER, guarded=self.guarded
+                )
                 self._refuse(not_taken)
                 refused = pa.array([row for row, _, _ in effect.not_taken], pa.int64())
                 mask = pc.is_in(writes["row"], value_set=refused)

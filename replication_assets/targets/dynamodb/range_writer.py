@@ -5,12 +5,13 @@ crash in between leaves an item whole, and at most something for `vacuum`. Two w
 
 * `fill`: 25 items a request and no conditions, for a range of which nothing stands anywhere.
 * `put`: one item a request, on the condition that what stands there is older than a bound. A
-  repeated, late or concurrent write then changes nothing, in any order.
+  repeated, late or concurrent write then changes nothing, in any order. A declaration may ask for
+  more (`guarding`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,14 @@ from replication_assets.errors import TargetError
 from replication_assets.failpoints import reach
 from replication_assets.targets.dynamodb.conversion import NOT_TAKEN, Conversion, Prepared
 from replication_assets.targets.dynamodb.data_table import DataTable
+from replication_assets.targets.dynamodb.guarding import (
+    EXPLAINED,
+    NOT_MET,
+    beside,
+    is_refused,
+    of_graves,
+    with_values,
+)
 from replication_assets.targets.dynamodb.oversize import part_keys
 from replication_assets.targets.dynamodb.wire.conditional_writes import (
     Condition,
@@ -53,6 +62,7 @@ class Effect:
     rows: int = 0
     uncounted: bool = False
     not_taken: list[tuple[int, str, str]] = field(default_factory=list)
+    """Rows, each with a reason and what explains it."""
     left_over: list[str] = field(default_factory=list)
 
 
@@ -77,7 +87,8 @@ class RangeWriter:
         self.counts += self._unconditional.batch_put(prepared.writes["body"].chunks, not_taken.append)
         reach("dynamodb.batch_filled")
         rows = prepared.writes["row"].to_pylist()
-        return self._refusals(prepared, [(rows[each.index], each.code, each.reason) for each in not_taken])
+        lost = [(rows[each.index], NOT_TAKEN, f"{each.code}: {each.reason}") for each in not_taken]
+        return self._conversion.refusals(prepared.rows, lost)
 
     def put(
         self,
@@ -87,8 +98,10 @@ class RangeWriter:
         condition: Condition,
         *,
         since: Position | None = None,
+        guarded: bool = False,
     ) -> tuple[Effect, tuple[Refusal, ...]]:
-        """Write each item of `writes` (`bodies.WRITES`) where `condition` holds of its bound.
+        """Write each item of `writes` (`bodies.WRITES`) where `condition` holds of its bound, and, if
+        `guarded`, the declared condition of the item that stands there.
 
         `since` is the checkpoint from which the range is brought forward: the effect then tells
         how many rows there are more than there were.
@@ -97,20 +110,41 @@ class RangeWriter:
         self._put_parts(prepared)
         effect = Effect()
         counted = position_text(since) if since is not None else ""
-        settle = _Settling(effect, writes, self._conversion.origin, self._table.key_names, counted)
-        flat = _flat(bounds)
-        self.counts += self._conditional.put(
-            [ConditionalRows(_flat(writes["body"]), position_values(flat))],
-            condition,
-            settle,
-            return_old=since is not None or self._may_have_parts,
-        )
+        for some in self._kinds(prepared, writes, _flat(bounds), condition, guarded=guarded):
+            settle = _Settling(effect, some, self._conversion.origin, self._table.key_names, counted)
+            self.counts += self._conditional.put(
+                [ConditionalRows(_flat(some.writes["body"]), some.values)],
+                some.condition,
+                settle,
+                return_old=since is not None or self._may_have_parts or some.guarded,
+            )
         reach("dynamodb.batch_put")
         if effect.left_over:
             self.counts += self._unconditional.batch_delete(
                 [pa.array(effect.left_over, pa.large_string())], lambda _: None
             )
-        return effect, self._refusals(prepared, effect.not_taken)
+        return effect, self._conversion.refusals(prepared.rows, effect.not_taken)
+
+    def _kinds(
+        self, prepared: Prepared, writes: pa.Table, bounds: pa.Array, order: Condition, *, guarded: bool
+    ) -> Iterator[_Kind]:
+        """The writes by what they are on the condition of."""
+        guard, values = self._conversion.guard, position_values(bounds)
+        if guard is None:
+            yield _Kind(writes, bounds, order, values)
+            return
+        is_item = pc.is_valid(writes["row"].combine_chunks())
+        for wanted in (pc.invert(is_item), is_item):
+            some, at, given = writes.filter(wanted), bounds.filter(wanted), values.filter(wanted)
+            if not some.num_rows:
+                continue
+            if wanted is not is_item:
+                yield _Kind(some, at, of_graves(order, self._table.key_names[0]), given)
+            elif guarded:
+                given = with_values(given, prepared, some["row"])
+                yield _Kind(some, at, beside(guard, order), given, guarded=True, or_equal=order is NOT_NEWER)
+            else:
+                yield _Kind(some, at, order, given)
 
     def _put_parts(self, prepared: Prepared) -> None:
         """Parts carry the position of their item in their key, so none is ever in another's way."""
@@ -134,10 +168,24 @@ class RangeWriter:
     def _may_have_parts(self) -> bool:
         return isinstance(self._conversion.fitting.items.oversize, Split)
 
-    def _refusals(self, prepared: Prepared, not_taken: Sequence[tuple[int, str, str]]) -> tuple[Refusal, ...]:
-        return self._conversion.refusals(
-            prepared.rows, [(row, NOT_TAKEN, f"{code}: {reason}") for row, code, reason in not_taken]
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Writes on one condition: with `or_equal` what is as old as the bound may stand there too."""
+
+    writes: pa.Table
+    bounds: pa.Array
+    condition: Condition
+    values: pa.Array
+    guarded: bool = False
+    or_equal: bool = False
+
+    def is_refused(self, settled: Settled) -> bool:
+        """Whether a write that a condition stopped was stopped by the declared one."""
+        if not self.guarded:
+            return False
+        body, bound = self.writes["body"][settled.index].as_py(), self.bounds[settled.index].as_py()
+        return is_refused(settled.old, body, bound, or_equal=self.or_equal)
 
 
 class _Settling:
@@ -145,11 +193,12 @@ class _Settling:
     the items of the range were counted."""
 
     def __init__(
-        self, effect: Effect, writes: pa.Table, origin: str, key_names: tuple[str, ...], counted: str
+        self, effect: Effect, kind: _Kind, origin: str, key_names: tuple[str, ...], counted: str
     ) -> None:
         self._effect = effect
-        self._rows = writes["row"].to_pylist()
-        self._registers = writes["register"]
+        self._kind = kind
+        self._rows = kind.writes["row"].to_pylist()
+        self._registers = kind.writes["register"]
         self._origin = origin
         self._key_names = key_names
         self._counted = counted
@@ -159,19 +208,25 @@ class _Settling:
         if settled.outcome is Outcome.REFUSED:
             # A tombstone has nothing but a key that was taken before.
             if row is not None:
-                self._effect.not_taken.append((row, settled.code, settled.reason))
+                self._effect.not_taken.append((row, NOT_TAKEN, f"{settled.code}: {settled.reason}"))
             return
         if old is not None:
             self._effect.uncounted |= self._is_uncounted(old, row)
         if settled.outcome is Outcome.STALE:
+            if row is not None and self._kind.is_refused(settled):
+                self._effect.not_taken.append((row, NOT_MET, EXPLAINED))
+                self._leave_parts_of(orjson.loads(self._kind.writes["body"][settled.index].as_py()))
             return
         self._effect.rows += row is not None
         if old is None:
             return
         self._effect.rows -= DELETED not in old and old.get(ORIGIN) == {"S": self._origin}
         if PARTS in old and old[POSITION] != {"S": self._registers[settled.index].as_py()}:
-            keys = part_keys(old, self._key_names)
-            self._effect.left_over += [orjson.dumps(key).decode() for key in keys]
+            self._leave_parts_of(old)
+
+    def _leave_parts_of(self, item: dict[str, Any]) -> None:
+        keys = part_keys(item, self._key_names)
+        self._effect.left_over += [orjson.dumps(key).decode() for key in keys]
 
     def _is_uncounted(self, old: dict[str, Any], row: int | None) -> bool:
         if old.get(ORIGIN) != {"S": self._origin}:

@@ -1,6 +1,7 @@
 """Owns mending single items: what a validation found missing, extra or different.
 
-Written over whatever is as old as the checkpoint, so that items of later events stay. Refused:
+Written over whatever is as old as the checkpoint, so that items of later events stay, and on the
+declared condition, whenever else that counts: nobody knows what stands there meanwhile. Refused:
 mending by the findings of a checkpoint that the range has left.
 """
 
@@ -36,7 +37,8 @@ def mend(
 ) -> pa.Table:
     """Write `rows`, and bury the items whose keys (`image.IDENTITY`) are in `gone`. Returns what
     was written."""
-    prepared = conversion.rows(rows)
+    guarded = conversion.guard is not None
+    prepared = conversion.rows(rows, guarded=guarded)
     refuse(prepared.refusals)
     covered = gone_up_to(reached)
     keys = gone[IDENTITY].combine_chunks().cast(pa.large_string())
@@ -46,6 +48,6 @@ def mend(
     buried = graves.filter(pa.compute.invert(pa.compute.is_in(graves["key"], prepared.writes["key"])))
     writes = together(prepared, buried, distinct=True)
     bounds = at_least(writes["register"], covered)
-    _, not_taken = writer.put(prepared, writes, bounds, NOT_NEWER)
+    _, not_taken = writer.put(prepared, writes, bounds, NOT_NEWER, guarded=guarded)
     refuse(not_taken)
     return writes

@@ -34,5 +34,9 @@ class DynamoDbSettings:
 
 def fingerprint(items: Items) -> str:
     """Of a declaration: differs whenever it may make other items."""
-    told = json.dumps([FORM, dataclasses.asdict(items)], sort_keys=True, default=repr)
+    declared = dataclasses.asdict(items)
+    if items.condition is None:
+        # A declaration without one makes the items that it made before there were any.
+        del declared["condition"]
+    told = json.dumps([FORM, declared], sort_keys=True, default=repr)
     return hashlib.sha256(told.encode()).hexdigest()[:32]

@@ -119,7 +119,7 @@ class DynamoDbTarget:
             writer = RangeWriter(self._data, self._conversion(mapping, id_range), held.check)
             fill = Fill(self._data, writer, self._conversion(mapping, id_range), position, refuse)
             checked = self._checked(id_range, schema, rows)
-            if known and anew and (mapping.covers_key or not schema.key):
+            if known and anew and not fill.guarded and (mapping.covers_key or not schema.key):
                 written, canaries = fill.blank(checked)
             else:
                 written, canaries = fill.over(checked, self._settings.spill)
@@ -169,13 +169,17 @@ class DynamoDbTarget:
             upserts=after(changes.upserts, reached.position),
             deletes=after(changes.deletes, reached.position),
         )
-        prepared = conversion.rows(new.upserts)
+        condition = self._items.condition
+        guarded = condition is not None and condition.on_change
+        prepared = conversion.rows(new.upserts, guarded=guarded)
         refuse(prepared.refusals)
         graves = conversion.graves(new, prepared, position, self._where(id_range))
         writes = together(prepared, graves, distinct=mapping.covers_key and mapping.follows_key)
         writer = RangeWriter(self._data, conversion, held.check)
         since = reached.position
-        effect, not_taken = writer.put(prepared, writes, writes["register"], OLDER, since=since)
+        effect, not_taken = writer.put(
+            prepared, writes, writes["register"], OLDER, since=since, guarded=guarded
+        )
         refuse(not_taken)
         self.counts += writer.counts
         rows = reached.rows + effect.rows
