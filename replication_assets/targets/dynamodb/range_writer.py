@@ -134,11 +134,11 @@ class RangeWriter:
             yield _Kind(writes, bounds, order, values)
             return
         is_item = pc.is_valid(writes["row"].combine_chunks())
-        for wanted in (pc.invert(is_item), is_item):
+        for wanted, buries in ((pc.invert(is_item), True), (is_item, False)):
             some, at, given = writes.filter(wanted), bounds.filter(wanted), values.filter(wanted)
             if not some.num_rows:
                 continue
-            if wanted is not is_item:
+            if buries:
                 yield _Kind(some, at, of_graves(order, self._table.key_names[0]), given)
             elif guarded:
                 given = with_values(given, prepared, some["row"])
