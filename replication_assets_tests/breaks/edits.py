@@ -88,6 +88,22 @@ EDITS = (
         "targets/dynamodb/test_disorder.py",
     ),
     Edit(
+        "a row that a declared condition stopped counts as late",
+        "targets/dynamodb/guarding.py",
+        "    if old is None or POSITION not in old:\n        return True",
+        "    if old is None or POSITION not in old:\n        return False",
+        "targets/dynamodb/test_conditions.py",
+        "leaves_what_the_condition_protects",
+    ),
+    Edit(
+        "a deleted row takes a service's own item with it",
+        "targets/dynamodb/guarding.py",
+        '"attribute_not_exists(#k) OR attribute_exists(#p)"',
+        '"attribute_exists(#k) OR attribute_exists(#p)"',
+        "targets/dynamodb/test_conditions.py",
+        "never_takes_an_item",
+    ),
+    Edit(
         "a range of a lakehouse is committed over what another projection did",
         "targets/delta/commit.py",
         "        if registers != change.expected:\n            raise moved(location, change.id_range)",
