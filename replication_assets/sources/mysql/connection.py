@@ -20,7 +20,8 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, CR, ER
 
-from replication_assets.errors import LoadBlocked, SlotLost, SourceError, SourceNotReady, SourceUnavailable
+from replication_assets.core.lost_changes import changes_lost
+from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -271,8 +272,7 @@ def server_error(number: int, text: str, where: str) -> SourceError:
         what = f"{what}: {text}"
     fix = _FIXES.get(number, "")
     if number in _LOST_LOG:
-        fix = "recover the source (a new epoch) and load every id range again"
-        return SlotLost(f"the binlog is gone: {what}", where=where, fix=fix)
+        return changes_lost(f"the binlog is gone: {what}", where)
     if number in _BLOCKED:
         fix = "let the statement that holds or alters the table end, then retry"
         return LoadBlocked(f"the table is locked or being altered: {what}", where=where, fix=fix)
