@@ -21,6 +21,7 @@ from pymysql.connections import Connection
 from pymysql.constants import CLIENT, CR, ER
 
 from replication_assets.core.lost_changes import changes_lost
+from replication_assets.core.quoting import backticked, constant
 from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 
@@ -294,14 +295,8 @@ def _named(number: int) -> str:
 # --- SQL text -------------------------------------------------------------------------------
 
 
-def quoted(*names: str) -> str:
-    """Identifiers joined by dots."""
-    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
-
-
-def literal(text: str) -> str:
-    """A string constant, under NO_BACKSLASH_ESCAPES."""
-    return "'" + text.replace("'", "''") + "'"
+quoted = backticked
+literal = constant
 
 
 def literals(texts: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
+from replication_assets.core.quoting import backticked, constant
 from replication_assets.errors import GuardError, RefreshError, TargetUnavailable, VerificationFailed
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 
@@ -196,14 +197,8 @@ def _named(number: int) -> str:
     return ""
 
 
-def quoted(*names: str) -> str:
-    """Identifiers joined by dots."""
-    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
-
-
-def literal(text: str) -> str:
-    """A string constant under NO_BACKSLASH_ESCAPES, in a statement without parameters."""
-    return "'" + text.replace("'", "''") + "'"
+quoted = backticked
+literal = constant
 
 
 def run(connection: sa.Connection, statement: str) -> tuple[tuple[Any, ...], ...]:
