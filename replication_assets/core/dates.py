@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -109,6 +110,18 @@ class EventDates:
         if self.granularity == "year" or bucket.month == 12:
             return bucket, dt.date(bucket.year + 1, 1, 1)
         return bucket, dt.date(bucket.year, bucket.month + 1, 1)
+
+    def intervals(self, buckets: Iterable[dt.date | None]) -> list[tuple[dt.date, dt.date]]:
+        """The dates of some buckets, half-open, ascending, neighbours merged. None, which has no date, is
+        passed over."""
+        merged: list[tuple[dt.date, dt.date]] = []
+        for bucket in sorted(bucket for bucket in buckets if bucket is not None):
+            low, high = self.interval(bucket)
+            if merged and low <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+            else:
+                merged.append((low, high))
+        return merged
 
     def buckets(self, through: dt.date) -> tuple[dt.date, ...]:
         """Every bucket from `first_bucket` to the one that holds `through`, ascending."""

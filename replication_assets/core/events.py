@@ -31,8 +31,6 @@ class Operation(StrEnum):
     """Control: columns changed; `reload` in its `_control` says whether rows changed unseen."""
 
 
-CONTROL_OPERATIONS = frozenset({Operation.TRUNCATE, Operation.RANGE_REPLACED, Operation.SCHEMA_CHANGED})
-
 ALL_RANGES = "all"
 """Reserved id range of the control events."""
 

@@ -1,15 +1,16 @@
 """What keeps any table of a source from being replicated, whichever engine it is of.
 
-Names that the event store or Delta cannot take, keys that name no column, and one error for everything
-that stands in the way of a source.
+Names that the event store or Delta cannot take, keys that name no column, columns that cut no ranges, and
+one error for everything that stands in the way of a source.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from replication_assets.core.events import RESERVED_COLUMNS
+from replication_assets.core.schema import Column
 from replication_assets.errors import SourceNotReady
 
 
@@ -47,3 +48,17 @@ def key_problems(key: Sequence[str], names: Sequence[str], left_out: Sequence[st
         elif name not in names:
             problems.append(f"key column {name!r} does not exist; the table has {', '.join(names)}")
     return problems
+
+
+def range_column(
+    columns: Sequence[Column], name: str, can_cut: Callable[[Column], bool], where: str
+) -> Column:
+    """The column of this name. Raises SourceNotReady, with those that can, if it cannot cut id ranges."""
+    usable = {column.name: column for column in columns if can_cut(column)}
+    if name not in usable:
+        raise SourceNotReady(
+            f"column {name!r} cannot cut id ranges",
+            where=where,
+            fix=f"use one of {', '.join(usable) or 'no range column'}",
+        )
+    return usable[name]

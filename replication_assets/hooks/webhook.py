@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ class HttpHook:
 
     def call(self, call: HookCall) -> None:
         url = self.url if isinstance(self.url, str) else resolve(self.url).reveal()
+        if not re.match(r"https?://[^/]", url):
+            # A reference is seen here first; urllib would open a file, and take that for an answer.
+            raise self._failed("its address is not http or https")
         opener = urllib.request.build_opener(_NoRedirect)
         try:
             with opener.open(_request(url, call), timeout=self.seconds) as answer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
@@ -150,3 +152,20 @@ def test_a_date_column_that_is_missing_or_no_date_is_refused_with_those_that_are
         assert problem.endswith("Fix: one of born")
         with pytest.raises(CatalogError, match="born"):
             EventDates(column, "day", START).check(schema, "shop.public.people")
+
+
+@given(granularities, st.sets(usable, max_size=9), st.booleans())
+def test_intervals_of_buckets_hold_their_days_and_no_others(
+    granularity: Granularity, dates: set[dt.date], undated: bool
+) -> None:
+    event_dates = EventDates(None, granularity, START)
+    buckets = {event_dates.bucket_of(date) for date in dates}
+    found = event_dates.intervals([*buckets, None] if undated else buckets)
+    assert _days(found) == _days([event_dates.interval(bucket) for bucket in buckets])
+    assert all(any(low <= date < high for low, high in found) for date in dates)
+    # Ascending, and with something between two of them.
+    assert all(one[1] < other[0] for one, other in pairwise(found))
+
+
+def _days(intervals: Sequence[tuple[dt.date, dt.date]]) -> int:
+    return sum((high - low).days for low, high in intervals)

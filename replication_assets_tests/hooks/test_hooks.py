@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_the_address_of_a_webhook_can_be_a_reference(
     monkeypatch.setenv("SWITCH_URL", f"{receiver.url}/token-4711")
     HttpHook(EnvVar("SWITCH_URL")).call(CALL)
     assert receiver.paths == ["/token-4711"]
+
+
+@pytest.mark.parametrize("scheme", ["file://", "ftp://127.0.0.1", "data:,"])
+def test_an_address_that_nobody_answers_http_at_is_a_failure(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that can be opened is no receiver that was told."""
+    token = tmp_path / "token-4711"
+    token.write_text("x")
+    monkeypatch.setenv("SWITCH_URL", f"{scheme}{token}")
+    with pytest.raises(HookFailed, match="not http") as raised:
+        HttpHook(EnvVar("SWITCH_URL")).call(CALL)
+    assert "token" not in str(raised.value)
 
 
 def test_a_function_is_called_with_the_call() -> None:

@@ -56,8 +56,3 @@ def drop_copy(adapters: RefreshAdapters, environment: Environment, *, who: str, 
         of = (published.refresh, published.id) if published is not None else ("", "")
         store.audit(environment.name).append(*of, "drop", who, {}, dt.datetime.now(dt.UTC))
     return published is not None
-
-
-def environment_marker(adapters: RefreshAdapters, environment: Environment) -> Marker | None:
-    """What the database says of itself; None if it was never set up."""
-    return adapters.environment_target(environment).marker()

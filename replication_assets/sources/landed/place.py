@@ -25,7 +25,6 @@ _SETTINGS = {
     "AWS_REGION": "region",
     "AWS_ENDPOINT_URL": "endpoint_override",
 }
-KNOWN_SETTINGS = frozenset(_SETTINGS) | {"AWS_ALLOW_HTTP"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, CR, ER
 
-from replication_assets.errors import LoadBlocked, SlotLost, SourceError, SourceNotReady, SourceUnavailable
+from replication_assets.core.lost_changes import changes_lost
+from replication_assets.core.mysql_driver import PASSING, constant_of
+from replication_assets.core.quoting import backticked, constant
+from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -208,11 +211,6 @@ def _notice_silence(session: Session) -> None:
 
 # --- errors ---------------------------------------------------------------------------------
 
-_UNAVAILABLE = frozenset(
-    {1040, 1042, 1043, 1053, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1213, 1317, 1637, 1927}
-    | {2000, 2002, 2003, 2005, 2006, 2013, 2055, 3024, 4031}
-)
-"""Numbers of errmsg-utf8.txt and of the client library: lost, busy, out of something."""
 _BLOCKED = frozenset({1205, 1412})
 """A lock that was not given in time; a table that was altered since the snapshot."""
 _NOT_READY = frozenset(
@@ -266,42 +264,27 @@ def source_error(error: pymysql.MySQLError, where: str) -> SourceError:
 
 def server_error(number: int, text: str, where: str) -> SourceError:
     """The project's error for an error number, and the message of which only names are passed on."""
-    what = f"error {number}{_named(number)}"
+    what = f"error {number}{constant_of(number, (ER, CR))}"
     if number in _NAMES_ONLY:
         what = f"{what}: {text}"
     fix = _FIXES.get(number, "")
     if number in _LOST_LOG:
-        fix = "recover the source (a new epoch) and load every id range again"
-        return SlotLost(f"the binlog is gone: {what}", where=where, fix=fix)
+        return changes_lost(f"the binlog is gone: {what}", where)
     if number in _BLOCKED:
         fix = "let the statement that holds or alters the table end, then retry"
         return LoadBlocked(f"the table is locked or being altered: {what}", where=where, fix=fix)
-    if number in _UNAVAILABLE or number == 0:
+    if number in PASSING or number == 0:
         return SourceUnavailable(what if number else "the connection was lost", where=where, fix=fix)
     if number in _NOT_READY:
         return SourceNotReady(what, where=where, fix=fix)
     return SourceError(what, where=where, fix=fix)
 
 
-def _named(number: int) -> str:
-    for constants in (ER, CR):
-        for name, value in vars(constants).items():
-            if value == number and name.isupper():
-                return f" ({name})"
-    return ""
-
-
 # --- SQL text -------------------------------------------------------------------------------
 
 
-def quoted(*names: str) -> str:
-    """Identifiers joined by dots."""
-    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
-
-
-def literal(text: str) -> str:
-    """A string constant, under NO_BACKSLASH_ESCAPES."""
-    return "'" + text.replace("'", "''") + "'"
+quoted = backticked
+literal = constant
 
 
 def literals(texts: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from replication_assets.core import table_problems
 from replication_assets.core.id_ranges import Key
 from replication_assets.core.schema import Column, TableId
-from replication_assets.errors import SourceNotReady
 from replication_assets.ports import KeyBounds
 from replication_assets.sources.mysql.connection import Session, quoted
 from replication_assets.sources.mysql.explained import explain, planned_tables
@@ -23,15 +23,7 @@ _SAMPLED_ABOVE = 200_000
 def range_column(session: Session, table: TableId, name: str) -> Column:
     """Raises SourceNotReady if the column cannot cut ranges."""
     columns = table_columns(session, table)
-    for column in columns:
-        if column.name == name and is_range_column(column):
-            return column
-    usable = [column.name for column in columns if is_range_column(column)]
-    raise SourceNotReady(
-        f"column {name!r} cannot cut id ranges",
-        where=str(table),
-        fix=f"use one of {', '.join(usable) or 'no range column'}",
-    )
+    return table_problems.range_column(columns, name, is_range_column, str(table))
 
 
 def bounds(session: Session, table: TableId, column: Column) -> KeyBounds:

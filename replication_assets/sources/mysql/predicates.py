@@ -8,30 +8,24 @@ UTF-8; no collation of the server does that, so no index serves it.
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
 import pyarrow as pa
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates, is_date
 from replication_assets.core.id_ranges import IdRange, Key
-from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
+from replication_assets.ports.slice_conditions import Buckets, key_conditions, slice_conditions
 from replication_assets.sources.mysql.connection import literal, quoted
 from replication_assets.sources.mysql.filters import MySqlFilters
 
 
 def row_conditions(load_slice: LoadSlice) -> str:
     """The WHERE clause of a slice; `TRUE` for a whole table."""
-    schema = load_slice.schema
-    conditions = []
-    if load_slice.range_column is not None:
-        conditions += range_conditions(schema.column(load_slice.range_column), load_slice.id_range)
-    if load_slice.dates is not None:
-        if load_slice.event_dates.column is None:
-            raise ValueError("rows cannot be chosen by commit date: the table holds none")
-        column = schema.column(load_slice.event_dates.column)
-        conditions.append(_in_dates(column, load_slice.event_dates, load_slice.dates))
-    conditions += pushed(MySqlFilters(), load_slice.where, schema)
+    conditions = slice_conditions(
+        load_slice, in_range=range_conditions, in_dates=_in_dates, filters=MySqlFilters()
+    )
     return " AND ".join(conditions) or "TRUE"
 
 
@@ -41,14 +35,12 @@ def range_conditions(column: Column, id_range: IdRange) -> list[str]:
         return []
     if not is_range_column(column):
         raise ValueError(f"column {column.name!r} ({column.source_type}) cannot cut ranges")
-    key, conditions = key_expression(column), []
-    if id_range.lo is not None:
-        conditions.append(f"{key} >= {_bound(column, id_range.lo)}")
-    if id_range.hi is not None:
-        conditions.append(f"{key} < {_bound(column, id_range.hi)}")
-    if id_range.includes_null:
-        return [f"({' AND '.join(conditions)} OR {quoted(column.name)} IS NULL)"]
-    return conditions
+    return key_conditions(
+        id_range,
+        key_expression(column),
+        bound=partial(_bound, column),
+        no_key=f"{quoted(column.name)} IS NULL",
+    )
 
 
 def is_range_column(column: Column) -> bool:
@@ -76,12 +68,11 @@ def _bound(column: Column, bound: Key) -> str:
     return f"x'{str(bound).encode().hex()}'"
 
 
-def _in_dates(column: Column, dates: EventDates, buckets: tuple[dt.date | None, ...]) -> str:
+def _in_dates(column: Column, dates: EventDates, buckets: Buckets) -> str:
     if not is_date(column.arrow):
         raise ValueError(f"column {column.name!r} ({column.source_type}) has no date")
     conditions = [
-        f"({_within(column, low, high)} AND {_is_ordinary(column)})"
-        for low, high in _intervals(dates, buckets)
+        f"({_within(column, low, high)} AND {_is_ordinary(column)})" for low, high in dates.intervals(buckets)
     ]
     if None in buckets:
         usable = f"{_within(column, USABLE_FROM, USABLE_BEFORE)} AND {_is_ordinary(column)}"
@@ -103,15 +94,3 @@ def _within(column: Column, low: dt.date, high: dt.date) -> str:
 
 def _midnight(day: dt.date) -> str:
     return f"TIMESTAMP{literal(f'{day.isoformat()} 00:00:00')}"
-
-
-def _intervals(dates: EventDates, buckets: tuple[dt.date | None, ...]) -> list[tuple[dt.date, dt.date]]:
-    """Half-open intervals of the dated buckets, neighbours merged."""
-    merged: list[tuple[dt.date, dt.date]] = []
-    for bucket in sorted(bucket for bucket in buckets if bucket is not None):
-        low, high = dates.interval(bucket)
-        if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged

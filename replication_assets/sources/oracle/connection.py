@@ -19,6 +19,15 @@ import oracledb
 import pyarrow as pa
 
 from replication_assets.core.logins import oracle_parameters
+from replication_assets.core.oracle_driver import (
+    BLOCKED,
+    LOGIN_MEANINGS,
+    PASSING,
+    SEVERED,
+    code_of,
+    number_of,
+    told,
+)
 from replication_assets.errors import (
     LoadBlocked,
     SlotLost,
@@ -136,23 +145,18 @@ def _leave(connection: oracledb.Connection) -> None:
 
 # --- errors ---------------------------------------------------------------------------------
 
-_LOST = frozenset({28, 1012, 1033, 1034, 1089, 1090, 1092, 1109, 2396, 3113, 3114, 3135, 3136, 12153, 12170})
-_LISTENER = frozenset({12500, 12505, 12514, 12516, 12518, 12519, 12520, 12521, 12526, 12528, 12537, 12541})
-_BUSY = frozenset({18, 20, 60, 1013, 1555, 1628, 4020, 4021, 4068, 25408, 30036})
 _NOT_READY = frozenset(
     {900, 903, 904, 942, 980, 1017, 1031, 1039, 1045, 1219, 1720, 1950, 4043, 4063, 6550, 28000, 28001}
     | {28002, 65050, 38104, 39165}
 )
 _LOST_LOG = frozenset({1284, 1285, 1289, 1290, 1291, 1292, 1346, 308, 310, 313, 327, 334, 7445, 1333})
-_BLOCKED = frozenset({54, 51, 2049, 30006, 1466, 8103, 8176})
+_SCN_TOO_OLD = 30052
 
-_MEANINGS = {
+_MEANINGS = LOGIN_MEANINGS | {
     54: ("the table is locked", "let the statement that holds it end, then retry"),
     904: ("a column is not there", "read the table's schema again"),
     942: ("a table or view is not there, or not granted", "GRANT READ on it to the connecting account"),
-    1017: ("the login was refused", "check `user` and the password"),
     1031: ("a privilege is missing", "run `check`: it names the grant"),
-    1045: ("the account may not log in", "GRANT CREATE SESSION to it"),
     1291: ("a file of the redo log is missing", "restore it from the backup, or load every id range again"),
     1466: ("the table was altered after the SCN that it was to be read as of", "load again"),
     1555: (
@@ -164,11 +168,7 @@ _MEANINGS = {
         "an old version of a large object was overwritten while it was read (snapshot too old)",
         "raise the RETENTION of the LOB segment, or cut smaller id ranges",
     ),
-    12514: ("the listener knows no such service", "check `service`"),
-    12541: ("nobody listens there", "check `host` and `port`, and that the listener runs"),
-    28000: ("the account is locked", "ALTER USER ... ACCOUNT UNLOCK"),
-    28001: ("the password has expired", "give the account a password that has not expired"),
-    30052: ("the SCN is older than what undo is kept for", "raise UNDO_RETENTION, and load again"),
+    _SCN_TOO_OLD: ("the SCN is older than what undo is kept for", "raise UNDO_RETENTION, and load again"),
 }
 
 
@@ -192,17 +192,15 @@ def driver_errors(where: str) -> Iterator[None]:
 
 def driver_error(error: oracledb.Error, where: str) -> SourceError:
     """The project's error for one of the driver: its number and what that means, never its text."""
-    told = error.args[0] if error.args else None
-    code = str(getattr(told, "full_code", "") or "")
-    number = int(getattr(told, "code", 0) or 0)
-    if not code.startswith("ORA-"):
-        return _driver_side(code, isinstance(error, oracledb.OperationalError), where)
+    number = number_of(error)
+    if number is None:
+        return _driver_side(code_of(error), isinstance(error, oracledb.OperationalError), where)
     return server_error(number, where)
 
 
 def _driver_side(code: str, operational: bool, where: str) -> SourceError:
     what = f"the driver says {code or 'no code'}"
-    if operational or code in ("DPY-1001", "DPY-4011", "DPY-4024", "DPY-6005"):
+    if operational or code in SEVERED:
         return SourceUnavailable(
             f"no connection, or it was lost: {what}", where=where, fix="check `host`, `port` and `service`"
         )
@@ -215,13 +213,13 @@ def _driver_side(code: str, operational: bool, where: str) -> SourceError:
 def server_error(number: int, where: str) -> SourceError:
     """The project's error for a number of the server."""
     meaning, fix = _MEANINGS.get(number, ("", ""))
-    what = f"ORA-{number:05d}" + (f": {meaning}" if meaning else "")
+    what = told(number, meaning)
     if number in _LOST_LOG:
         fix = fix or "restore the file of the redo log, or recover the source and load every id range again"
         return SlotLost(f"the redo log cannot be read: {what}", where=where, fix=fix)
-    if number in _BLOCKED:
+    if number in BLOCKED:
         return LoadBlocked(what, where=where, fix=fix)
-    if number in _LOST or number in _LISTENER or number in _BUSY or number in (22924, 30052):
+    if number in PASSING or number == _SCN_TOO_OLD:
         return SourceUnavailable(what, where=where, fix=fix)
     if number in _NOT_READY:
         return SourceNotReady(what, where=where, fix=fix)

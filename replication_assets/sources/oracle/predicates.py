@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates, is_date
 from replication_assets.core.id_ranges import IdRange, Key
-from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
+from replication_assets.ports.slice_conditions import Buckets, slice_conditions
 from replication_assets.sources.oracle.filters import OracleFilters
 from replication_assets.sources.oracle.statements.names import quoted
 from replication_assets.sources.oracle.types import NativeType
@@ -32,21 +33,17 @@ class Conditions:
 
 def row_conditions(load_slice: LoadSlice) -> Conditions:
     """The rows of a slice."""
-    schema = load_slice.schema
-    found = Conditions()
-    parts = []
-    if load_slice.range_column is not None:
-        cut = range_conditions(schema.column(load_slice.range_column), load_slice.id_range)
-        parts += [cut.text] if cut.text else []
-        found.binds |= cut.binds
-    if load_slice.dates is not None:
-        if load_slice.event_dates.column is None:
-            raise ValueError("rows cannot be chosen by commit date: the table holds none")
-        column = schema.column(load_slice.event_dates.column)
-        parts.append(_in_dates(column, load_slice.event_dates, load_slice.dates, found.binds))
-    parts += pushed(OracleFilters(), load_slice.where, schema)
-    found.text = " AND ".join(parts)
-    return found
+    binds: dict[str, object] = {}
+
+    def in_range(column: Column, id_range: IdRange) -> list[str]:
+        cut = range_conditions(column, id_range)
+        binds.update(cut.binds)
+        return [cut.text] if cut.text else []
+
+    parts = slice_conditions(
+        load_slice, in_range=in_range, in_dates=partial(_in_dates, binds=binds), filters=OracleFilters()
+    )
+    return Conditions(" AND ".join(parts), binds)
 
 
 def range_conditions(column: Column, id_range: IdRange) -> Conditions:
@@ -91,12 +88,10 @@ def _bound(column: Column, bound: Key) -> object:
 # --- dates ----------------------------------------------------------------------------------
 
 
-def _in_dates(
-    column: Column, dates: EventDates, buckets: tuple[dt.date | None, ...], binds: dict[str, object]
-) -> str:
+def _in_dates(column: Column, dates: EventDates, buckets: Buckets, binds: dict[str, object]) -> str:
     if not is_date(column.arrow):
         raise ValueError(f"column {column.name!r} ({column.source_type}) has no date")
-    conditions = [_within(column, low, high, binds) for low, high in _intervals(dates, buckets)]
+    conditions = [_within(column, low, high, binds) for low, high in dates.intervals(buckets)]
     if None in buckets:
         # Moments that are no typed value are in no bucket; years before 1 sort below all others.
         usable = _within(column, USABLE_FROM, USABLE_BEFORE, binds)
@@ -124,15 +119,3 @@ def _within(column: Column, low: dt.date, high: dt.date, binds: dict[str, object
         "local": "FROM_TZ(TO_TIMESTAMP(:{}, 'YYYY-MM-DD'), '+00:00')",
     }[NativeType.parse(column.source_type).family]
     return f"({name} >= {at.format(f'd{number}')} AND {name} < {at.format(f'd{number + 1}')})"
-
-
-def _intervals(dates: EventDates, buckets: tuple[dt.date | None, ...]) -> list[tuple[dt.date, dt.date]]:
-    """Half-open intervals of the dated buckets, neighbours merged."""
-    merged: list[tuple[dt.date, dt.date]] = []
-    for bucket in sorted(bucket for bucket in buckets if bucket is not None):
-        low, high = dates.interval(bucket)
-        if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates
 from replication_assets.core.id_ranges import IdRange, Key
-from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
+from replication_assets.ports.slice_conditions import Buckets, slice_conditions
 from replication_assets.sources.postgres.extent import (
     has_key,
     has_no_key,
@@ -29,16 +29,9 @@ from replication_assets.sources.postgres.quoting import identifier, literal
 
 def row_conditions(load_slice: LoadSlice) -> str:
     """The WHERE clause of a slice; `true` for a whole table."""
-    schema = load_slice.schema
-    conditions = []
-    if load_slice.range_column is not None:
-        conditions += range_conditions(schema.column(load_slice.range_column), load_slice.id_range)
-    if load_slice.dates is not None:
-        if load_slice.event_dates.column is None:
-            raise ValueError("rows cannot be chosen by commit date: the table holds none")
-        column = schema.column(load_slice.event_dates.column)
-        conditions.append(_in_dates(column, load_slice.event_dates, load_slice.dates))
-    conditions += pushed(PostgresFilters(), load_slice.where, schema)
+    conditions = slice_conditions(
+        load_slice, in_range=range_conditions, in_dates=_in_dates, filters=PostgresFilters()
+    )
     return " AND ".join(conditions) or "true"
 
 
@@ -78,27 +71,15 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _in_dates(column: Column, dates: EventDates, buckets: tuple[dt.date | None, ...]) -> str:
+def _in_dates(column: Column, dates: EventDates, buckets: Buckets) -> str:
     conditions = [
         f"({_date_compare(column, '>=', low)} AND {_date_compare(column, '<', high)})"
-        for low, high in _intervals(dates, buckets)
+        for low, high in dates.intervals(buckets)
     ]
     if None in buckets:
         low, high = _date_compare(column, "<", USABLE_FROM), _date_compare(column, ">=", USABLE_BEFORE)
         conditions.append(f"({identifier(column.name)} IS NULL OR {low} OR {high})")
     return f"({' OR '.join(conditions)})" if conditions else "false"
-
-
-def _intervals(dates: EventDates, buckets: tuple[dt.date | None, ...]) -> list[tuple[dt.date, dt.date]]:
-    """Half-open intervals of the dated buckets, neighbours merged."""
-    merged: list[tuple[dt.date, dt.date]] = []
-    for bucket in sorted(bucket for bucket in buckets if bucket is not None):
-        low, high = dates.interval(bucket)
-        if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged
 
 
 def _date_compare(column: Column, operator: str, day: dt.date) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 
+from replication_assets.core import table_problems
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.structure import TableStructure
-from replication_assets.errors import SourceNotReady
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
@@ -187,12 +187,4 @@ class PostgresSource:
 
 def _range_column(session: psycopg.Connection[Any], table: TableId, name: str) -> Column:
     columns = reflection.replicated_columns(session, table)
-    for column in columns:
-        if column.name == name and extent.is_range_column(column):
-            return column
-    usable = [column.name for column in columns if extent.is_range_column(column)]
-    raise SourceNotReady(
-        f"column {name!r} cannot cut id ranges",
-        where=str(table),
-        fix=f"use one of {', '.join(usable) or 'no range column'}",
-    )
+    return table_problems.range_column(columns, name, extent.is_range_column, str(table))

@@ -21,9 +21,10 @@ from typing import Any
 import psycopg
 
 from replication_assets.core.controls import SchemaChanged
+from replication_assets.core.lost_changes import changes_not_kept
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SlotLost, SourceError, SourceNotReady
+from replication_assets.errors import SlotLost, SourceError
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.decoding import Decoded, Decoder
@@ -155,11 +156,10 @@ def check_published(
         left_out = unpublished(session.get(), names, tables)
     if left_out:
         listed = ", ".join(f"{table.schema}.{table.name}" for table in left_out)
-        raise SourceNotReady(
+        raise changes_not_kept(
             f"publications {names.publication} and {names.append_publication} do not publish {listed},"
             " or did not all the time",
-            where=session.where,
-            fix="set the capture up again, and load these tables again: their changes were not kept",
+            session.where,
         )
 
 

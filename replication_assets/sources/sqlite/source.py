@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from replication_assets.core import table_problems
 from replication_assets.core.id_ranges import IdRange, Key
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.structure import TableStructure
 from replication_assets.core.trigger_log import NOISE_BITS, shape_change, shape_of
-from replication_assets.errors import SourceNotReady
 from replication_assets.ports import (
     CaptureSetup,
     ChangeStream,
@@ -169,12 +169,4 @@ def _has_value(session: sqlite3.Connection, table: TableId, column: str) -> bool
 
 def _range_column(session: sqlite3.Connection, table: TableId, name: str) -> Column:
     columns = columns_of(existing_relation(session, table))
-    for column in columns:
-        if column.name == name and predicates.is_range_column(column):
-            return column
-    usable = [column.name for column in columns if predicates.is_range_column(column)]
-    raise SourceNotReady(
-        f"column {name!r} cannot cut id ranges",
-        where=str(table),
-        fix=f"use one of {', '.join(usable) or 'no range column'}",
-    )
+    return table_problems.range_column(columns, name, predicates.is_range_column, str(table))

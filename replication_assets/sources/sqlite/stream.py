@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
+from replication_assets.core.lost_changes import change_log_lost, require_triggers
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.trigger_log import NOISE
-from replication_assets.errors import LoadBlocked, SlotLost, SourceNotReady
+from replication_assets.errors import LoadBlocked
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.sqlite import change_log
 from replication_assets.sources.sqlite.connection import (
@@ -74,25 +75,18 @@ def open_changes(
         yield SqliteChanges(database, session, names, decoder, state, tables, after, upto, stop, chunk_bytes)
 
 
-def _lost(database: SqliteDatabase, problem: str) -> SlotLost:
-    return SlotLost(
-        problem,
-        where=database.where,
-        fix="recover the source, which makes a new log, and load every id range again",
-    )
-
-
 def _state_with(
     session: sqlite3.Connection, database: SqliteDatabase, names: LogNames, after: int
 ) -> change_log.LogState:
     """The log's state. Raises SlotLost unless it holds the change `after`."""
     state = change_log.read_state(session, names)
     if state is None:
-        raise _lost(database, f"there is no change log {names.log}")
+        raise change_log_lost(f"there is no change log {names.log}", database.where)
     row = session.execute(f"SELECT 1 FROM main.{identifier(names.log)} WHERE id = ?", (after,)).fetchone()
     if row is None:
-        raise _lost(
-            database, f"the change log does not hold {after}, the last durable change: it is another log"
+        raise change_log_lost(
+            f"the change log does not hold {after}, the last durable change: it is another log",
+            database.where,
         )
     return state
 
@@ -102,12 +96,7 @@ def _require_captured(
 ) -> None:
     kept = change_log.kept_tables(session, names)
     left_out = [t.name for t, _ in tables if t.name not in kept and find_relation(session, t) is not None]
-    if left_out:
-        raise SourceNotReady(
-            f"no triggers keep the changes of {', '.join(left_out)}",
-            where=database.where,
-            fix="set the capture up again, and load these tables again: their changes were not kept",
-        )
+    require_triggers(left_out, database.where)
 
 
 class SqliteChanges:
@@ -161,7 +150,7 @@ class SqliteChanges:
         with reading(self._session):
             found = change_log.read_state(self._session, self._names)
             if found is None or found.token != self._token:
-                raise _lost(self._database, "the change log was removed while it was read")
+                raise change_log_lost("the change log was removed while it was read", self._database.where)
             (version,) = self._session.execute("PRAGMA main.schema_version").fetchone()
             newest = change_log.newest(self._session, self._names)
             fits = version == self._version or self._all_fit()
@@ -169,7 +158,7 @@ class SqliteChanges:
             self._exchange_triggers()
             return self._look()
         if newest is None or newest < self._at:
-            raise _lost(self._database, "the change log was emptied while it was read")
+            raise change_log_lost("the change log was emptied while it was read", self._database.where)
         self._version, self._seen = version, newest
         return newest if self._upto is None else min(newest, max(self._at, self._below(self._upto)))
 
@@ -217,7 +206,9 @@ class SqliteChanges:
             with closing(found):
                 rows = next(found, None)
         if rows is None:
-            raise _lost(self._database, "changes were removed from the log before they were read")
+            raise change_log_lost(
+                "changes were removed from the log before they were read", self._database.where
+            )
         return rows
 
     # --- trimming --------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.trigger_log import Shape, ShapeChange, shape_change
-from replication_assets.sources.sqlserver.reflection import CatalogColumn
+from replication_assets.sources.sqlserver.reflection import CatalogColumn, find_relation
 from replication_assets.sources.sqlserver.sessions import Session
 from replication_assets.sources.sqlserver.statements import cdc
 from replication_assets.sources.sqlserver.statements.books import Books
@@ -107,6 +107,16 @@ def read_captured(session: Session, books: Books) -> list[Captured]:
             confirmed,
             made,
         ) in session.rows(books.read_captured())
+    ]
+
+
+def left_out(session: Session, books: Books, tables: Iterable[TableId]) -> list[str]:
+    """Tables that exist, and that the books do not name."""
+    known = read_captured(session, books)
+    return [
+        table.name
+        for table in tables
+        if not any(row.is_of(table) for row in known) and find_relation(session, table) is not None
     ]
 
 

@@ -9,7 +9,6 @@ is told is the driver's own text for the SQLSTATE, and of a message only what `_
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import mssql_python
 import pyarrow as pa
 
 from replication_assets.core.logins import Encrypt, sqlserver_connection_string
+from replication_assets.core.sqlserver_driver import FIRST_ROWS, message_of, names_only, next_rows
 from replication_assets.errors import LoadBlocked, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 
@@ -26,11 +26,6 @@ Row: TypeAlias = tuple[Any, ...]
 
 STATEMENT_SECONDS = 60
 """For reads of the catalog. Loads and the change stream run as long as they must."""
-
-BATCH_BYTES = 4 << 20
-"""What a batch of rows should take."""
-_MOST_ROWS = 65_536
-_FIRST_ROWS = 64
 
 _SETTINGS = (
     # Off, a comparison with NULL is true; on, text of more than a kilobyte is not cut.
@@ -165,7 +160,7 @@ class DriverSession:
                 pass
 
     def batches(self, statement: str) -> Iterator[pa.RecordBatch]:
-        rows = _FIRST_ROWS
+        rows = FIRST_ROWS
         with self._executed(statement) as cursor:
             first = True
             while True:
@@ -174,7 +169,7 @@ class DriverSession:
                     return
                 first = False
                 yield batch
-                rows = _next_rows(rows, batch)
+                rows = next_rows(rows, batch)
 
     def close(self) -> None:
         try:
@@ -195,30 +190,12 @@ class DriverSession:
                 cursor.close()
 
 
-def _next_rows(rows: int, batch: pa.RecordBatch) -> int:
-    """How many rows to ask for next: grown slowly, since a large value may stand among small ones."""
-    if batch.num_rows == 0:
-        return rows
-    fitting = int(BATCH_BYTES * batch.num_rows / max(1, batch.nbytes))
-    return max(1, min(fitting, 4 * rows, _MOST_ROWS))
-
-
 # --- errors ---------------------------------------------------------------------------------
 
-_NAMES_ONLY = re.compile(
-    r"(\w+ permission was denied on the (?:object|column|schema|database) '[^']{1,128}'"
-    r"|Invalid (?:object|column) name '[^']{1,128}'"
-    r"|Cannot open database \"[^\"]{1,128}\" requested by the login"
-    r"|Login failed for user '[^']{1,128}'"
-    r"|Could not find stored procedure '[^']{1,128}'"
-    r"|User does not have permission to perform this action"
-    r"|CREATE \w+ permission denied in database '[^']{1,128}')"
+_NAMES_ONLY = names_only(
+    r"Could not find stored procedure '[^']{1,128}'",
+    r"User does not have permission to perform this action",
 )
-"""Messages of the server that are made of names alone, in English."""
-
-_SNAPSHOT_OFF = "snapshot isolation is not allowed"
-_ALTERED = re.compile(r"modified by a DDL statement|Lock request time out period exceeded")
-_LOST = re.compile(r"Communication link|TCP Provider|Login timeout|[Tt]imeout expired|deadlock")
 
 
 @contextmanager
@@ -237,21 +214,17 @@ def driver_errors(where: str) -> Iterator[None]:
 
 def source_error(error: Any, where: str) -> SourceError:
     """The project's error for one of the driver: names, never values."""
-    told, text = str(getattr(error, "driver_error", "")), str(getattr(error, "ddbc_error", ""))
-    names = _NAMES_ONLY.search(text)
-    what = f"{told}: {names[0]}" if names else told or type(error).__name__
-    if "Failed to load the driver" in text:
-        fix = "install the system libraries that mssql-python names in its documentation"
-        return SourceNotReady("the driver's native part cannot be loaded", where=where, fix=fix)
-    if _SNAPSHOT_OFF in text:
-        fix = "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON"
-        return SourceNotReady("snapshot isolation is not allowed", where=where, fix=fix)
-    if _ALTERED.search(text):
+    message = message_of(error, _NAMES_ONLY)
+    what = message.what
+    if message.unready is not None:
+        missing, fix = message.unready
+        return SourceNotReady(missing, where=where, fix=fix)
+    if message.is_altered:
         fix = "let the statement that alters or locks the table end, then retry"
         return LoadBlocked("the table is locked or was altered while it was read", where=where, fix=fix)
-    if _LOST.search(text) or isinstance(error, mssql_python.InterfaceError):
+    if message.is_lost or isinstance(error, mssql_python.InterfaceError):
         return SourceUnavailable(what, where=where)
-    if names is not None:
+    if message.names is not None:
         return SourceNotReady(what, where=where, fix="create what is missing, or GRANT the permission")
     if isinstance(error, mssql_python.OperationalError):
         return SourceUnavailable(what, where=where)

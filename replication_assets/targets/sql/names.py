@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from replication_assets.core.quoting import constant
+
 
 def suffixed(name: str, suffix: str, *, limit: int) -> str:
     """`name` with `suffix`, in `limit` bytes of UTF-8: a longer name is cut, and told apart from others
@@ -16,6 +18,5 @@ def suffixed(name: str, suffix: str, *, limit: int) -> str:
     return kept + mark + suffix
 
 
-def text(value: str) -> str:
-    """A constant in standard SQL: what PostgreSQL and SQLite take as our sessions are set."""
-    return "'" + value.replace("'", "''") + "'"
+text = constant
+"""What PostgreSQL and SQLite take as our sessions are set."""

@@ -26,7 +26,7 @@ from replication_assets.sources.oracle.statements import triggers as sql
 from replication_assets.sources.oracle.statements.triggers import LogNames
 from replication_assets.sources.oracle.triggers.shapes import replicated_column
 from replication_assets.sources.oracle.types import type_name
-from replication_assets_tests.sources.oracle.recorded import ORDERS, TABLE, ready
+from replication_assets_tests.sources.oracle.recorded import ORDERS, TABLE, AnsweringSession, ready
 
 NAMES = LogNames.of("erp")
 USER = "REPLICATOR"
@@ -182,23 +182,9 @@ class LoggedServer:
         return LoggedSession(self)
 
 
-class LoggedSession:
+class LoggedSession(AnsweringSession):
     def __init__(self, server: LoggedServer) -> None:
         self.server, self.where, self._dirty, self._open = server, server.where, False, True
-
-    def rows(self, statement: str, binds: Binds = {}) -> list[Row]:  # noqa: B006  # never changed
-        return list(self._answer(statement, binds))
-
-    def frames(
-        self,
-        statement: str,
-        binds: Binds = {},  # noqa: B006
-        size: int = 10_000,
-    ) -> Iterator[pa.RecordBatch]:
-        yield from self._answer(statement, binds)
-
-    def run(self, statement: str, binds: Binds = {}) -> None:  # noqa: B006
-        self._answer(statement, binds)
 
     def number(self, statement: str, out: str, binds: Binds = {}) -> int:  # noqa: B006
         assert f":{out} :=" in statement

@@ -7,6 +7,7 @@ its Arrow types. No Oracle runs here: what is recorded is what the documentation
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +35,29 @@ class RecordedServer:
         return RecordedSession(self, log)
 
 
+class AnsweringSession(ABC):
+    """A session whose every statement is answered out of a table."""
+
+    @abstractmethod
+    def _answer(self, statement: str, binds: Binds) -> Any: ...
+
+    def rows(self, statement: str, binds: Binds = {}) -> list[Row]:  # noqa: B006  # never changed
+        return list(self._answer(statement, binds))
+
+    def frames(
+        self,
+        statement: str,
+        binds: Binds = {},  # noqa: B006
+        size: int = 10_000,
+    ) -> Iterator[pa.RecordBatch]:
+        yield from self._answer(statement, binds)
+
+    def run(self, statement: str, binds: Binds = {}) -> None:  # noqa: B006
+        self._answer(statement, binds)
+
+
 @dataclass
-class RecordedSession:
+class RecordedSession(AnsweringSession):
     server: RecordedServer
     log: bool
     open: bool = True
@@ -53,20 +75,6 @@ class RecordedSession:
         if isinstance(answer, Exception):
             raise answer
         return answer(binds) if callable(answer) else answer
-
-    def rows(self, statement: str, binds: Binds = {}) -> list[Row]:  # noqa: B006  # never changed
-        return list(self._answer(statement, binds))
-
-    def frames(
-        self,
-        statement: str,
-        binds: Binds = {},  # noqa: B006
-        size: int = 10_000,
-    ) -> Iterator[pa.RecordBatch]:
-        yield from self._answer(statement, binds)
-
-    def run(self, statement: str, binds: Binds = {}) -> None:  # noqa: B006
-        self._answer(statement, binds)
 
     def number(self, statement: str, out: str, binds: Binds = {}) -> int:  # noqa: B006
         assert f":{out} :=" in statement

@@ -1,9 +1,7 @@
 """The contract of change sources, on the Oracle database that `ORACLE_URL` names: `make test-oracle` runs it,
 for each way of capture.
 
-Not collected otherwise, by its name: no Oracle is there to run it on. As a redo log holds every table, and
-a server knows nothing of what is captured from it, what the contract says of things that `setup` makes in a
-source is said here of a source in which nothing is made.
+Not collected otherwise, by its name: no Oracle is there to run it on.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from replication_assets_tests.contracts.change_source import (
     replayed,
     told,
 )
+from replication_assets_tests.contracts.whole_log import WholeLogContract
 from replication_assets_tests.sources.oracle.places import OraclePlace, fresh_schema, require_server
 
 TYPES = (
@@ -90,7 +89,9 @@ def _server() -> None:
     require_server()
 
 
-class TestLogMiner(ChangeSourceContract):
+class TestLogMiner(WholeLogContract):
+    moves_by_itself = True
+
     @pytest.fixture
     def place(self) -> Iterator[OraclePlace]:
         with fresh_schema() as found:
@@ -149,61 +150,6 @@ class TestLogMiner(ChangeSourceContract):
         assert following.load(name)[1] == Counter([(1, "w")])
         assert place.source.bounds(table, "id").high == 1
         assert place.source.structure(table).names == ("id", column)
-
-    def test_setup_tells_what_it_added_until_that_is_confirmed(self, following: Following) -> None:
-        """Changes of every table are there from the position that setup tells: none was added."""
-        place = following.place
-        place.create("t", ROWS)
-        t = following.table("t")
-        wanted = [(t, place.source.reflect(t))]
-        assert place.source.missing(wanted) == ()
-        assert place.source.status().state == "available"
-        first = place.source.setup(wanted)
-        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
-        second = place.source.setup(wanted)
-        assert (first.added, second.added) == ((), ())
-        assert first.start < second.start
-
-    def test_teardown_leaves_nothing_and_writers_go_on(self, following: Following) -> None:
-        """There is nothing to leave but a capture that runs."""
-        place = following.place
-        place.create("t", ROWS)
-        following.declare("t")
-        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
-        with following.stream() as stream:
-            next(iter(stream))
-            assert place.source.remains() != ()
-        place.source.teardown()
-        place.source.teardown()
-        assert place.source.remains() == ()
-        place.execute("UPDATE t SET v = 2")
-        assert place.rows("SELECT id, v FROM t") == [(1, 2)]
-
-    def test_status_tells_what_is_waiting(self, following: Following) -> None:
-        """How far capture is, is known to the event store alone."""
-        place = following.place
-        place.create("t", ROWS)
-        following.declare("t")
-        before = place.source.status()
-        place.execute("INSERT INTO t VALUES (1, 1, 'a')")
-        now = place.source.status()
-        assert now.head > before.head
-        assert (now.confirmed, now.lag_bytes) == (None, None)
-        following.drain()
-        assert following.after >= now.head
-        with following.stream():
-            assert place.source.status().active
-
-    def test_a_table_that_left_the_capture_is_refused(self, following: Following) -> None:
-        """Nothing in the source says so: its changes are there, like those of every table."""
-        place = following.place
-        place.create("t", ROWS)
-        place.create("u", ROWS)
-        following.declare("t")
-        following.tables[following.table("u")] = place.source.reflect(following.table("u"))
-        place.execute("INSERT INTO u VALUES (1, 1, 'a')")
-        following.drain()
-        assert told(following.chunks, following.table("u"), "id") == [("I", 1)]
 
 
 class TestTriggers(ChangeSourceContract):

@@ -9,17 +9,13 @@ from typing import Any
 import mssql_python
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from mssql_python.cursor import Cursor
 
 from replication_assets import EnvVar
 from replication_assets.errors import SecretError, SourceError, SourceNotReady, SourceUnavailable
 from replication_assets.sources.sqlserver.sessions import (
-    BATCH_BYTES,
     DriverSession,
     SqlServerConnection,
-    _next_rows,
 )
 
 CANARY = "canary-2b9"
@@ -105,15 +101,6 @@ def test_an_empty_answer_is_one_empty_batch_which_tells_the_types() -> None:
     cursor = RecordedCursor([[]], batches=[of(0), of(0)])
     found = list(DriverSession(RecordedConnection(cursor), "here").batches("SELECT 1"))
     assert [(batch.num_rows, batch.num_columns) for batch in found] == [(0, 1)]
-
-
-@given(asked=st.integers(1, 65_536), rows=st.integers(1, 2_000), width=st.integers(0, 200_000))
-def test_the_next_batch_is_never_much_larger_than_memory_allows(asked: int, rows: int, width: int) -> None:
-    value = pa.scalar(b"x" * min(width, 2_000), pa.large_binary())
-    batch = pa.record_batch({"c": pa.repeat(value, rows)})
-    found = _next_rows(asked, batch)
-    assert 1 <= found <= max(1, 4 * asked)
-    assert found == 1 or found * batch.nbytes / rows <= BATCH_BYTES * 1.01
 
 
 @pytest.mark.parametrize("read", ["rows", "run", "batches"])

@@ -31,8 +31,6 @@ _SIGNED = frozenset({TINY, SHORT, LONG, LONGLONG, INT24, FLOAT, DOUBLE, NEWDECIM
 _CHARACTERS = frozenset({VARCHAR, VARCHAR_COMPRESSED, BLOB, BLOB_COMPRESSED, STRING, VAR_STRING})
 """Types that a collation is listed for. MariaDB lists one for GEOMETRY too."""
 
-BINARY_COLLATION = 63
-
 # Kinds of optional metadata.
 _SIGNEDNESS, _DEFAULT_CHARSET, _COLUMN_CHARSET, _COLUMN_NAME, _SET_VALUES, _ENUM_VALUES = 1, 2, 3, 4, 5, 6
 _GEOMETRY_TYPE, _PRIMARY_KEY, _PREFIX_KEY, _ENUM_SET_DEFAULT, _ENUM_SET_CHARSET, _VISIBILITY = (
@@ -71,12 +69,6 @@ class TableMap:
     columns: tuple[WireColumn, ...]
     key: tuple[str, ...] = ()
     has_names: bool = field(default=False)
-
-    @property
-    def full_bitmap(self) -> bytes:
-        """The columns of an image that has them all. Bits beyond the last column are set by MySQL's
-        writer and not by MariaDB's; see `row_header`."""
-        return ((1 << len(self.columns)) - 1).to_bytes((len(self.columns) + 7) // 8, "little")
 
 
 def parse_table_map(body: bytes, *, is_mariadb: bool) -> TableMap:

@@ -30,8 +30,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from replication_assets.core.lost_changes import change_log_lost
 from replication_assets.core.trigger_log import ANCHOR
-from replication_assets.errors import LoadBlocked, SlotLost, SourceError, SourceUnavailable
+from replication_assets.errors import LoadBlocked, SourceError, SourceUnavailable
 from replication_assets.sources.mysql.connection import Session, literal
 from replication_assets.sources.mysql.status import capture_lock
 from replication_assets.sources.mysql.triggers.sql import LAST_ID, LogNames, add_mark, every_id, newest_ids
@@ -127,10 +128,8 @@ def make_fence(session: Session, reader: Session, names: LogNames, wait: float =
         raise SourceUnavailable("the server did not tell the id of a fence", where=session.where)
     fence = Fence(int(row[0]), shown, late)
     if any(last > fence.id for last in shown.values()):
-        raise SlotLost(
-            "change ids went back: the server was started with an earlier clock than before",
-            where=session.where,
-            fix="recover the source, which makes a new log, and load every id range again",
+        raise change_log_lost(
+            "change ids went back: the server was started with an earlier clock than before", session.where
         )
     return fence
 

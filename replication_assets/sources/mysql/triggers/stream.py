@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from replication_assets.core.logged_columns import SchemaChange
+from replication_assets.core.lost_changes import change_log_lost, require_triggers
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.trigger_log import SHAPED
-from replication_assets.errors import LoadBlocked, SlotBusy, SlotLost, SourceNotReady, SourceUnavailable
+from replication_assets.errors import LoadBlocked, SlotBusy, SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.mysql.connection import MySqlConnection, Session, connected, literal
 from replication_assets.sources.mysql.reflection import find_relation
@@ -63,10 +64,10 @@ def open_changes(
         asking, reading = (stack.enter_context(connected(connection, statement_seconds=0)) for _ in range(2))
         _take_lease(asking, names)
         if change_log.read_state(asking, names) is None:
-            raise _lost(where, f"there is no change log {names.database}")
+            raise change_log_lost(f"there is no change log {names.database}", where)
         fence = read_fence(asking, names, after)
         if fence is None:
-            raise _lost(where, f"the change log does not hold {after}, the last durable position")
+            raise change_log_lost(f"the change log does not hold {after}, the last durable position", where)
         _require_captured(asking, names, tables, where)
         decoder = Decoder(tables, epoch)
         yield TriggerChanges(connection, asking, reading, names, decoder, tables, fence, upto, stop)
@@ -83,14 +84,6 @@ def _take_lease(session: Session, names: LogNames) -> None:
         )
 
 
-def _lost(where: str, problem: str) -> SlotLost:
-    return SlotLost(
-        problem,
-        where=where,
-        fix="recover the source, which makes a new log, and load every id range again",
-    )
-
-
 def _require_captured(session: Session, names: LogNames, tables: Tables, where: str) -> None:
     kept = {each.shape.table for each in read_shapes(session, names, live=True).values()}
     left_out = [
@@ -100,12 +93,7 @@ def _require_captured(session: Session, names: LogNames, tables: Tables, where: 
         and (found := find_relation(session, table)) is not None
         and found.can_be_captured
     ]
-    if left_out:
-        raise SourceNotReady(
-            f"no triggers keep the changes of {', '.join(left_out)}",
-            where=where,
-            fix="set the capture up again, and load these tables again: their changes were not kept",
-        )
+    require_triggers(left_out, where)
 
 
 class TriggerChanges:

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from replication_assets.core.lost_changes import changes_lost
 from replication_assets.core.schema import Column, TableId, TableSchema
 from replication_assets.core.table_problems import not_ready
-from replication_assets.errors import SlotLost, SourceUnavailable
+from replication_assets.errors import SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.oracle.large_objects import large_object_problems
 from replication_assets.sources.oracle.lease import Lease
@@ -195,10 +196,9 @@ class LogMinerChanges:
         self._scns = min(LEAST_SCNS * 64, MOST_SCNS)
         newest = current_scn(database.session)
         if after > newest:
-            raise SlotLost(
+            raise changes_lost(
                 f"capture stands at SCN {after}, the database at {newest}: it is not the one that was read",
-                where=database.where,
-                fix="recover the source (a new epoch) and load every id range again",
+                database.where,
             )
         miner.check(min(after + 1, newest))
         self._begun = first_scn(database.session, after, miner.is_there)

@@ -1,11 +1,11 @@
-"""Names in SQL text. Oracle allows any character in a quoted name but the quote itself and NUL."""
+"""Names and constants in SQL text. Constants stand in what people are told to run; all else is bound."""
 
 from __future__ import annotations
 
+from replication_assets.core.quoting import constant, double_quoted, oracle_name_problem
 from replication_assets.errors import SourceNotReady
 
-MAX_BYTES = 128
-"""Since 12.2; 30 before, which the server itself tells."""
+literal = constant
 
 
 def quoted(*names: str) -> str:
@@ -14,15 +14,8 @@ def quoted(*names: str) -> str:
     Raises:
         SourceNotReady: no identifier of Oracle has such a name, so that none can be quoted.
     """
-    for name in names:
-        if not name or '"' in name or "\0" in name or len(name.encode(errors="surrogatepass")) > MAX_BYTES:
-            raise SourceNotReady(
-                f"{name[:40]!r} is no name of Oracle: 1 to {MAX_BYTES} bytes without a double quote",
-                fix="spell names as the data dictionary does, usually in upper case",
-            )
-    return ".".join(f'"{name}"' for name in names)
-
-
-def literal(text: str) -> str:
-    """A string constant, for statements that people are told to run."""
-    return "'" + text.replace("'", "''") + "'"
+    problem = oracle_name_problem(names)
+    if problem is not None:
+        fix = "spell names as the data dictionary does, usually in upper case"
+        raise SourceNotReady(problem, fix=fix)
+    return double_quoted(*names)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from replication_assets.core.logged_columns import SchemaChange
+from replication_assets.core.lost_changes import change_log_lost, require_triggers
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SlotLost, SourceNotReady, SourceUnavailable
+from replication_assets.errors import SourceUnavailable
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.oracle.lease import Lease
 from replication_assets.sources.oracle.reflection import find_relation
@@ -68,21 +69,15 @@ def open_changes(
         asking = stack.enter_context(connected(server, statement_seconds=0))
         reading = stack.enter_context(connected(server, statement_seconds=0))
         if change_log.read_state(asking, names) is None:
-            raise _lost(server.where, f"there is no change log {names.prefix}")
+            raise change_log_lost(f"there is no change log {names.prefix}", server.where)
         if not has_fence(asking, names, after):
-            raise _lost(server.where, f"the change log does not hold {after}, the last durable position")
+            raise change_log_lost(
+                f"the change log does not hold {after}, the last durable position", server.where
+            )
         _require_captured(asking, names, tables, server.where)
         asking.run(sql.PATIENCE)
         decoder = Decoder(tables, epoch)
         yield TriggerChanges(lease, asking, reading, names, decoder, tables, after, upto, stop)
-
-
-def _lost(where: str, problem: str) -> SlotLost:
-    return SlotLost(
-        problem,
-        where=where,
-        fix="recover the source, which makes a new log, and load every id range again",
-    )
 
 
 def _require_captured(session: Session, names: LogNames, tables: Tables, where: str) -> None:
@@ -94,12 +89,7 @@ def _require_captured(session: Session, names: LogNames, tables: Tables, where: 
         and (found := find_relation(session, table)) is not None
         and found.kind == "table"
     ]
-    if left_out:
-        raise SourceNotReady(
-            f"no triggers keep the changes of {', '.join(left_out)}",
-            where=where,
-            fix="set the capture up again, and load these tables again: their changes were not kept",
-        )
+    require_triggers(left_out, where)
 
 
 class TriggerChanges:

@@ -15,8 +15,9 @@ from typing import Any
 
 import psycopg
 
+from replication_assets.core.lost_changes import change_log_lost, require_triggers
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import SlotBusy, SlotLost, SourceNotReady
+from replication_assets.errors import SlotBusy
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.postgres.connection import PostgresConnection, connect, source_errors
 from replication_assets.sources.postgres.reflection import find_relation
@@ -73,7 +74,7 @@ def open_changes(
         session = sessions[0]
         log = change_log.log_oid(session, names)
         if log is None:
-            raise _lost(where, f"there is no change log {names.quoted}")
+            raise change_log_lost(f"there is no change log {names.quoted}", where)
         if not take_lease(session, log):
             holder = lease_holder(session, log)
             raise SlotBusy(
@@ -84,20 +85,12 @@ def open_changes(
         row = session.execute(known_query(names).encode(), {"commit": after}).fetchone()
         state = change_log.read_state(session, names)
         if row is None or state is None:
-            raise _lost(where, f"the change log does not hold {after}, the last durable position")
+            raise change_log_lost(f"the change log does not hold {after}, the last durable position", where)
         _require_captured(session, names, tables, where)
         decoder = Decoder(sessions[1], names, tables, epoch, where)
         yield TriggerChanges(
             sessions, names, log, decoder, tables, where, after, upto, stop, state.seen, chunk_bytes
         )
-
-
-def _lost(where: str, problem: str) -> SlotLost:
-    return SlotLost(
-        problem,
-        where=where,
-        fix="recover the source, which makes a new log, and load every id range again",
-    )
 
 
 def _require_captured(session: Session, names: LogNames, tables: Tables, where: str) -> None:
@@ -107,12 +100,7 @@ def _require_captured(session: Session, names: LogNames, tables: Tables, where: 
         for table, _ in tables
         if (table.schema, table.name) not in kept and find_relation(session, table) is not None
     ]
-    if left_out:
-        raise SourceNotReady(
-            f"no triggers keep the changes of {', '.join(left_out)}",
-            where=where,
-            fix="set the capture up again, and load these tables again: their changes were not kept",
-        )
+    require_triggers(left_out, where)
 
 
 class TriggerChanges:

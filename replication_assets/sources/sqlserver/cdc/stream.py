@@ -19,9 +19,10 @@ import pyarrow as pa
 from replication_assets.core.change_rows import row_events
 from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.events import COMMITTED_AT, EventBatch
+from replication_assets.core.lost_changes import changes_lost, changes_not_kept
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import DecodeError, SlotLost, SourceNotReady
+from replication_assets.errors import DecodeError, SlotLost
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.sqlserver import books as ledger
 from replication_assets.sources.sqlserver.books import Captured, columns_of
@@ -113,10 +114,9 @@ class CdcChanges:
             if not self._rows_of(table) and find_relation(self._session, table) is not None
         ]
         if left_out:
-            raise SourceNotReady(
+            raise changes_not_kept(
                 f"no capture instance of ours keeps the changes of {', '.join(left_out)}",
-                where=self._session.where,
-                fix="set the capture up again, and load these tables again: their changes were not kept",
+                self._session.where,
             )
         for table in self._schemas:
             for row in self._rows_of(table):
@@ -174,10 +174,8 @@ class CdcChanges:
 
     def _lost(self, what: str, tables: Sequence[str]) -> SlotLost:
         of = f" (of {', '.join(tables)})" if tables else ""
-        return SlotLost(
-            f"{what}{of}: everything after commit position {self._at} is lost",
-            where=self._session.where,
-            fix="recover the source (a new epoch) and load every id range again",
+        return changes_lost(
+            f"{what}{of}: everything after commit position {self._at} is lost", self._session.where
         )
 
     def _reach(self) -> int:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from replication_assets.core.quoting import bracketed, unicode_constant
 from replication_assets.core.schema import TableId
 
-
-def quoted(*names: str) -> str:
-    """Identifiers joined by dots. Brackets hold under every setting of QUOTED_IDENTIFIER."""
-    return ".".join("[" + name.replace("]", "]]") + "]" for name in names)
+quoted = bracketed
+literal = unicode_constant
 
 
 def relation(table: TableId) -> str:
     return quoted(table.schema, table.name)
-
-
-def literal(text: str) -> str:
-    """A Unicode constant: without the N it would go through the code page of the database."""
-    return "N'" + text.replace("'", "''") + "'"
 
 
 def hexadecimal(value: bytes) -> str:

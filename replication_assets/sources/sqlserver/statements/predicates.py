@@ -9,12 +9,13 @@ by the bytes of their stored text, which no index serves.
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
 from replication_assets.core.dates import USABLE_BEFORE, USABLE_FROM, EventDates, is_date
 from replication_assets.core.id_ranges import IdRange, Key
-from replication_assets.core.pushed_filters import pushed
 from replication_assets.core.schema import Column
 from replication_assets.ports import LoadSlice
+from replication_assets.ports.slice_conditions import Buckets, key_conditions, slice_conditions
 from replication_assets.sources.sqlserver.statements.filters import SqlServerFilters
 from replication_assets.sources.sqlserver.statements.names import hexadecimal, literal, quoted
 from replication_assets.sources.sqlserver.types import NativeType, is_whole_number
@@ -25,16 +26,9 @@ _TEXTS = frozenset({"char", "varchar", "nchar", "nvarchar"})
 
 def row_conditions(load_slice: LoadSlice) -> str:
     """The WHERE clause of a slice; `EVERY_ROW` for a whole table."""
-    schema = load_slice.schema
-    conditions = []
-    if load_slice.range_column is not None:
-        conditions += range_conditions(schema.column(load_slice.range_column), load_slice.id_range)
-    if load_slice.dates is not None:
-        if load_slice.event_dates.column is None:
-            raise ValueError("rows cannot be chosen by commit date: the table holds none")
-        column = schema.column(load_slice.event_dates.column)
-        conditions.append(_in_dates(column, load_slice.event_dates, load_slice.dates))
-    conditions += pushed(SqlServerFilters(), load_slice.where, schema)
+    conditions = slice_conditions(
+        load_slice, in_range=range_conditions, in_dates=_in_dates, filters=SqlServerFilters()
+    )
     return " AND ".join(conditions) or EVERY_ROW
 
 
@@ -44,14 +38,12 @@ def range_conditions(column: Column, id_range: IdRange) -> list[str]:
         return []
     if not is_range_column(column):
         raise ValueError(f"column {column.name!r} ({column.source_type}) cannot cut ranges")
-    key, conditions = key_expression(column), []
-    if id_range.lo is not None:
-        conditions.append(f"{key} >= {_bound(column, id_range.lo)}")
-    if id_range.hi is not None:
-        conditions.append(f"{key} < {_bound(column, id_range.hi)}")
-    if id_range.includes_null:
-        return [f"({' AND '.join(conditions)} OR {quoted(column.name)} IS NULL)"]
-    return conditions
+    return key_conditions(
+        id_range,
+        key_expression(column),
+        bound=partial(_bound, column),
+        no_key=f"{quoted(column.name)} IS NULL",
+    )
 
 
 def is_range_column(column: Column) -> bool:
@@ -82,10 +74,10 @@ def _bound(column: Column, bound: Key) -> str:
     return hexadecimal(text.encode())
 
 
-def _in_dates(column: Column, dates: EventDates, buckets: tuple[dt.date | None, ...]) -> str:
+def _in_dates(column: Column, dates: EventDates, buckets: Buckets) -> str:
     if not is_date(column.arrow):
         raise ValueError(f"column {column.name!r} ({column.source_type}) has no date")
-    conditions = [_within(column, low, high) for low, high in _intervals(dates, buckets)]
+    conditions = [_within(column, low, high) for low, high in dates.intervals(buckets)]
     if None in buckets:
         conditions.append(f"({quoted(column.name)} IS NULL OR NOT {_within(column, *_USABLE)})")
         if NativeType.parse(column.source_type).may_be_odd:
@@ -121,15 +113,3 @@ def _day(native: NativeType, day: dt.date) -> str:
     if native.base == "smalldatetime" and clipped != day and clipped == _LAST["smalldatetime"]:
         return "CAST(N'9999-01-01' AS datetime2(0))"
     return f"CAST({literal(clipped.isoformat())} AS {native.name})"
-
-
-def _intervals(dates: EventDates, buckets: tuple[dt.date | None, ...]) -> list[tuple[dt.date, dt.date]]:
-    """Half-open intervals of the dated buckets, neighbours merged."""
-    merged: list[tuple[dt.date, dt.date]] = []
-    for bucket in sorted(bucket for bucket in buckets if bucket is not None):
-        low, high = dates.interval(bucket)
-        if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from replication_assets.core.change_rows import ChangeRows, Image, row_events
 from replication_assets.core.controls import SchemaChanged
 from replication_assets.core.events import BEFORE, COMMITTED_AT, EventBatch
+from replication_assets.core.lost_changes import changes_lost, changes_not_kept
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
 from replication_assets.core.trigger_log import shape_of
@@ -94,17 +95,11 @@ class TrackedChanges:
     def begin(self) -> None:
         """What can be wrong before anything is read; see `open_changes`."""
         self._check_reach_back()
-        known = ledger.read_captured(self._session, self._books)
-        left_out = [
-            table.name
-            for table in self._schemas
-            if not any(row.is_of(table) for row in known) and find_relation(self._session, table) is not None
-        ]
+        left_out = ledger.left_out(self._session, self._books, self._schemas)
         if left_out:
-            raise SourceNotReady(
+            raise changes_not_kept(
                 f"the changes of {', '.join(left_out)} are not tracked for this capture",
-                where=self._session.where,
-                fix="set the capture up again, and load these tables again: their changes were not kept",
+                self._session.where,
             )
 
     def __iter__(self) -> Iterator[ChangeChunk]:
@@ -206,11 +201,7 @@ class TrackedChanges:
 
     def _lost(self, what: str, tables: Sequence[str]) -> SlotLost:
         of = f" (of {', '.join(tables)})" if tables else ""
-        return SlotLost(
-            f"{what}{of}: everything after version {self._at} is lost",
-            where=self._session.where,
-            fix="recover the source (a new epoch) and load every id range again",
-        )
+        return changes_lost(f"{what}{of}: everything after version {self._at} is lost", self._session.where)
 
 
 def net_events(batch: pa.RecordBatch, schema: TableSchema, epoch: int, now: int) -> pa.RecordBatch:

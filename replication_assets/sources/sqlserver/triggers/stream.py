@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
+from replication_assets.core.lost_changes import changes_lost, require_triggers
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.errors import LoadBlocked, SlotLost, SourceNotReady
+from replication_assets.errors import LoadBlocked, SlotLost
 from replication_assets.ports import ChangeChunk, ChangeStream
 from replication_assets.sources.sqlserver import books as ledger
 from replication_assets.sources.sqlserver.books import Captured
@@ -88,18 +89,8 @@ class TriggerChanges:
     def begin(self) -> None:
         """What can be wrong before anything is read; see `open_changes`."""
         self._check_reach_back(read_mark(self._session))
-        known = ledger.read_captured(self._session, self._log.books)
-        left_out = [
-            table.name
-            for table, _ in self._tables
-            if not any(row.is_of(table) for row in known) and find_relation(self._session, table) is not None
-        ]
-        if left_out:
-            raise SourceNotReady(
-                f"no triggers keep the changes of {', '.join(left_out)}",
-                where=self._session.where,
-                fix="set the capture up again, and load these tables again: their changes were not kept",
-            )
+        tables = [table for table, _ in self._tables]
+        require_triggers(ledger.left_out(self._session, self._log.books, tables), self._session.where)
         ((durability,),) = self._session.rows(statements.DURABILITY)
         self._flushes = int(durability) != 0
 
@@ -203,8 +194,4 @@ class TriggerChanges:
             raise self._lost("the database's numbers end before the last durable change: it was restored")
 
     def _lost(self, what: str) -> SlotLost:
-        return SlotLost(
-            f"{what}: everything after {self._at} is lost",
-            where=self._session.where,
-            fix="recover the source (a new epoch) and load every id range again",
-        )
+        return changes_lost(f"{what}: everything after {self._at} is lost", self._session.where)

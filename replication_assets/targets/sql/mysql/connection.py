@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
+from replication_assets.core.mysql_driver import PASSING, constant_of
+from replication_assets.core.quoting import backticked, constant
 from replication_assets.errors import GuardError, RefreshError, TargetUnavailable, VerificationFailed
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 
@@ -42,11 +44,7 @@ _SQL_MODES = (
 # Without it MariaDB makes an account for a name that has none. MySQL 8 never does, and has no such mode.
 _MARIADB_MODE = "NO_AUTO_CREATE_USER"
 
-# Numbers of MySQL's errmsg-utf8.txt and of its client library: lost, busy, out of something.
-_MAY_PASS = frozenset(
-    {1040, 1042, 1043, 1053, 1080, 1152, 1159, 1161, 1184, 1203, 1205, 1213, 1317, 1637, 1927, 3024}
-    | {2002, 2003, 2005, 2006, 2013, 2055, 4031}
-)
+_NO_LOCK = 1205
 _BROKEN_RULE = frozenset({1022, 1048, 1062, 1169, 1216, 1217, 1451, 1452, 1586, 1761, 1762, 3819, 4025})
 _NO_LOCAL_FILES = frozenset({1148, 2068, 3948, 4166})
 # Messages made of names alone.
@@ -157,15 +155,17 @@ def translated(where: str, columns: Collection[str] = ()) -> Iterator[None]:
 
 def told(error: Exception, where: str, columns: Collection[str] = ()) -> Exception:
     """The project's error for one of the driver. Names, numbers, never values."""
+    from pymysql.constants import CR, ER
+
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     text = str(error.args[1]) if len(error.args) > 1 else ""
-    what = f"the server refused with error {number}{_named(number)}"
+    what = f"the server refused with error {number}{constant_of(number, (ER, CR))}"
     if number in _NAMES_ONLY:
         what = f"{what}: {text}"
     found = column_in(text, columns)
     if found is not None:
         what = f"{what}, about column {found!r}"
-    if number in _MAY_PASS or number == 0:
+    if number in PASSING or number in (_NO_LOCK, 0):
         return TargetUnavailable(what, where=where, fix="try again; the refresh goes on where it stopped")
     if number in _BROKEN_RULE:
         return VerificationFailed(f"rows break a rule of the copy: {what}", where=where)
@@ -186,24 +186,8 @@ def column_in(message: str, columns: Collection[str]) -> str | None:
     return None
 
 
-def _named(number: int) -> str:
-    from pymysql.constants import CR, ER
-
-    for constants in (ER, CR):
-        for name, value in vars(constants).items():
-            if value == number and name.isupper():
-                return f" ({name})"
-    return ""
-
-
-def quoted(*names: str) -> str:
-    """Identifiers joined by dots."""
-    return ".".join("`" + name.replace("`", "``") + "`" for name in names)
-
-
-def literal(text: str) -> str:
-    """A string constant under NO_BACKSLASH_ESCAPES, in a statement without parameters."""
-    return "'" + text.replace("'", "''") + "'"
+quoted = backticked
+literal = constant
 
 
 def run(connection: sa.Connection, statement: str) -> tuple[tuple[Any, ...], ...]:

@@ -15,14 +15,15 @@ Everything that is otherwise than in the source is a line in the books.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from replication_assets.core.schema import TableId
 from replication_assets.core.structure import ForeignKey, TableStructure
+from replication_assets.errors import TargetError
 from replication_assets.targets.sql.names import suffixed
-from replication_assets.targets.sql.projection.layout import Layout
+from replication_assets.targets.sql.projection.layout import Layout, Place
 from replication_assets.targets.sql.source_defaults import Functions, default_of, is_serial
 
 Structures: TypeAlias = Callable[[TableId], TableStructure | None]
@@ -111,6 +112,56 @@ def foreign_keys(
         else:
             made.append(key)
     return made, lines
+
+
+class Declares(Protocol):
+    """What an engine tells of tables and foreign keys."""
+
+    def place_of(self, table: TableId) -> Place:
+        """Where a table of the projection stands."""
+        ...
+
+    def columns(self, place: Place) -> tuple[str, ...]: ...
+
+    def types(self, place: Place, columns: Sequence[str]) -> Sequence[object]:
+        """What must be the same of both sides of a foreign key; nothing if the engine asks for nothing."""
+        ...
+
+    def unfit(self, layout: Layout, key: ForeignKey) -> str:
+        """What the engine has against a foreign key, as the end of a line; empty if nothing."""
+        ...
+
+
+def declarable(
+    engine: Declares, structure: TableStructure, layout: Layout, projected: Projected, lines: list[str]
+) -> Iterator[tuple[ForeignKey, Place]]:
+    """Foreign keys that can be declared by now, and where their parents stand. Why another cannot be is added
+    to `lines`."""
+    keys, others = foreign_keys(structure, layout, projected)
+    lines += others
+    for key in keys:
+        parent, why = engine.place_of(key.parent), engine.unfit(layout, key)
+        if not why and not set(key.referred) <= set(engine.columns(parent)):
+            why = ", which is not there yet"
+        if not why and engine.types(layout.place, key.columns) != engine.types(parent, key.referred):
+            why = ", whose columns have other types"
+        if why:
+            lines.append(f"{structure.table}: foreign key {key.name} to {key.parent}{why}")
+        else:
+            yield key, parent
+
+
+TEXTS_DIFFER = ", whose texts have another type here than those of its parent's key"
+
+
+def types_among(
+    found: Iterable[Sequence[object]], columns: Sequence[str], place: Place
+) -> list[tuple[object, ...]]:
+    """Types of some columns out of a catalog's rows, which begin with a column's name."""
+    types = {str(row[0]): tuple(row[1:]) for row in found}
+    if not set(columns) <= set(types):
+        raise TargetError("a table has not the columns that it was made with", where=str(place))
+    return [types[name] for name in columns]
 
 
 def otherwise(structure: TableStructure, layout: Layout, functions: Functions) -> Iterator[str]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
-from replication_assets.core.structure import TableStructure
+from replication_assets.core.structure import ForeignKey, TableStructure
 from replication_assets.errors import RefreshError, TargetError, TargetUnavailable
 from replication_assets.targets.sql.mysql.connection import literal, quoted, translated
 from replication_assets.targets.sql.mysql.local_data import LoadingConnection
@@ -61,7 +61,7 @@ class MySqlTables:
     ) -> None:
         self._connection = connection
         self._collations = collations
-        self._place_of = place_of
+        self.place_of = place_of
 
     def run(self, statement: str) -> int:
         with self._connection.cursor() as cursor:
@@ -174,43 +174,34 @@ class MySqlTables:
                     f"CREATE INDEX {quoted(each.name)}"
                     f" ON {quoted(layout.place.schema, layout.place.name)} ({columns})"
                 )
-        return [
-            *lines,
-            *self._foreign_keys(layout, structure, projected),
-            *carried.otherwise(structure, layout, _FUNCTIONS),
-        ]
+        self._declare_foreign_keys(layout, structure, projected, lines)
+        return [*lines, *carried.otherwise(structure, layout, _FUNCTIONS)]
 
     def _indexed(self, layout: Layout, name: str) -> str:
         is_long = name not in layout.key and is_text(layout.schema.column(name).arrow)
         return quoted(name) + (f"({_PREFIX})" if is_long else "")
 
-    def _foreign_keys(self, layout: Layout, structure: TableStructure, projected: Projected) -> Iterator[str]:
-        keys, lines = carried.foreign_keys(structure, layout, projected)
-        yield from lines
-        for key in keys:
-            told = f"{structure.table}: foreign key {key.name} to {key.parent}"
-            parent = self._place_of(key.parent)
-            if any(is_text(layout.schema.column(name).arrow) for name in key.columns):
-                yield f"{told}, whose texts have another type here than those of its parent's key"
-            elif not set(key.referred) <= set(self.columns(parent)):
-                yield f"{told}, which is not there yet"
-            elif self._types(layout.place, key.columns) != self._types(parent, key.referred):
-                yield f"{told}, whose columns have other types"
-            elif not self._has_constraint(layout.place, key.name):
+    def _declare_foreign_keys(
+        self, layout: Layout, structure: TableStructure, projected: Projected, lines: list[str]
+    ) -> None:
+        for key, parent in carried.declarable(self, structure, layout, projected, lines):
+            if not self._has_constraint(layout.place, key.name):
                 self.run(
                     f"ALTER TABLE {quoted(layout.place.schema, layout.place.name)} ADD CONSTRAINT"
                     f" {quoted(key.name)} FOREIGN KEY ({listed(key.columns)})"
                     f" REFERENCES {quoted(parent.schema, parent.name)} ({listed(key.referred)})"
                 )
 
-    def _types(self, place: Place, columns: Sequence[str]) -> list[str]:
-        found = dict(
-            self.rows(
-                "SELECT column_name, column_type FROM information_schema.columns"
-                f" WHERE table_schema = {literal(place.schema)} AND table_name = {literal(place.name)}"
-            )
+    def unfit(self, layout: Layout, key: ForeignKey) -> str:
+        is_long = any(is_text(layout.schema.column(name).arrow) for name in key.columns)
+        return carried.TEXTS_DIFFER if is_long else ""
+
+    def types(self, place: Place, columns: Sequence[str]) -> list[tuple[object, ...]]:
+        found = self.rows(
+            "SELECT column_name, column_type FROM information_schema.columns"
+            f" WHERE table_schema = {literal(place.schema)} AND table_name = {literal(place.name)}"
         )
-        return [str(found[name]) for name in columns]
+        return carried.types_among(found, columns, place)
 
     def _has_constraint(self, place: Place, name: str) -> bool:
         return bool(

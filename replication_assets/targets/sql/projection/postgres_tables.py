@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
-from replication_assets.core.structure import TableStructure
+from replication_assets.core.structure import ForeignKey, TableStructure
 from replication_assets.errors import RefreshError, TargetError
 from replication_assets.targets.sql.names import suffixed, text
 from replication_assets.targets.sql.postgres.connection import target_errors
@@ -54,7 +54,7 @@ class PostgresTables:
 
     def __init__(self, connection: psycopg.Connection[Any], place_of: Callable[[TableId], Place]) -> None:
         self._connection = connection
-        self._place_of = place_of
+        self.place_of = place_of
 
     def run(self, statement: str) -> int:
         return self._connection.execute(statement.encode()).rowcount
@@ -157,28 +157,26 @@ class PostgresTables:
                 lines.append(f"{structure.table}: index {each.name}, of texts that an index may not take")
             else:
                 self._make_index(layout.place, each.name, each.columns)
-        return [
-            *lines,
-            *self._foreign_keys(layout, structure, projected),
-            *carried.otherwise(structure, layout, _FUNCTIONS),
-        ]
+        self._declare_foreign_keys(layout, structure, projected, lines)
+        return [*lines, *carried.otherwise(structure, layout, _FUNCTIONS)]
 
-    def _foreign_keys(self, layout: Layout, structure: TableStructure, projected: Projected) -> Iterator[str]:
-        keys, lines = carried.foreign_keys(structure, layout, projected)
-        yield from lines
-        for key in keys:
-            told = f"{structure.table}: foreign key {key.name} to {key.parent}"
-            parent = self._place_of(key.parent)
-            if self._connection.info.server_version < 180_000:
-                yield f"{told}: this server checks every foreign key"
-            elif not set(key.referred) <= set(self.columns(parent)):
-                yield f"{told}, which is not there yet"
-            elif not self._has_constraint(layout.place, key.name):
+    def _declare_foreign_keys(
+        self, layout: Layout, structure: TableStructure, projected: Projected, lines: list[str]
+    ) -> None:
+        for key, parent in carried.declarable(self, structure, layout, projected, lines):
+            if not self._has_constraint(layout.place, key.name):
                 self.run(
                     f"ALTER TABLE {named(layout.place)} ADD CONSTRAINT {identifier(key.name)}"
                     f" FOREIGN KEY ({listed(key.columns)}) REFERENCES {named(parent)}"
                     f" ({listed(key.referred)}) NOT ENFORCED"
                 )
+
+    def unfit(self, layout: Layout, key: ForeignKey) -> str:  # noqa: ARG002
+        checks = self._connection.info.server_version < 180_000
+        return ": this server checks every foreign key" if checks else ""
+
+    def types(self, place: Place, columns: Sequence[str]) -> tuple[()]:  # noqa: ARG002
+        return ()
 
     def _has_constraint(self, place: Place, name: str) -> bool:
         return bool(

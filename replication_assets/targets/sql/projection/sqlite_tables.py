@@ -40,7 +40,7 @@ class SqliteTables:
 
     def __init__(self, file_of: Callable[[str], Path], place_of: Callable[[TableId], Place]) -> None:
         self._file_of = file_of
-        self._place_of = place_of
+        self.place_of = place_of
         self._opened: sqlite3.Connection | None = None
         self._snapshot = False
 
@@ -125,7 +125,7 @@ class SqliteTables:
         """SQLite takes foreign keys with the table alone; the parent need not be there yet."""
         keys = carried.foreign_keys(structure, layout, projected)[0] if structure is not None else []
         for key in keys:
-            parent = self._place_of(key.parent)
+            parent = self.place_of(key.parent)
             if parent.schema == layout.place.schema:
                 yield (
                     f"CONSTRAINT {quoted(key.name)} FOREIGN KEY ({listed(key.columns)})"
@@ -169,7 +169,7 @@ class SqliteTables:
         lines += [
             f"{structure.table}: foreign key {key.name} to {key.parent}, which is in another file"
             for key in keys
-            if self._place_of(key.parent).schema != layout.place.schema
+            if self.place_of(key.parent).schema != layout.place.schema
         ]
         return [*lines, *carried.otherwise(structure, layout, _FUNCTIONS)]
 

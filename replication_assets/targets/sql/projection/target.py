@@ -159,16 +159,7 @@ class SqlTarget:
                 upserts, deletes = (
                     after(rows, reached.position) for rows in (changes.upserts, changes.deletes)
                 )
-                merge = Merge(
-                    session,
-                    self._database,
-                    layout,
-                    id_range,
-                    limits,
-                    self._counted(refuse),
-                    self._spill,
-                    where,
-                )
+                merge = self._merge(session, layout, id_range, limits, refuse)
                 gained = 0
                 if upserts.num_rows or deletes.num_rows:
                     gained = (merge.by_key if schema.key else merge.by_content)(upserts, deletes)
@@ -208,19 +199,24 @@ class SqlTarget:
                         where=where,
                         fix="validate again, and repair what is found then",
                     )
-                merge = Merge(
-                    session,
-                    self._database,
-                    layout,
-                    id_range,
-                    limits,
-                    self._counted(refuse),
-                    self._spill,
-                    where,
-                )
+                merge = self._merge(session, layout, id_range, limits, refuse)
                 gained = merge.whatever_is_there(rows, gone)
                 self._move(session, id_range, replace(reached, rows=reached.rows + gained))
             _stands()
+
+    def _merge(
+        self, session: Session, layout: Layout, id_range: str, limits: Limits, refuse: Refuse
+    ) -> Merge:
+        return Merge(
+            session,
+            self._database,
+            layout,
+            id_range,
+            limits,
+            self._counted(refuse),
+            self._spill,
+            self._where(id_range),
+        )
 
     def reset(self, schema: TableSchema) -> None:
         """Drop the table and make it anew; every range must be replaced then."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -28,3 +28,15 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
         return lambda table: PostgresPlace(database, table)
     prefix = request.getfixturevalue("mariadb_prefix")
     return lambda table: MariaDbPlace(prefix, table)
+
+
+def asking_for_places(*modules: Any, left_out: Collection[str] = ()) -> dict[str, Any]:
+    """Tests of modules that ask for `places`: in another module they are given those of that one."""
+    return {
+        name: test
+        for module in modules
+        for name, test in vars(module).items()
+        if name.startswith("test_")
+        and name not in left_out
+        and "places" in test.__code__.co_varnames[: test.__code__.co_argcount]
+    }

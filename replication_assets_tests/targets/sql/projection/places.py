@@ -34,6 +34,11 @@ class SqlPlace(ABC):
     database: Database
     table: TableId
     target: SqlTarget
+    options: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.database = self.opened()
+        self.target = SqlTarget(self.database, self.table, **self.options)
 
     def stored(self, id_range: str) -> pa.Table:
         rows = pa.Table.from_batches(self.target.read())
@@ -60,10 +65,6 @@ class SqlitePlace(SqlPlace):
     table: TableId = ORDERS
     options: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.database = self.opened()
-        self.target = SqlTarget(self.database, self.table, **self.options)
-
     def opened(self) -> Database:
         return SqliteDatabase(self.folder)
 
@@ -82,10 +83,6 @@ class PostgresPlace(SqlPlace):
     fresh: FreshDatabase
     table: TableId = ORDERS
     options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.database = self.opened()
-        self.target = SqlTarget(self.database, self.table, **self.options)
 
     def opened(self) -> Database:
         return PostgresDatabase(postgres_login(self.fresh))
@@ -112,10 +109,6 @@ class MariaDbPlace(SqlPlace):
     fresh: MariaDbPrefix
     table: TableId = ORDERS
     options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.database = self.opened()
-        self.target = SqlTarget(self.database, self.table, **self.options)
 
     def opened(self) -> Database:
         server = self.fresh.server

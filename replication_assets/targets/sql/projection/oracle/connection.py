@@ -17,6 +17,15 @@ import oracledb
 import pyarrow as pa
 
 from replication_assets.core.logins import oracle_parameters
+from replication_assets.core.oracle_driver import (
+    BLOCKED,
+    LOGIN_MEANINGS,
+    PASSING,
+    SEVERED,
+    code_of,
+    number_of,
+    told,
+)
 from replication_assets.errors import TargetError, TargetUnavailable
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.targets.sql.projection.oracle.sessions import Driver
@@ -135,34 +144,24 @@ class DriverSession:
 
 # --- errors ---------------------------------------------------------------------------------
 
-_PASSES = frozenset(
-    {18, 20, 28, 51, 54, 60, 1012, 1013, 1033, 1034, 1089, 1090, 1092, 1109, 2049, 2396, 3113, 3114, 3135}
-    | {3136, 4020, 4021, 4068, 8103, 8176, 12153, 12170, 12500, 12505, 12514, 12516, 12518, 12519, 12520}
-    | {12521, 12526, 12528, 12537, 12541, 25408, 30006, 1466, 1555, 22924}
-)
-"""Nobody was there, somebody else was first, or what was read is gone by now."""
 _RESET = "compare the table with the source's, or reset it: replication-assets project --reset"
-_MEANINGS = {
+_MEANINGS = LOGIN_MEANINGS | {
     1: ("a row of another range has the key of one of these", "run again; if it stays, reset the projection"),
     904: ("a column is not there", _RESET),
     942: ("a table is not there, or not granted", "GRANT what docs/sql-projections.md names"),
-    1017: ("the login was refused", "check `user` and the password"),
     1031: ("a privilege is missing", "GRANT what docs/sql-projections.md names"),
-    1045: ("the account may not log in", "GRANT CREATE SESSION to it"),
     1438: ("a number has more digits than its column", _RESET),
     1450: ("a key is longer than an index of blocks of this size takes", "a tablespace of blocks of 8 KiB"),
     1536: ("the quota of the tablespace is used up", "ALTER USER ... QUOTA ... ON the tablespace"),
     1555: ("undo of the rows was overwritten (snapshot too old)", "raise UNDO_RETENTION"),
+    1628: ("there is no room for undo", "try again when others are done, or give undo more room"),
     1653: ("the tablespace is full", "add a file to it"),
     1654: ("the tablespace is full", "add a file to it"),
     1691: ("the tablespace is full", "add a file to it"),
     1950: ("the schema has no quota on its tablespace", "ALTER USER ... QUOTA ... ON the tablespace"),
     6550: ("a block cannot be compiled", "GRANT EXECUTE ON SYS.DBMS_LOCK TO the connecting account"),
     12899: ("a text is longer than its column", _RESET),
-    12514: ("the listener knows no such service", "check `service`"),
-    12541: ("nobody listens there", "check `host` and `port`, and that the listener runs"),
-    28000: ("the account is locked", "ALTER USER ... ACCOUNT UNLOCK"),
-    28001: ("the password has expired", "give the account a password that has not expired"),
+    30036: ("there is no room for undo", "try again when others are done, or add a file to its tablespace"),
     30006: ("another writer holds the range", "try again"),
 }
 
@@ -186,12 +185,12 @@ def driver_errors(where: str) -> Iterator[None]:
 
 def driver_error(error: oracledb.Error, where: str) -> TargetError:
     """The project's error for one of the driver: its number and what that means, never its text."""
-    told = error.args[0] if error.args else None
-    code = str(getattr(told, "full_code", "") or "")
-    if code.startswith("ORA-"):
-        return server_error(int(getattr(told, "code", 0) or 0), where)
+    number = number_of(error)
+    if number is not None:
+        return server_error(number, where)
+    code = code_of(error)
     what = f"the driver says {code or 'no code'}"
-    if isinstance(error, oracledb.OperationalError) or code in ("DPY-1001", "DPY-4011", "DPY-4024"):
+    if isinstance(error, oracledb.OperationalError) or code in SEVERED:
         fix = "check `host`, `port` and `service`"
         return TargetUnavailable(f"no connection, or it was lost: {what}", where=where, fix=fix)
     fix = "DPY-3015: give the account a password of the 12C verifier; DPY-3010: use Oracle 18c or later"
@@ -203,7 +202,7 @@ def server_error(number: int, where: str) -> TargetError:
     if number == BUSY:
         return TargetUnavailable("another process makes tables", where=where, fix="try again")
     meaning, fix = _MEANINGS.get(number, ("", ""))
-    what = f"ORA-{number:05d}" + (f": {meaning}" if meaning else "")
-    if number in _PASSES:
+    what = told(number, meaning)
+    if number in PASSING or number in BLOCKED:
         return TargetUnavailable(what, where=where, fix=fix or "try again")
     return TargetError(what, where=where, fix=fix or _RESET)

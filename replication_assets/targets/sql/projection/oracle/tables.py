@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
-from replication_assets.core.structure import TableStructure
+from replication_assets.core.structure import ForeignKey, TableStructure
 from replication_assets.errors import TargetError
 from replication_assets.targets.sql.names import suffixed
 from replication_assets.targets.sql.projection import carried
@@ -42,7 +42,7 @@ class OracleTables:
 
     def __init__(self, driver: Driver, place_of: Callable[[TableId], Place]) -> None:
         self._driver = driver
-        self._place_of = place_of
+        self.place_of = place_of
 
     def run(self, statement: str) -> int:
         return self._driver.changed(statement)
@@ -140,37 +140,26 @@ class OracleTables:
                 # Oracle has one index at most over the same columns.
                 there.add(each.columns)
                 self._index(layout.place, each.name, each.columns)
-        return [
-            *lines,
-            *self._foreign_keys(layout, structure, projected),
-            *carried.otherwise(structure, layout, _FUNCTIONS),
-        ]
+        self._declare_foreign_keys(layout, structure, projected, lines)
+        return [*lines, *carried.otherwise(structure, layout, _FUNCTIONS)]
 
-    def _foreign_keys(self, layout: Layout, structure: TableStructure, projected: Projected) -> Iterator[str]:
-        keys, lines = carried.foreign_keys(structure, layout, projected)
-        yield from lines
+    def _declare_foreign_keys(
+        self, layout: Layout, structure: TableStructure, projected: Projected, lines: list[str]
+    ) -> None:
         there = {str(row[0]) for row in self.rows(statements.foreign_keys(layout.place))}
-        for key in keys:
-            told = f"{structure.table}: foreign key {key.name} to {key.parent}"
-            parent = self._place_of(key.parent)
+        for key, parent in carried.declarable(self, structure, layout, projected, lines):
             # Names of constraints are distinct within a schema.
             name = suffixed(f"{layout.place.name}.{key.name}", "", limit=LIMIT)
-            if any(_is_object(layout, each) for each in key.columns):
-                yield f"{told}, whose texts have another type here than those of its parent's key"
-            elif not set(key.referred) <= set(self.columns(parent)):
-                yield f"{told}, which is not there yet"
-            elif self._types(layout.place, key.columns) != self._types(parent, key.referred):
-                yield f"{told}, whose columns have other types"
-            elif name not in there:
+            if name not in there:
                 self._driver.run(
                     statements.add_foreign_key(layout.place, name, key.columns, parent, key.referred)
                 )
 
-    def _types(self, place: Place, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        found = {str(row[0]): tuple(row[1:]) for row in self.rows(statements.types(place))}
-        if not set(columns) <= set(found):
-            raise TargetError("a table has not the columns that it was made with", where=str(place))
-        return [found[name] for name in columns]
+    def unfit(self, layout: Layout, key: ForeignKey) -> str:
+        return carried.TEXTS_DIFFER if any(_is_object(layout, name) for name in key.columns) else ""
+
+    def types(self, place: Place, columns: Sequence[str]) -> list[tuple[object, ...]]:
+        return carried.types_among(self.rows(statements.types(place)), columns, place)
 
     def drop_table(self, place: Place) -> None:
         """With foreign keys of others to it, which `tidy` makes again."""

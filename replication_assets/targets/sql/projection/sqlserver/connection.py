@@ -16,15 +16,11 @@ import mssql_python
 import pyarrow as pa
 
 from replication_assets.core.logins import Encrypt, sqlserver_connection_string
+from replication_assets.core.sqlserver_driver import FIRST_ROWS, message_of, names_only, next_rows
 from replication_assets.errors import TargetError, TargetUnavailable
 from replication_assets.secret_references import Secret, SecretReference, login_secret
 from replication_assets.targets.sql.projection.sqlserver.sessions import Driver
 from replication_assets.targets.sql.projection.sqlserver.statements import CHANGED, SETTINGS, SNAPSHOT
-
-BATCH_BYTES = 4 << 20
-"""What a batch of rows should take."""
-_MOST_ROWS = 65_536
-_FIRST_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +110,11 @@ class DriverSession:
                 cursor.close()
 
     def batches(self, statement: str) -> Iterator[pa.RecordBatch]:
-        rows = _FIRST_ROWS
+        rows = FIRST_ROWS
         with self._executed(statement) as cursor:
             while (batch := cursor.arrow_batch(rows)).num_rows:
                 yield batch
-                fitting = int(BATCH_BYTES * batch.num_rows / max(1, batch.nbytes))
-                # Grown slowly: a large value may stand among small ones.
-                rows = max(1, min(fitting, 4 * rows, _MOST_ROWS))
+                rows = next_rows(rows, batch)
 
     def close(self) -> None:
         try:
@@ -143,23 +137,11 @@ class DriverSession:
 
 # --- errors ---------------------------------------------------------------------------------
 
-_NAMES_ONLY = re.compile(
-    r"(\w+ permission was denied on the (?:object|column|schema|database) '[^']{1,128}'"
-    r"|Invalid (?:object|column) name '[^']{1,128}'"
-    r"|Cannot open database \"[^\"]{1,128}\" requested by the login"
-    r"|Login failed for user '[^']{1,128}'"
-    r"|CREATE \w+ permission denied in database '[^']{1,128}'"
-    r"|There is already an object named '[^']{1,128}' in the database"
-    r"|Column names in each table must be unique. Column name '[^']{1,128}')"
+_NAMES_ONLY = names_only(
+    r"There is already an object named '[^']{1,128}' in the database",
+    r"Column names in each table must be unique. Column name '[^']{1,128}'",
 )
-"""Messages of the server that are made of names alone, in English."""
-
-_SNAPSHOT_OFF = "snapshot isolation is not allowed"
 _NO_OPENJSON = re.compile(r"'?OPENJSON'?", re.IGNORECASE)
-_PASSES = re.compile(
-    r"Communication link|TCP Provider|Login timeout|[Tt]imeout expired|deadlock|Lock request time out"
-    r"|modified by a DDL statement"
-)
 _DUPLICATE = re.compile(r"Cannot insert duplicate key|Violation of PRIMARY KEY")
 
 
@@ -180,22 +162,18 @@ def driver_errors(where: str) -> Iterator[None]:
 
 def target_error(error: Any, where: str) -> TargetError:
     """The project's error for one of the driver: names, never values."""
-    told, text = str(getattr(error, "driver_error", "")), str(getattr(error, "ddbc_error", ""))
-    names = _NAMES_ONLY.search(text)
-    what = f"{told}: {names[0]}" if names else told or type(error).__name__
-    if "Failed to load the driver" in text:
-        fix = "install the system libraries that mssql-python names in its documentation"
-        return TargetError("the driver's native part cannot be loaded", where=where, fix=fix)
-    if _SNAPSHOT_OFF in text:
-        fix = "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON"
-        return TargetError("snapshot isolation is not allowed", where=where, fix=fix)
-    if _DUPLICATE.search(text):
+    message = message_of(error, _NAMES_ONLY)
+    what, names = message.what, message.names
+    if message.unready is not None:
+        missing, fix = message.unready
+        return TargetError(missing, where=where, fix=fix)
+    if _DUPLICATE.search(message.text):
         fix = "run again; if it stays, reset the projection: replication-assets project --reset"
         return TargetError("a row of another range has the key of one of these", where=where, fix=fix)
-    if names is not None and _NO_OPENJSON.search(names[0]):
+    if names is not None and _NO_OPENJSON.search(names):
         fix = "ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = 130, or a higher one"
         return TargetError("the database knows no OPENJSON", where=where, fix=fix)
-    if _PASSES.search(text) or isinstance(error, mssql_python.InterfaceError):
+    if message.is_lost or message.is_altered or isinstance(error, mssql_python.InterfaceError):
         return TargetUnavailable(what, where=where, fix="try again")
     if names is not None:
         return TargetError(what, where=where, fix="create what is missing, or GRANT the permission")

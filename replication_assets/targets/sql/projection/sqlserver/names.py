@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from replication_assets.core.quoting import bracketed, unicode_constant
 from replication_assets.targets.sql.projection.layout import Place
 
-
-def quoted(*names: str) -> str:
-    """Identifiers joined by dots. Brackets hold under every setting of QUOTED_IDENTIFIER."""
-    return ".".join("[" + name.replace("]", "]]") + "]" for name in names)
-
-
-def text(value: str) -> str:
-    """A Unicode constant: without the N it would go through the code page of the database."""
-    return "N'" + value.replace("'", "''") + "'"
+quoted = bracketed
+text = unicode_constant
 
 
 def named(place: Place) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.schema import Column, TableId
-from replication_assets.core.structure import TableStructure
+from replication_assets.core.structure import ForeignKey, TableStructure
 from replication_assets.errors import TargetError, TargetUnavailable
 from replication_assets.targets.sql.names import suffixed
 from replication_assets.targets.sql.projection import carried
@@ -48,7 +48,7 @@ class SqlServerTables:
 
     def __init__(self, driver: Driver, place_of: Callable[[TableId], Place]) -> None:
         self._driver = driver
-        self._place_of = place_of
+        self.place_of = place_of
         self._is_snapshot = False
 
     def run(self, statement: str) -> int:
@@ -153,36 +153,27 @@ class SqlServerTables:
                 lines.append(f"{structure.table}: index {each.name}, of texts or binaries of any length")
             elif each.name not in there:
                 self._driver.run(statements.create_index(each.name, named(layout.place), each.columns))
-        return [
-            *lines,
-            *self._foreign_keys(layout, structure, projected),
-            *carried.otherwise(structure, layout, _FUNCTIONS),
-        ]
+        self._declare_foreign_keys(layout, structure, projected, lines)
+        return [*lines, *carried.otherwise(structure, layout, _FUNCTIONS)]
 
-    def _foreign_keys(self, layout: Layout, structure: TableStructure, projected: Projected) -> Iterator[str]:
-        keys, lines = carried.foreign_keys(structure, layout, projected)
-        yield from lines
+    def _declare_foreign_keys(
+        self, layout: Layout, structure: TableStructure, projected: Projected, lines: list[str]
+    ) -> None:
         there = {str(row[0]) for row in self.rows(statements.foreign_keys(layout.place))}
-        for key in keys:
-            told = f"{structure.table}: foreign key {key.name} to {key.parent}"
-            parent = self._place_of(key.parent)
-            if any(is_text(layout.schema.column(name).arrow) for name in key.columns):
-                yield f"{told}, of texts: the key that they refer to has their lengths as well"
-            elif not set(key.referred) <= set(self.columns(parent)):
-                yield f"{told}, which is not there yet"
-            elif self._types(layout.place, key.columns) != self._types(parent, key.referred):
-                yield f"{told}, whose columns have other types"
-            elif key.name not in there:
+        for key, parent in carried.declarable(self, structure, layout, projected, lines):
+            if key.name not in there:
                 self._driver.run(
                     statements.add_foreign_key(layout.place, key.name, key.columns, parent, key.referred)
                 )
                 self._driver.run(statements.disable_foreign_key(layout.place, key.name))
 
-    def _types(self, place: Place, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        found = {str(row[0]): tuple(row[1:]) for row in self.rows(statements.types(place))}
-        if not set(columns) <= set(found):
-            raise TargetError("a table has not the columns that it was made with", where=str(place))
-        return [found[name] for name in columns]
+    def unfit(self, layout: Layout, key: ForeignKey) -> str:
+        if any(is_text(layout.schema.column(name).arrow) for name in key.columns):
+            return ", of texts: the key that they refer to has their lengths as well"
+        return ""
+
+    def types(self, place: Place, columns: Sequence[str]) -> list[tuple[object, ...]]:
+        return carried.types_among(self.rows(statements.types(place)), columns, place)
 
     def drop_table(self, place: Place) -> None:
         """With foreign keys of others to it, which `tidy` makes again."""

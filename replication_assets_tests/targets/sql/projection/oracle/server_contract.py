@@ -18,7 +18,6 @@ import oracledb
 import pytest
 
 from replication_assets.core.schema import TableId
-from replication_assets.targets.sql.projection import SqlTarget
 from replication_assets.targets.sql.projection.database import Database
 from replication_assets.targets.sql.projection.oracle import OracleDatabase, OracleLogin
 from replication_assets.targets.sql.projection.oracle.names import named, text
@@ -29,25 +28,14 @@ from replication_assets_tests.contracts.projection_target import (
 from replication_assets_tests.contracts.target_view import TargetViewContract
 from replication_assets_tests.sources.oracle.places import VARIABLE, connection_of, require_server
 from replication_assets_tests.targets.sql.projection import test_faults, test_types
-from replication_assets_tests.targets.sql.projection.engines import Places
+from replication_assets_tests.targets.sql.projection.engines import Places, asking_for_places
 from replication_assets_tests.targets.sql.projection.places import ORDERS, SqlPlace
 
 _LEFT_OUT = {"test_hostile_names_are_names"}
 """Their names hold a double quote, which no name of Oracle does."""
 
 
-def _shared(module: Any) -> dict[str, Any]:
-    """Tests of a module that ask for `places`: collected here, they are given those of this module."""
-    return {
-        name: test
-        for name, test in vars(module).items()
-        if name.startswith("test_")
-        and name not in _LEFT_OUT
-        and "places" in test.__code__.co_varnames[: test.__code__.co_argcount]
-    }
-
-
-globals().update({**_shared(test_types), **_shared(test_faults)})
+globals().update(asking_for_places(test_types, test_faults, left_out=_LEFT_OUT))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,10 +48,6 @@ class OraclePlace(SqlPlace):
     login: OracleLogin
     table: TableId = ORDERS
     options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.database = self.opened()
-        self.target = SqlTarget(self.database, self.table, **self.options)
 
     def opened(self) -> Database:
         return OracleDatabase(self.login, into=self.login.user)

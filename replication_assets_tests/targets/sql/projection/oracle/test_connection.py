@@ -116,6 +116,7 @@ def test_a_database_that_lacks_characters_is_refused(
         (6550, "DBMS_LOCK", False),
         (1555, "UNDO_RETENTION", True),
         (30006, "another writer", True),
+        (30036, "no room for undo", True),
         (BUSY, "another process makes tables", True),
         (12899, "longer than its column", False),
         (3113, "ORA-03113", True),

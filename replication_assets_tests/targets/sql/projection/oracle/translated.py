@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.schema import TableId
-from replication_assets.targets.sql.projection import SqlTarget
 from replication_assets.targets.sql.projection.database import Database
 from replication_assets.targets.sql.projection.oracle import OracleDatabase, statements
 from replication_assets_tests.targets.sql.projection.places import ORDERS, SqlPlace
@@ -191,10 +190,6 @@ class TranslatedPlace(SqlPlace):
     server: TranslatedServer = field(default_factory=TranslatedServer)
     table: TableId = ORDERS
     options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.database = self.opened()
-        self.target = SqlTarget(self.database, self.table, **self.options)
 
     def opened(self) -> Database:
         return OracleDatabase(self.server)

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from replication_assets.core.schema import TableId
-from replication_assets.targets.sql.projection import SqlTarget
 from replication_assets.targets.sql.projection.database import Database
 from replication_assets.targets.sql.projection.sqlserver import SqlServerDatabase, SqlServerLogin, statements
 from replication_assets.targets.sql.projection.sqlserver.names import named, quoted, text
@@ -26,22 +25,13 @@ from replication_assets_tests.contracts.projection_target import (
 from replication_assets_tests.contracts.target_view import TargetViewContract
 from replication_assets_tests.sources.sqlserver.against_server import connection
 from replication_assets_tests.targets.sql.projection import test_faults, test_types
-from replication_assets_tests.targets.sql.projection.engines import Places
+from replication_assets_tests.targets.sql.projection.engines import Places, asking_for_places
 from replication_assets_tests.targets.sql.projection.places import ORDERS, SqlPlace
 
 _OWN = "name NOT IN (N'dbo', N'sys', N'guest', N'INFORMATION_SCHEMA', N'cdc') AND schema_id < 16384"
 
 
-def _shared(module: Any) -> dict[str, Any]:
-    """Tests of a module that ask for `places`: collected here, they are given those of this module."""
-    return {
-        name: test
-        for name, test in vars(module).items()
-        if name.startswith("test_") and "places" in test.__code__.co_varnames[: test.__code__.co_argcount]
-    }
-
-
-globals().update({**_shared(test_types), **_shared(test_faults)})
+globals().update(asking_for_places(test_types, test_faults))
 
 
 @dataclass
@@ -49,10 +39,6 @@ class SqlServerPlace(SqlPlace):
     login: SqlServerLogin
     table: TableId = ORDERS
     options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.database = self.opened()
-        self.target = SqlTarget(self.database, self.table, **self.options)
 
     def opened(self) -> Database:
         # A role has the name of the contract's schema.

@@ -19,7 +19,6 @@ import sqlglot
 from sqlglot import exp
 
 from replication_assets.core.schema import TableId
-from replication_assets.targets.sql.projection import SqlTarget
 from replication_assets.targets.sql.projection.database import Database
 from replication_assets.targets.sql.projection.sqlserver import SqlServerDatabase, statements
 from replication_assets.targets.sql.projection.sqlserver.types import COLLATION
@@ -242,10 +241,6 @@ class TranslatedPlace(SqlPlace):
     server: TranslatedServer = field(default_factory=TranslatedServer)
     table: TableId = ORDERS
     options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.database = self.opened()
-        self.target = SqlTarget(self.database, self.table, **self.options)
 
     def opened(self) -> Database:
         return SqlServerDatabase(self.server)
