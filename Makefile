@@ -14,7 +14,7 @@ export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install servers test test-oracle test-sqlserver check faults soak breaks bench demo dev docs format constraints clean
+.PHONY: help install servers test tests test-oracle test-sqlserver check faults soak breaks bench demo dev docs format constraints clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +29,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q replication_assets
 	@touch $@
 
-test: servers check ## Lint, types and all tests, against real servers; faults and benchmarks in short
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+# The types are checked while tests wait for servers, and the other way round. Said once both have ended.
+test: servers ## Lint, types and all tests, against real servers; faults and benchmarks in short
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 check tests
+
+# One process more than a small machine has cores: tests wait for their servers.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+# Threads for products of matrices, of which there are none, look for work as long as they live.
+tests faults: export OPENBLAS_NUM_THREADS := 1
+
+tests: install
+	$(PYTEST)
 
 test-sqlserver: ## The contracts of sources and targets against the SQL Server at SQLSERVER_URL, which no other test needs
 	@test -n "$(SQLSERVER_URL)" || { echo "Set SQLSERVER_URL=sqlserver://user:password@host:1433/database: an empty" \
@@ -53,7 +62,7 @@ test-oracle: install ## The contracts of sources and targets on the Oracle of OR
 	  replication_assets_tests/targets/sql/projection/oracle/server_contract.py
 
 faults: servers ## Every fault of docs/guarantees.md, and all else that `make test` runs in short
-	$(BIN)/python -m pytest --full -m 'faults or full' --numprocesses 2 --dist worksteal
+	$(PYTEST) --full -m 'faults or full'
 
 SOAK ?= 600
 SEED ?=

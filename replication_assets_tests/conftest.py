@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,6 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = in_memory.use()
     if folder is not None:
         config.stash[IN_MEMORY] = folder
+    # Tests interrupt programs, and themselves. What a shell starts in the background ignores that, and so
+    # would all that it starts.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -90,6 +90,8 @@ def running_dynamodb_local() -> Iterator[DynamoDbServer]:
     command = [
         "java",
         "-Xmx512m",
+        # A server of minutes: what compiling for good would save later, nobody waits for.
+        *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"),
         f"-Djava.library.path={LOCAL_HOME / 'DynamoDBLocal_lib'}",
         *("-jar", str(jar), "-inMemory", "-disableTelemetry", "-port", str(port)),
     ]

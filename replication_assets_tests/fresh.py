@@ -12,25 +12,7 @@ import os
 from collections.abc import Mapping
 
 FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(
-    [
-        "adbc_driver_postgresql.dbapi",
-        "boto3",
-        "dagster",
-        "deltalake",
-        "duckdb",
-        "psycopg",
-        "pyarrow.dataset",
-        "replication_assets.cli.app",
-        "replication_assets.cli.commands",
-        "replication_assets.replication",
-        "replication_assets.targets.dynamodb",
-        "replication_assets_tests.e2e.system",
-        "rich.console",
-        "rich.table",
-        "sqlalchemy",
-    ]
-)
+FRESH.set_forkserver_preload(["replication_assets_tests.fresh_imports"])
 
 
 def take_over(environment: Mapping[str, str], output: str, errors: str) -> None:

@@ -31,10 +31,13 @@ NO_SPILL = Spill(folder="")
 """For rows that must not be written anywhere: what memory does not hold is an error."""
 
 
-_idle: dict[Spill, duckdb.DuckDBPyConnection] = {}
-"""Engines that wait for the next one with the same limits: opening one takes 25 ms, which was half of the
+_idle: dict[Spill, list[duckdb.DuckDBPyConnection]] = {}
+"""Engines that wait for the next ones with the same limits: opening one takes 25 ms, which was half of the
 time of a small range. One that may hold rows for which a folder was chosen is not kept, nor one that
 failed."""
+
+_MOST_IDLE = 2
+"""A digest reads, in an engine, what another one folds."""
 
 
 @contextmanager
@@ -43,8 +46,8 @@ def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
 
     An error of the project that it met while it read a log leaves the block as itself.
     """
-    found = _idle.pop(spill, None)
-    instance = found if found is not None else _open(spill)
+    idle = _idle.setdefault(spill, [])
+    instance = _taken(idle) or _open(spill)
     keep = False
     try:
         with closing(instance.cursor()) as connection:
@@ -65,8 +68,18 @@ def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
             raise
         raise known from None
     finally:
-        if not keep or _idle.setdefault(spill, instance) is not instance:
+        if keep and len(idle) < _MOST_IDLE:
+            idle.append(instance)
+        else:
             instance.close()
+
+
+def _taken(idle: list[duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection | None:
+    """Another thread may be faster."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
 
 
 def _open(spill: Spill) -> duckdb.DuckDBPyConnection:

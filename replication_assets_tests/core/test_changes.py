@@ -47,7 +47,7 @@ def changes_between(
     def history_of(key: Mapping[str, str]) -> pa.Table:
         return events.filter(pc.equal(events.column("k"), int(key["k"])))
 
-    with engine(Spill(memory_mib=128, threads=1)) as connection:
+    with engine(Spill(memory_mib=128)) as connection:
         return range_changes(
             connection,
             ds.dataset(events),
@@ -128,7 +128,7 @@ def test_bringing_a_keyless_target_forward_equals_folding_anew(history_steps, da
 
 def test_more_changes_than_a_target_should_hold_are_refused() -> None:
     history = History(KEYED).run([("load",), *(("insert", k, "a", "b", None) for k in range(5))])
-    with engine(Spill(memory_mib=128, threads=1)) as connection:
+    with engine(Spill(memory_mib=128)) as connection:
         found = range_changes(
             connection,
             ds.dataset(history.table()),

@@ -36,7 +36,7 @@ def folded(
     def history_of(key: Mapping[str, str]) -> pa.Table:
         return events.filter(pc.equal(events.column("k"), int(key["k"])))
 
-    with engine(Spill(memory_mib=128, threads=1)) as connection:
+    with engine(Spill(memory_mib=128)) as connection:
         batches = fold_rows(
             connection, ds.dataset(events), schema, baseline, history_of=history_of, where="t", as_of=as_of
         )

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -283,7 +284,7 @@ def doubled(events: pa.Table, schema: TableSchema) -> int:
     """Changes of one key that stand at one position more than once. Without a key, the position
     alone tells changes apart."""
     keys = ", ".join(f'"{name}"' for name in (EPOCH, COMMIT_POSITION, SEQUENCE, OP, *schema.key))
-    with duckdb.connect() as connection:
+    with _duckdb().cursor() as connection:
         connection.register("events", events)
         query = (
             f"SELECT coalesce(sum(n - 1), 0)::BIGINT FROM "
@@ -291,6 +292,12 @@ def doubled(events: pa.Table, schema: TableSchema) -> int:
         )
         found = connection.execute(query).fetchall()
     return int(found[0][0])
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """Opening one takes longer than the query. Not before it is asked for: processes are forked."""
+    return duckdb.connect()
 
 
 # --- audit -------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import traceback
 from dataclasses import replace
 from typing import Any
 
+import adbc_driver_manager
 import psycopg
 import pytest
 
@@ -20,6 +21,9 @@ from replication_assets.errors import (
 )
 from replication_assets.secret_references import EnvVar, Secret
 from replication_assets.sources.postgres import PostgresConnection, PostgresSource
+from replication_assets.sources.postgres.connection import (
+    _DRIVERS as KEPT_DRIVERS,
+)
 from replication_assets.sources.postgres.connection import (
     CANONICAL_SETTINGS,
     connect,
@@ -67,6 +71,16 @@ def test_a_password_reaches_the_driver_and_nothing_else(
             opening(connection)
         assert "hunter2" not in "".join(traceback.format_exception(raised.value))
         assert raised.value.retryable
+
+
+def test_what_serves_the_next_session_of_a_server_holds_no_login(source: PostgresSource) -> None:
+    for database in (source.connection.database, "postgres"):
+        with connect_adbc(replace(source.connection, database=database)) as adbc, adbc.cursor() as cursor:
+            cursor.execute("SELECT pg_catalog.current_database()::text")
+            assert cursor.fetchone() == (database,)
+    driver = KEPT_DRIVERS[source.connection.host, source.connection.port]
+    with pytest.raises(adbc_driver_manager.ProgrammingError, match="'uri'"):
+        adbc_driver_manager.AdbcConnection(driver)
 
 
 def test_a_source_by_reference_can_be_pickled_without_its_password(
