@@ -26,6 +26,7 @@ from replication_assets.declarations import (
     Environment,
     Hook,
     KafkaProjection,
+    KinesisProjection,
     MetricExport,
     MySqlTarget,
     OracleTarget,
@@ -34,6 +35,7 @@ from replication_assets.declarations import (
     Sns,
     SqliteTarget,
     SqlServerTarget,
+    TopicProjection,
     Webhook,
 )
 from replication_assets.errors import RefreshError, TargetError
@@ -120,12 +122,17 @@ class Replication:
         projected = Projected(tables, structures)
         return SqlTarget(_sql_database(projection, tables), table, projected=projected)
 
-    def topic(self, projection: KafkaProjection, table: TableId) -> Topic:
-        """The topic of a table. Nothing is connected to, and no secret read, before a call.
+    def topic(self, projection: TopicProjection, table: TableId) -> Topic:
+        """The topic or stream of a table. Nothing is connected to, and no secret read, before a call.
 
         Raises:
             SourceNotReady: the driver is not installed.
         """
+        if isinstance(projection, KinesisProjection):
+            return _kinesis_topic(projection, table)
+        return self._kafka_topic(projection, table)
+
+    def _kafka_topic(self, projection: KafkaProjection, table: TableId) -> Topic:
         with driver("confluent_kafka", "kafka", projection.name):
             from replication_assets.targets.kafka.topic import KafkaTopic
 
@@ -337,6 +344,29 @@ def _dynamodb_settings(projection: DynamoDbProjection) -> DynamoDbSettings:
         tombstone_hours=projection.tombstone_hours,
         on_demand_loads=capacity is not None and capacity.mode == "on-demand",
         warm_units=capacity.write_units if capacity is not None else None,
+    )
+
+
+def _kinesis_topic(projection: KinesisProjection, table: TableId) -> Topic:
+    from replication_assets.targets.kinesis.client import StreamLogin
+    from replication_assets.targets.kinesis.topic import KinesisTopic
+
+    login = StreamLogin(
+        f"projection {projection.name}",
+        projection.region,
+        projection.endpoint_url,
+        projection.access_key_id,
+        projection.secret_access_key,
+    )
+    return KinesisTopic(
+        login,
+        projection.topic_of(table.source, table.schema, table.name),
+        projection.name,
+        str(table),
+        projection.message_max_bytes,
+        projection.shards,
+        # Lines of JSON, which Firehose writes to files as they are.
+        line_end=projection.envelope == "dms" and projection.format == "json-unformatted",
     )
 
 

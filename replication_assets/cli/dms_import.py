@@ -20,7 +20,7 @@ from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.catalog import Catalog
-    from replication_assets.declarations import KafkaProjection, SourceConfig
+    from replication_assets.declarations import SourceConfig, TopicProjection
     from replication_assets.dms.compiling import Compiled
     from replication_assets.dms.findings import Finding
 
@@ -109,10 +109,10 @@ def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:
     )
 
 
-def _with_password(topics: KafkaProjection) -> KafkaProjection:
-    from replication_assets.catalog import EnvVar
+def _with_password(topics: TopicProjection) -> TopicProjection:
+    from replication_assets.catalog import EnvVar, KafkaProjection
 
-    if topics.sasl is None:
+    if not isinstance(topics, KafkaProjection) or topics.sasl is None:
         return topics
     return replace(topics, password=EnvVar(f"{topics.name.upper()}_PASSWORD"))
 

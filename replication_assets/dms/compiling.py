@@ -17,12 +17,12 @@ from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
-    KafkaProjection,
     Projection,
     RefusalPolicy,
     Refusals,
     SqlProjection,
     Table,
+    TopicProjection,
     Validation,
 )
 from replication_assets.declarations.environments import ProjectionDatabase
@@ -50,7 +50,7 @@ class Compiled:
 
     tables: tuple[Table, ...]
     projections: tuple[Projection, ...]
-    topics: tuple[KafkaProjection, ...]
+    topics: tuple[TopicProjection, ...]
     max_parallel_loads: int | None
     load_wait_seconds: float | None
     refused: tuple[Finding, ...]
@@ -128,7 +128,7 @@ def _tell_no_items(task: Task, outcome: TableOutcome, findings: Findings) -> Non
 
 def _topics(
     messages: Sequence[Messages], shapes: Sequence[Shape], task: Task, brokers: str
-) -> tuple[KafkaProjection, ...]:
+) -> tuple[TopicProjection, ...]:
     if not messages:
         return ()
     endpoint = task.endpoint or KafkaEndpoint()

@@ -28,7 +28,7 @@ from replication_assets.failpoints import reach
 from replication_assets.flows.publish_events import changes, load, table_events
 from replication_assets.flows.refusals import Attempt, Handling
 from replication_assets.ports import LogSnapshot
-from replication_assets.ports.topics import Outgoing, Topic, TopicStep
+from replication_assets.ports.topics import Outgoing, Standing, Topic, TopicStep
 
 TOO_LARGE = "message-too-large"
 
@@ -54,9 +54,9 @@ class StepSender:
         a later version adds changes nothing."""
         return hashlib.sha256(json.dumps([_stated(self.form), _stated(self.shape)]).encode()).hexdigest()[:32]
 
-    def send(self, snapshot: LogSnapshot, step: TopicStep, stands: Mapping[int, int]) -> int:
-        """Make the messages of the step, and send those that do not stand: `stands` has the greatest number
-        in each partition. The number of the first message after the step.
+    def send(self, snapshot: LogSnapshot, step: TopicStep, stands: Standing) -> int:
+        """Make the messages of the step, and send those that do not stand. The number of the first message
+        after the step.
 
         Raises:
             TargetError: the step was told under another declaration, and lacks messages as it is now.
@@ -106,16 +106,13 @@ class StepSender:
             for at in range(partitions) if each.row < 0 else (partition,):
                 number += each.value is not None
                 sources.append(each)
-                found.append(Outgoing(each.key, each.value, at, number, each.position))
+                found.append(Outgoing(each.key, each.value, at, number, each.position, each.row < 0))
         self._number = number + 1
         return found, sources
 
-    def _is_missing(self, message: Outgoing, stands: Mapping[int, int]) -> bool:
-        """A tombstone is sent again where its delete was the last that stands. One that is too large may
-        have been passed by before that was kept."""
-        last = stands.get(message.partition, 0)
-        passed = message.number < last or (message.number == last and message.value is not None)
-        return not passed or not self.topic.fits(message)
+    def _is_missing(self, message: Outgoing, stands: Standing) -> bool:
+        """One that is too large may have been passed by before that was kept."""
+        return not stands.has(message) or not self.topic.fits(message)
 
     def _require_whole(self, missing: Iterable[Outgoing]) -> None:
         """Tombstones and what is too large may always be missing."""
