@@ -1,6 +1,6 @@
 """The composition root: a catalog, and the adapters that it declares, made when asked for.
 
-With `change_sources` the one place that names adapters. It knows no Dagster; assets, the
+With `change_sources` and `topic_adapters` the one place that names adapters. It knows no Dagster; assets, the
 demonstration and tests all start here. Nothing is opened and no secret is read before a method is called.
 
 Adapters whose libraries take long to import (boto3, SQLAlchemy) or that few catalogs use are
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection, SqlProjection
-from replication_assets.change_sources import change_source, driver, kafka_cluster
+from replication_assets.change_sources import change_source
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import called, given_names
@@ -25,8 +25,6 @@ from replication_assets.declarations import (
     CloudWatch,
     Environment,
     Hook,
-    KafkaProjection,
-    KinesisProjection,
     MetricExport,
     MySqlTarget,
     OracleTarget,
@@ -48,6 +46,7 @@ from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.targets.delta import DeltaTarget
 from replication_assets.targets.shaped import ShapedTarget
+from replication_assets.topic_adapters import topic_of
 
 if TYPE_CHECKING:
     from replication_assets.targets.dynamodb import DynamoDbSettings
@@ -128,23 +127,7 @@ class Replication:
         Raises:
             SourceNotReady: the driver is not installed.
         """
-        if isinstance(projection, KinesisProjection):
-            return _kinesis_topic(projection, table)
-        return self._kafka_topic(projection, table)
-
-    def _kafka_topic(self, projection: KafkaProjection, table: TableId) -> Topic:
-        with driver("confluent_kafka", "kafka", projection.name):
-            from replication_assets.targets.kafka.topic import KafkaTopic
-
-        by = f"replication_assets-{projection.name}-{table.folder}" if projection.transactions else None
-        return KafkaTopic(
-            kafka_cluster(projection).settings,
-            projection.bootstrap_servers,
-            projection.topic_of(table.source, table.schema, table.name),
-            projection.message_max_bytes,
-            projection.partitions,
-            by,
-        )
+        return topic_of(projection, table)
 
     def environment_target(self, environment: Environment) -> EnvironmentTarget:
         """The database of an environment. Nothing is connected to, and no secret read, before a call.
@@ -344,29 +327,6 @@ def _dynamodb_settings(projection: DynamoDbProjection) -> DynamoDbSettings:
         tombstone_hours=projection.tombstone_hours,
         on_demand_loads=capacity is not None and capacity.mode == "on-demand",
         warm_units=capacity.write_units if capacity is not None else None,
-    )
-
-
-def _kinesis_topic(projection: KinesisProjection, table: TableId) -> Topic:
-    from replication_assets.targets.kinesis.client import StreamLogin
-    from replication_assets.targets.kinesis.topic import KinesisTopic
-
-    login = StreamLogin(
-        f"projection {projection.name}",
-        projection.region,
-        projection.endpoint_url,
-        projection.access_key_id,
-        projection.secret_access_key,
-    )
-    return KinesisTopic(
-        login,
-        projection.topic_of(table.source, table.schema, table.name),
-        projection.name,
-        str(table),
-        projection.message_max_bytes,
-        projection.shards,
-        # Lines of JSON, which Firehose writes to files as they are.
-        line_end=projection.envelope == "dms" and projection.format == "json-unformatted",
     )
 
 

@@ -34,6 +34,8 @@ from replication_assets.demo.child_processes import ends_with_parent, free_port
 HOST = "127.0.0.1"
 REGION = "eu-central-1"
 START_SECONDS = 60.0
+CANARY = "canary-9k"
+"""In every message of an error; AWS quotes there what it was sent."""
 THROTTLED = "ProvisionedThroughputExceededException"
 
 
@@ -145,9 +147,11 @@ def _wait_until_answering(server: KinesisServer, process: subprocess.Popen[bytes
 @dataclass(frozen=True)
 class Answer:
     """What becomes of one PutRecords: which records are refused and with which code, or the whole of it is,
-    with `status`; or it is taken, and the reply is lost."""
+    with `status`; or it is taken, and the reply is lost. Of records `behind` the numbers are told as if they
+    stood before all others."""
 
     refused: dict[int, str] = field(default_factory=dict)
+    behind: frozenset[int] = frozenset()
     status: int = 200
     code: str = ""
     lost: bool = False
@@ -159,13 +163,15 @@ Decide = Callable[[int, list[dict[str, Any]]], Answer]
 
 @dataclass
 class Relay:
-    """An endpoint before the server; `decide` may be set at any time. `requests` are the numbers of records
-    that each PutRecords had."""
+    """An endpoint before the server; `decide` and `denied`, the actions that are not allowed, may be set at
+    any time. `requests` are the numbers of records that each PutRecords had, `asked` the actions in order."""
 
     server: KinesisServer
     port: int
     decide: Decide = lambda number, records: Answer()
+    denied: frozenset[str] = frozenset()
     requests: list[int] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
     @property
     def endpoint_url(self) -> str:
@@ -181,7 +187,12 @@ def running_relay(server: KinesisServer) -> Iterator[Relay]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("X-Amz-Target", "").endswith(".PutRecords"):
+            action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            relay.asked.append(action)
+            reply: Reply | None
+            if action in relay.denied:
+                reply = _refusal(400, "AccessDeniedException")
+            elif action == "PutRecords":
                 reply = _put(relay, self.path, dict(self.headers), body)
             else:
                 reply = _forward(server, self.path, dict(self.headers), body)
@@ -197,7 +208,7 @@ def running_relay(server: KinesisServer) -> Iterator[Relay]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *arguments: Any) -> None:
+        def log_message(self, *arguments: Any) -> None:
             pass
 
     http = ThreadingHTTPServer((HOST, 0), Handler)
@@ -223,8 +234,7 @@ def _put(relay: Relay, path: str, headers: dict[str, str], body: bytes) -> Reply
     decoded = [{**each, "Data": base64.b64decode(each["Data"])} for each in entries]
     answer = relay.decide(len(relay.requests), decoded)
     if answer.status != 200:
-        error = json.dumps({"__type": answer.code, "message": "refused by the test"}).encode()
-        return answer.status, {"Content-Type": "application/x-amz-json-1.1"}, error
+        return _refusal(answer.status, answer.code)
     kept = [each for at, each in enumerate(entries) if at not in answer.refused]
     told: list[dict[str, Any]] = []
     if kept:
@@ -239,11 +249,20 @@ def _put(relay: Relay, path: str, headers: dict[str, str], body: bytes) -> Reply
     every = [
         {"ErrorCode": answer.refused[at], "ErrorMessage": "refused by the test"}
         if at in answer.refused
-        else next(taken)
+        else _told(next(taken), at in answer.behind)
         for at in range(len(entries))
     ]
     whole = json.dumps({"FailedRecordCount": len(answer.refused), "Records": every}).encode()
     return 200, {"Content-Type": "application/x-amz-json-1.1"}, whole
+
+
+def _told(entry: dict[str, Any], behind: bool) -> dict[str, Any]:
+    return {**entry, "SequenceNumber": "0"} if behind else entry
+
+
+def _refusal(status: int, code: str) -> Reply:
+    error = json.dumps({"__type": code, "message": f"{CANARY}: refused by the test"}).encode()
+    return status, {"Content-Type": "application/x-amz-json-1.1"}, error
 
 
 def _forward(server: KinesisServer, path: str, headers: dict[str, str], body: bytes) -> Reply:

@@ -41,7 +41,7 @@ def import_(
     host: Annotated[str, typer.Option(help="Where the source is.")] = "db.internal",
     database: Annotated[str, typer.Option(help="Its database, Oracle's service, or a file.")] = "app",
     user: Annotated[str, typer.Option(help="User of the source.")] = "replicator",
-    region: Annotated[str, typer.Option(help="AWS region of DynamoDB tables.")] = "eu-west-1",
+    region: Annotated[str, typer.Option(help="AWS region of DynamoDB tables and streams.")] = "eu-west-1",
     store: Annotated[str, typer.Option(help="Where the event store is.")] = "./event_store",
     lake: Annotated[str, typer.Option(help="Where tables without an object mapping go.")] = "./lake",
     brokers: Annotated[str, typer.Option(help="host:port,... of the brokers of topics.")] = "",

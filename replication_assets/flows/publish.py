@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from replication_assets.core.baseline import Baseline
 from replication_assets.core.controls import Controls
-from replication_assets.core.envelopes.produced import MessageForm
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, SEQUENCE
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
@@ -24,7 +23,7 @@ from replication_assets.declarations import TopicProjection
 from replication_assets.errors import NotLoaded, TargetError
 from replication_assets.failpoints import reach
 from replication_assets.flows.publish_events import load_ids, loaded_from, table_events, waiting_positions
-from replication_assets.flows.publish_messages import StepSender
+from replication_assets.flows.publish_messages import StepSender, message_form
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.refusals import Handling
 from replication_assets.ports import EventStore, LogSnapshot
@@ -322,24 +321,6 @@ class TopicAdapters(Protocol):
 
     def store(self) -> EventStore: ...
     def topic(self, projection: TopicProjection, table: TableId) -> Topic: ...
-
-
-def message_form(projection: TopicProjection, table: TableId) -> MessageForm:
-    """What messages of one table look like."""
-    messages = projection.messages_of(str(table))
-    own = messages.partition_key if messages is not None else None
-    with_table = projection.dms.table_in_key if projection.envelope == "dms" else None
-    return MessageForm(
-        projection.envelope,
-        projection.format,
-        own or projection.partition_key,
-        projection.is_shared(str(table)) if with_table is None else with_table,
-        projection.before_images,
-        projection.tombstones,
-        projection.schema == "connect",
-        projection.dms,
-        messages,
-    )
 
 
 def letters_of(store: EventStore, projection: TopicProjection, table: TableId) -> Handling:

@@ -23,6 +23,7 @@ from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import Shape
 from replication_assets.core.sql import Spill
+from replication_assets.declarations import TopicProjection
 from replication_assets.errors import TargetError
 from replication_assets.failpoints import reach
 from replication_assets.flows.publish_events import changes, load, table_events
@@ -170,6 +171,24 @@ class StepSender:
             letters = self.handling.letters.open_rows(id_range)
             ended = ended_by_rows(letters, schema, touched, at)
             Attempt(self.handling, id_range, at).close(ended)
+
+
+def message_form(projection: TopicProjection, table: TableId) -> MessageForm:
+    """What messages of one table look like."""
+    messages = projection.messages_of(str(table))
+    own = messages.partition_key if messages is not None else None
+    with_table = projection.dms.table_in_key if projection.envelope == "dms" else None
+    return MessageForm(
+        projection.envelope,
+        projection.format,
+        own or projection.partition_key,
+        projection.is_shared(str(table)) if with_table is None else with_table,
+        projection.before_images,
+        projection.tombstones,
+        projection.schema == "connect",
+        projection.dms,
+        messages,
+    )
 
 
 def _stated(value: object) -> object:

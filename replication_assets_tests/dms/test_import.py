@@ -318,10 +318,3 @@ def test_a_renamed_table_is_read_under_its_new_name(tmp_path: Path) -> None:
     catalog = imported(tmp_path, *files, "--source", "app", "--lake", str(tmp_path / "lake"))
     target = Replication(catalog).target(catalog.projections[0], catalog.tables[0].id)
     assert repr(target) == f"DeltaTarget({str(tmp_path / 'lake' / 'app' / 'test.ACTOR')!r})"
-
-
-def test_tables_without_a_rule_are_refused_too_where_the_target_is_a_stream(tmp_path: Path) -> None:
-    arguments = ["dms", "import", *files_of(tmp_path, include("actor")), "--target", "kinesis"]
-    result = CliRunner().invoke(make_app(plain=True), arguments)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "rows go to a Kinesis stream" in result.stderr

@@ -11,6 +11,8 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -73,6 +75,16 @@ _DENIED = frozenset(
 )
 
 
+_MAKING = Lock()
+"""A session makes one client at a time; clients are of any thread."""
+
+
+@cache
+def _session() -> Any:
+    """One for all clients: it reads the descriptions of AWS's services once."""
+    return boto3.session.Session()
+
+
 @dataclass(frozen=True, slots=True)
 class StreamLogin:
     """Where Kinesis is, and who asks. Holds references, never a secret."""
@@ -85,16 +97,16 @@ class StreamLogin:
 
     def client(self) -> Any:
         """Reads secrets; connects with its first call."""
-        keys: dict[str, str] = {}
+        given: dict[str, Any] = {"region_name": self.region, "endpoint_url": self.endpoint_url}
         if self.access_key_id is not None and self.secret_access_key is not None:
-            keys = {
+            given |= {
                 "aws_access_key_id": resolve_for(self.access_key_id, self.whom).reveal(),
                 "aws_secret_access_key": resolve_for(self.secret_access_key, self.whom).reveal(),
             }
         config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
-        with_region = {"region_name": self.region, "endpoint_url": self.endpoint_url, "config": config}
         try:
-            return boto3.session.Session(**keys).client("kinesis", **with_region)
+            with _MAKING:
+                return _session().client("kinesis", config=config, **given)
         except (NoRegionError, ValueError):
             raise TargetError(
                 "no region is given, or the endpoint is no URL",

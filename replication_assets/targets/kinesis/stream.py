@@ -134,7 +134,7 @@ def _summary(reply: Any, where: str) -> StreamSummary:
         raise TargetError("Kinesis does not tell its time (no Date in its answer)", where=where)
     largest = told_by.get("MaxRecordSizeInKiB")
     return StreamSummary(
-        f"{told_by['StreamARN']}@{told_by['StreamCreationTimestamp'].timestamp():.0f}",
+        f"{told_by['StreamARN']}@{told_by['StreamCreationTimestamp'].timestamp():.3f}",
         told_by["StreamStatus"] in ("ACTIVE", "UPDATING"),
         int(told_by["RetentionPeriodHours"]),
         None if largest is None else int(largest) * 1024,
