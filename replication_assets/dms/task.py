@@ -53,16 +53,8 @@ def read_task(
     """Files by their names: mappings, settings, and settings of a Kafka or Kinesis endpoint, in any order."""
     findings = Findings()
     texts = unpacked(texts)
-    endpoint: StreamEndpoint | None = None
-    for file in [file for file, text in texts.items() if is_endpoint(text, file)]:
-        if endpoint is not None:
-            what = "settings of a second endpoint: a task has one"
-            findings.error("two-endpoints", what, "give one of them", Place(file, 1, 1))
-        endpoint = read_endpoint(texts[file], file, findings)
-        target = target or endpoint.engine
-        if target.strip().lower() != endpoint.engine:
-            what = f"settings of a {endpoint.engine} endpoint, and the target is {target[:40]!r}"
-            findings.error("other-endpoint", what, "give one of them", Place(file, 1, 1))
+    endpoint = _endpoint(texts, target, findings)
+    target = target or (endpoint.engine if endpoint is not None else "")
     mappings = []
     settings = []
     for file, text in texts.items():
@@ -95,6 +87,20 @@ def read_task(
         findings.extend((*each.findings, *dangers(each, found, engine)))
     known = None if tables is None else tuple(tables)
     return Task(files, tuple(settings), known, engine, findings.listed(), endpoint)
+
+
+def _endpoint(texts: Mapping[str, str], target: str, findings: Findings) -> StreamEndpoint | None:
+    """The settings of the one target endpoint, where a file has them."""
+    found: StreamEndpoint | None = None
+    for file in [file for file, text in texts.items() if is_endpoint(text, file)]:
+        if found is not None:
+            what = "settings of a second endpoint: a task has one"
+            findings.error("two-endpoints", what, "give one of them", Place(file, 1, 1))
+        found = read_endpoint(texts[file], file, findings)
+        if target and target.strip().lower() != found.engine:
+            what = f"settings of a {found.engine} endpoint, and the target is {target[:40]!r}"
+            findings.error("other-endpoint", what, "give one of them", Place(file, 1, 1))
+    return found
 
 
 def is_settings(text: str, file: str) -> bool:

@@ -58,10 +58,10 @@ def require_ordered(found: Sequence[Found], sent: Sequence[Outgoing]) -> None:
     for each in sent:
         wanted.setdefault(each.key.decode(), []).append(each.number)
     seen: dict[str, list[int]] = {}
-    for each in found:
-        own = seen.setdefault(each.key, [])
-        if each.number not in own:
-            own.append(each.number)
+    for record in found:
+        own = seen.setdefault(record.key, [])
+        if record.number not in own:
+            own.append(record.number)
     assert seen == wanted
 
 
