@@ -96,11 +96,8 @@ def test_a_credential_in_text_is_refused_and_dropped() -> None:
 def test_yaml_names_its_kind_and_what_has_none_is_a_topic() -> None:
     problems: list[Any] = []
     kafka = {"name": "topics", "tables": ["shop.*"], "bootstrap_servers": "b-1:9096", "envelope": "dms"}
-    raw = {
-        "event_store": "/data",
-        "topics": [{"kinesis": {"name": "feed", "tables": ["shop.*"], "stream": "all", "envelope": "dms"}}, kafka,
-                   {"kafka": kafka}],
-    }  # fmt: skip
+    kinesis = {"name": "feed", "tables": ["shop.*"], "stream": "all", "envelope": "dms"}
+    raw = {"event_store": "/data", "topics": [{"kinesis": kinesis}, kafka, {"kafka": kafka}]}
     declared = read(raw, Catalog, problems)
     assert problems == []
     topic = KafkaProjection("topics", tables=["shop.*"], bootstrap_servers="b-1:9096", envelope="dms")
