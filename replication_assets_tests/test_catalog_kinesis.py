@@ -105,8 +105,8 @@ def test_yaml_names_its_kind_and_what_has_none_is_a_topic() -> None:
 
 
 def test_the_declared_stream_is_made_without_a_look_at_aws_or_secret(tmp_path: Path) -> None:
-    keys = {"access_key_id": EnvVar("NOT_SET"), "secret_access_key": EnvVar("NOT_SET")}
-    declared = catalog(feed(**keys), root=str(tmp_path / "store"))
+    keyed = feed(access_key_id=EnvVar("NOT_SET"), secret_access_key=EnvVar("NOT_SET"))
+    declared = catalog(keyed, root=str(tmp_path / "store"))
     replication = pickle.loads(pickle.dumps(Replication(declared)))
     assert replication.topic(declared.topics[0], TableId("shop", "public", "orders")).name == "all"
     assert list(tmp_path.iterdir()) == []

@@ -41,6 +41,7 @@ def feed(folder: Path, *rules: dict[str, Any], options: tuple[str, ...] = (), **
     catalog = imported(folder, *files_of(folder, include("actor"), *rules, **more), *options)
     assert catalog.projections == ()
     (projection,) = catalog.topics
+    assert isinstance(projection, KafkaProjection)
     return projection
 
 

@@ -273,8 +273,8 @@ def test_streams_are_named_and_their_key_works_through_kinesis_alone() -> None:
     }
     there = catalog_policies(catalog, PLACE, dataclasses.replace(WANTED, create=False))
     assert "MakeStreams" not in statements(there)
-    keys = {"access_key_id": EnvVar("A"), "secret_access_key": EnvVar("B")}
-    own = dataclasses.replace(CATALOG, topics=[dataclasses.replace(streams, **keys)])
+    keyed = dataclasses.replace(streams, access_key_id=EnvVar("A"), secret_access_key=EnvVar("B"))
+    own = dataclasses.replace(CATALOG, topics=[keyed])
     assert "WriteStreams" in statements(catalog_policies(own, PLACE, WANTED), "projection-streams")
     assert "WriteStreams" not in statements(catalog_policies(own, PLACE, WANTED))
     for document in catalog_policies(own, PLACE, WANTED).values():
