@@ -40,6 +40,7 @@ from replication_assets.declarations import (
     Items,
     KafkaProjection,
     KafkaSourceConfig,
+    KinesisProjection,
     LandedSourceConfig,
     LoadCapacity,
     MaskingPolicy,
@@ -72,6 +73,7 @@ from replication_assets.declarations import (
     Subset,
     Table,
     TablePolicy,
+    TopicProjection,
     Ttl,
     Validation,
     Watch,
@@ -111,6 +113,7 @@ __all__ = [
     "Items",
     "KafkaProjection",
     "KafkaSourceConfig",
+    "KinesisProjection",
     "LandedSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",
@@ -145,6 +148,7 @@ __all__ = [
     "Subset",
     "Table",
     "TablePolicy",
+    "TopicProjection",
     "Ttl",
     "Validation",
     "Watch",
@@ -165,7 +169,7 @@ class Catalog(Declaration):
     sources: Sequence[SourceConfig] = ()
     tables: Sequence[Table] = ()
     projections: Sequence[Projection] = ()
-    topics: Sequence[KafkaProjection] = ()
+    topics: Sequence[TopicProjection] = ()
     cutovers: Sequence[Cutover] = ()
     policies: Sequence[MaskingPolicy] = ()
     environments: Sequence[Environment] = ()
@@ -245,7 +249,7 @@ class Catalog(Declaration):
         """The tables of a refresh, in the order of the catalog."""
         return self._named(refresh.tables)
 
-    def projected(self, projection: Projection | KafkaProjection) -> tuple[Table, ...]:
+    def projected(self, projection: Projection | TopicProjection) -> tuple[Table, ...]:
         """The tables of a projection, in the order of the catalog."""
         return self._named(projection.tables)
 

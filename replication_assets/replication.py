@@ -1,6 +1,6 @@
 """The composition root: a catalog, and the adapters that it declares, made when asked for.
 
-With `change_sources` the one place that names adapters. It knows no Dagster; assets, the
+With `change_sources` and `topic_adapters` the one place that names adapters. It knows no Dagster; assets, the
 demonstration and tests all start here. Nothing is opened and no secret is read before a method is called.
 
 Adapters whose libraries take long to import (boto3, SQLAlchemy) or that few catalogs use are
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replication_assets.catalog import Catalog, DeltaProjection, DynamoDbProjection, Projection, SqlProjection
-from replication_assets.change_sources import change_source, driver, kafka_cluster
+from replication_assets.change_sources import change_source
 from replication_assets.core.masking.keys import KeyRing
 from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import called, given_names
@@ -25,7 +25,6 @@ from replication_assets.declarations import (
     CloudWatch,
     Environment,
     Hook,
-    KafkaProjection,
     MetricExport,
     MySqlTarget,
     OracleTarget,
@@ -34,6 +33,7 @@ from replication_assets.declarations import (
     Sns,
     SqliteTarget,
     SqlServerTarget,
+    TopicProjection,
     Webhook,
 )
 from replication_assets.errors import RefreshError, TargetError
@@ -46,6 +46,7 @@ from replication_assets.ports.watch import MetricSink, Notifier
 from replication_assets.secret_references import SecretReference, resolve_for
 from replication_assets.targets.delta import DeltaTarget
 from replication_assets.targets.shaped import ShapedTarget
+from replication_assets.topic_adapters import topic_of
 
 if TYPE_CHECKING:
     from replication_assets.targets.dynamodb import DynamoDbSettings
@@ -120,24 +121,13 @@ class Replication:
         projected = Projected(tables, structures)
         return SqlTarget(_sql_database(projection, tables), table, projected=projected)
 
-    def topic(self, projection: KafkaProjection, table: TableId) -> Topic:
-        """The topic of a table. Nothing is connected to, and no secret read, before a call.
+    def topic(self, projection: TopicProjection, table: TableId) -> Topic:
+        """The topic or stream of a table. Nothing is connected to, and no secret read, before a call.
 
         Raises:
             SourceNotReady: the driver is not installed.
         """
-        with driver("confluent_kafka", "kafka", projection.name):
-            from replication_assets.targets.kafka.topic import KafkaTopic
-
-        by = f"replication_assets-{projection.name}-{table.folder}" if projection.transactions else None
-        return KafkaTopic(
-            kafka_cluster(projection).settings,
-            projection.bootstrap_servers,
-            projection.topic_of(table.source, table.schema, table.name),
-            projection.message_max_bytes,
-            projection.partitions,
-            by,
-        )
+        return topic_of(projection, table)
 
     def environment_target(self, environment: Environment) -> EnvironmentTarget:
         """The database of an environment. Nothing is connected to, and no secret read, before a call.

@@ -42,6 +42,7 @@ ROOMS = {
     # knows which adapters there are.
     "replication": "composition",
     "change_sources": "composition",
+    "topic_adapters": "composition",
     "scratch_databases": "composition",
     "defs": "defs",
     "definitions": "definitions",

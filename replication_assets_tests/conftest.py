@@ -23,6 +23,7 @@ from replication_assets_tests.dynamodb_servers import (
     running_moto,
 )
 from replication_assets_tests.kafka_servers import Broker, running_broker
+from replication_assets_tests.kinesis_servers import KinesisServer, Relay, running_kinesis, running_relay
 from replication_assets_tests.mysql_servers import (
     BINLOG_SETTINGS,
     MariaDbPrefix,
@@ -100,6 +101,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def broker() -> Iterator[Broker]:
     """A broker that speaks Kafka's protocol; make topics of your own on it."""
     with running_broker() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kinesis() -> Iterator[KinesisServer]:
+    """moto's Kinesis; make streams of your own in it."""
+    with running_kinesis() as found:
+        yield found
+
+
+@pytest.fixture
+def relay(kinesis: KinesisServer) -> Iterator[Relay]:
+    """An endpoint before it that fails as it is told."""
+    with running_relay(kinesis) as found:
         yield found
 
 

@@ -37,6 +37,7 @@ PUBLIC = [
     "Items",
     "KafkaProjection",
     "KafkaSourceConfig",
+    "KinesisProjection",
     "LandedSourceConfig",
     "LoadCapacity",
     "MaskingPolicy",

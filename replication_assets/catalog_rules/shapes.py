@@ -9,14 +9,14 @@ from replication_assets.core.shape_specs import Shape, called, shape_problems
 from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
-    KafkaProjection,
     Projection,
     Table,
+    TopicProjection,
 )
 from replication_assets.declared_types import type_problems
 
 
-def shapes_problems(projection: Projection | KafkaProjection, tables: Sequence[Table]) -> Iterator[str]:
+def shapes_problems(projection: Projection | TopicProjection, tables: Sequence[Table]) -> Iterator[str]:
     """Everything about the shapes of a projection; which columns there are is known when it is filled."""
     named = set(projection.tables)
     projected = {str(each.id) for each in tables if str(each.id) in named or f"{each.id.source}.*" in named}
@@ -28,13 +28,13 @@ def shapes_problems(projection: Projection | KafkaProjection, tables: Sequence[T
         if shape.table in seen:
             yield f"{label}: declared twice. Fix: one shape for each table"
         seen.add(shape.table)
-        if not isinstance(projection, DynamoDbProjection | KafkaProjection) and shape.table in {
+        if not isinstance(projection, DynamoDbProjection | TopicProjection) and shape.table in {
             each.table for each in projection.documents
         }:
             yield f"{label}: the table has documents too. Fix: a projection each"
         problems = list(_form(shape)) or list(shape_problems(shape))
         yield from (f"{label}: {problem}" for problem in problems)
-        if isinstance(projection, KafkaProjection) and (shape.schema, shape.name) != (None, None):
+        if isinstance(projection, TopicProjection) and (shape.schema, shape.name) != (None, None):
             yield f"{label}: messages name their table by `Messages`. Fix: no schema, no name"
         if isinstance(projection, DynamoDbProjection) and (shape.schema, shape.name) != (None, None):
             yield f"{label}: the table becomes items, which `Items.into` places. Fix: no schema, no name"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from replication_assets.core.schema import TableId, TableSchema
-    from replication_assets.declarations import KafkaProjection, Projection
+    from replication_assets.declarations import Projection, TopicProjection
     from replication_assets.flows.capture import FlushReceipt
     from replication_assets.flows.load import LoadReceipt
     from replication_assets.flows.prepare import ReplicatedTable
@@ -102,12 +102,12 @@ class DagsterView:
         key = naming.projection_key(projection.name, table)
         self.tell(key, receipt.id_range.key, metadata.projected(receipt, schema))
 
-    def published(self, projection: KafkaProjection, receipt: PublishReceipt) -> None:
+    def published(self, projection: TopicProjection, receipt: PublishReceipt) -> None:
         """A table of a topic."""
         if self.instance is not None:
             self.attempt(lambda: self._published(projection, receipt))
 
-    def _published(self, projection: KafkaProjection, receipt: PublishReceipt) -> None:
+    def _published(self, projection: TopicProjection, receipt: PublishReceipt) -> None:
         from replication_assets.defs import naming
         from replication_assets.defs.topic_assets import told
 

@@ -22,7 +22,7 @@ from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.core.schema import TableId
-    from replication_assets.declarations import KafkaProjection, Projection
+    from replication_assets.declarations import Projection, TopicProjection
     from replication_assets.flows.refusals import Handling
     from replication_assets.ports import DeadLetter
     from replication_assets.replication import Replication
@@ -35,7 +35,7 @@ OneProjection = Annotated[str, typer.Argument(help="The projection.")]
 class _Box:
     """The dead letters of one table in one projection."""
 
-    projection: Projection | KafkaProjection
+    projection: Projection | TopicProjection
     table: TableId
     handling: Handling
 
@@ -169,7 +169,7 @@ def retry(
     Ends with 3 if a row is refused again.
     """
     from replication_assets.cli.output import say, working
-    from replication_assets.declarations import KafkaProjection
+    from replication_assets.declarations import TopicProjection
     from replication_assets.flows.dead_letters import RetryReceipt
     from replication_assets.flows.dead_letters import retry as reprocess
 
@@ -180,7 +180,7 @@ def retry(
     with working() as work:
         work.begin("retrying", len(boxes), "tables")
         for box in boxes:
-            if isinstance(box.projection, KafkaProjection):
+            if isinstance(box.projection, TopicProjection):
                 work.done(f"{box.name}: told again when its rows change, or by project --rebuild")
                 continue
             target = replication.target(box.projection, box.table)

@@ -20,7 +20,7 @@ from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.catalog import Catalog
-    from replication_assets.declarations import KafkaProjection, SourceConfig
+    from replication_assets.declarations import SourceConfig, TopicProjection
     from replication_assets.dms.compiling import Compiled
     from replication_assets.dms.findings import Finding
 
@@ -41,7 +41,7 @@ def import_(
     host: Annotated[str, typer.Option(help="Where the source is.")] = "db.internal",
     database: Annotated[str, typer.Option(help="Its database, Oracle's service, or a file.")] = "app",
     user: Annotated[str, typer.Option(help="User of the source.")] = "replicator",
-    region: Annotated[str, typer.Option(help="AWS region of DynamoDB tables.")] = "eu-west-1",
+    region: Annotated[str, typer.Option(help="AWS region of DynamoDB tables and streams.")] = "eu-west-1",
     store: Annotated[str, typer.Option(help="Where the event store is.")] = "./event_store",
     lake: Annotated[str, typer.Option(help="Where tables without an object mapping go.")] = "./lake",
     brokers: Annotated[str, typer.Option(help="host:port,... of the brokers of topics.")] = "",
@@ -109,10 +109,10 @@ def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:
     )
 
 
-def _with_password(topics: KafkaProjection) -> KafkaProjection:
-    from replication_assets.catalog import EnvVar
+def _with_password(topics: TopicProjection) -> TopicProjection:
+    from replication_assets.catalog import EnvVar, KafkaProjection
 
-    if topics.sasl is None:
+    if not isinstance(topics, KafkaProjection) or topics.sasl is None:
         return topics
     return replace(topics, password=EnvVar(f"{topics.name.upper()}_PASSWORD"))
 

@@ -14,7 +14,7 @@ import typer
 from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
-    from replication_assets.declarations import KafkaProjection, Projection, Table
+    from replication_assets.declarations import Projection, Table, TopicProjection
     from replication_assets.replication import Replication
 
 CATALOG_VARIABLE = "REPLICATION_ASSETS_CATALOG"
@@ -129,7 +129,7 @@ def chosen_projections(
 
 def chosen_topics(
     replication: Replication, projection: str | None, tables: Sequence[str] | None
-) -> list[tuple[KafkaProjection, Table]]:
+) -> list[tuple[TopicProjection, Table]]:
     """Projections into topics with their tables, as `chosen_projections`; empty if it is none of them."""
     catalog = replication.catalog
     wanted = {table.id for table in chosen_tables(replication, tables)}

@@ -22,7 +22,7 @@ from replication_assets.errors import CatalogError
 if TYPE_CHECKING:
     from replication_assets.cli.dagster_view import DagsterView
     from replication_assets.cli.output import Work
-    from replication_assets.declarations import KafkaProjection, Projection, Table
+    from replication_assets.declarations import Projection, Table, TopicProjection
     from replication_assets.replication import Replication
 
 
@@ -204,7 +204,7 @@ def _project(
 
 def _publish(
     replication: Replication,
-    projection: KafkaProjection,
+    projection: TopicProjection,
     table: Table,
     rebuild: bool,
     work: Work,

@@ -41,6 +41,8 @@ _TAGS = {
     "SqlServerSourceConfig": "sqlserver",
     "OracleSourceConfig": "oracle",
     "KafkaSourceConfig": "kafka",
+    "KafkaProjection": "kafka",
+    "KinesisProjection": "kinesis",
     "LandedSourceConfig": "landed",
     "MySqlTarget": "mysql",
     "SqliteTarget": "sqlite",
@@ -62,7 +64,7 @@ class ValueProblem:
         return f"{dotted(self.path)}: {self.what}" if self.path else self.what
 
 
-_UNTAGGED = frozenset({"PostgresSourceConfig"})
+_UNTAGGED = frozenset({"PostgresSourceConfig", "KafkaProjection"})
 """What a mapping declares where it is not said which of several it is."""
 
 

@@ -71,7 +71,13 @@ from replication_assets.declarations.sources import (
     SslMode,
 )
 from replication_assets.declarations.tables import EventDate, Table
-from replication_assets.declarations.topics import DmsEnvelope, KafkaProjection, Messages
+from replication_assets.declarations.topics import (
+    DmsEnvelope,
+    KafkaProjection,
+    KinesisProjection,
+    Messages,
+    TopicProjection,
+)
 from replication_assets.declarations.watch import (
     Channel,
     CloudWatch,
@@ -113,6 +119,7 @@ __all__ = [
     "Items",
     "KafkaProjection",
     "KafkaSourceConfig",
+    "KinesisProjection",
     "LandedSourceConfig",
     "LiteralSecret",
     "LoadCapacity",
@@ -151,6 +158,7 @@ __all__ = [
     "Subset",
     "Table",
     "TablePolicy",
+    "TopicProjection",
     "Ttl",
     "Validation",
     "Watch",

@@ -12,7 +12,7 @@ import dagster as dg
 import pyarrow.compute as pc
 from pydantic import Field
 
-from replication_assets.catalog import Catalog, KafkaProjection, Projection, Table
+from replication_assets.catalog import Catalog, Projection, Table, TopicProjection
 from replication_assets.core.schema import TableId
 from replication_assets.defs import metadata, naming
 from replication_assets.defs.failures import explained
@@ -42,11 +42,11 @@ def dead_letters_assets(catalog: Catalog) -> list[dg.AssetsDefinition]:
         _asset(projection, table)
         for projection in (*catalog.projections, *catalog.topics)
         for table in catalog.projected(projection)
-        if isinstance(projection, KafkaProjection) or can_refuse(projection, table.id)
+        if isinstance(projection, TopicProjection) or can_refuse(projection, table.id)
     ]
 
 
-def _asset(projection: Projection | KafkaProjection, table: Table) -> dg.AssetsDefinition:
+def _asset(projection: Projection | TopicProjection, table: Table) -> dg.AssetsDefinition:
     key = naming.dead_letters_key(projection.name, table.id)
 
     @dg.asset(
@@ -83,11 +83,11 @@ def _reprocess(
     context: dg.AssetExecutionContext,
     config: DeadLettersConfig,
     replication: Replication,
-    projection: Projection | KafkaProjection,
+    projection: Projection | TopicProjection,
     table: Table,
 ) -> Figures:
     """Do as the configuration says; returns what was done and what is open then."""
-    if isinstance(projection, KafkaProjection):
+    if isinstance(projection, TopicProjection):
         return _of_topic(config, replication, projection, table)
     store, target = replication.store(), replication.target(projection, table.id)
     handling = handling_of(store, projection, table.id)
@@ -108,7 +108,7 @@ def _reprocess(
 
 
 def _of_topic(
-    config: DeadLettersConfig, replication: Replication, projection: KafkaProjection, table: Table
+    config: DeadLettersConfig, replication: Replication, projection: TopicProjection, table: Table
 ) -> Figures:
     """A message that was too large is told again with its row's next change, or by a rebuild: there is
     nothing to retry."""
@@ -199,7 +199,7 @@ def _description(figures: Figures) -> str:
 
 def report_open(
     instance: dg.DagsterInstance,
-    projection: Projection | KafkaProjection,
+    projection: Projection | TopicProjection,
     table: TableId,
     handling: Handling | None,
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from replication_assets.catalog import KafkaProjection, Projection
+from replication_assets.catalog import Projection, TopicProjection
 from replication_assets.core.baseline import is_covered
 from replication_assets.core.events import ALL_RANGES
 from replication_assets.core.schema import TableId, TableSchema
@@ -112,7 +112,7 @@ class InlineFollower:
     """Kept from flush to flush: each remembers what it has read of the dead letters."""
     publishers: dict[dg.AssetKey, Publisher] = field(default_factory=dict)
     """Kept from flush to flush: a new one asks the topic what stands."""
-    letters: dict[dg.AssetKey, tuple[KafkaProjection, TableId, Handling]] = field(default_factory=dict)
+    letters: dict[dg.AssetKey, tuple[TopicProjection, TableId, Handling]] = field(default_factory=dict)
     published: dict[dg.AssetKey, PublishReceipt] = field(default_factory=dict)
     left: set[tuple[dg.AssetKey, str]] = field(default_factory=set)
     """Ranges that failed in a way that trying again does not mend: not tried before the next report, since a
@@ -132,7 +132,7 @@ class InlineFollower:
                     if table.id in receipt.tables:
                         self._publish(topic, table.id)
 
-    def _publish(self, projection: KafkaProjection, table: TableId) -> None:
+    def _publish(self, projection: TopicProjection, table: TableId) -> None:
         asset = naming.projection_key(projection.name, table)
         if (asset, TOPIC) in self.left:
             return

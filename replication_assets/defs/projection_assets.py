@@ -13,7 +13,6 @@ from pydantic import Field
 from replication_assets.catalog import (
     DeltaProjection,
     DynamoDbProjection,
-    KafkaProjection,
     MySqlTarget,
     OracleTarget,
     PostgresTarget,
@@ -21,6 +20,7 @@ from replication_assets.catalog import (
     SqliteTarget,
     SqlServerTarget,
     Table,
+    TopicProjection,
 )
 from replication_assets.defs import metadata, naming, partitions
 from replication_assets.defs.dead_letters import report_open
@@ -32,7 +32,7 @@ from replication_assets.flows.refusals import handling_of
 from replication_assets.replication import Replication
 
 
-def following(projection: Projection | KafkaProjection) -> dg.AutomationCondition:  # type: ignore[type-arg]
+def following(projection: Projection | TopicProjection) -> dg.AutomationCondition:  # type: ignore[type-arg]
     """When a range of the projection is brought forward in a run of its own.
 
     An update of the event store counts until a run was *requested* after it: one that comes

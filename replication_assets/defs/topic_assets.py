@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from replication_assets.catalog import KafkaProjection, Table
+from replication_assets.catalog import KinesisProjection, Table, TopicProjection
 from replication_assets.defs import naming
 from replication_assets.defs.dead_letters import report_open
 from replication_assets.defs.failures import explained
@@ -16,9 +16,11 @@ from replication_assets.flows.publish import PublishReceipt, publisher
 from replication_assets.replication import Replication
 
 
-def topic_asset(projection: KafkaProjection, table: Table) -> dg.AssetsDefinition:
+def topic_asset(projection: TopicProjection, table: Table) -> dg.AssetsDefinition:
     """The asset of one table in a topic. Materializing tells the events that are new."""
     topic = projection.topic_of(table.id.source, table.id.schema, table.id.name)
+    is_stream = isinstance(projection, KinesisProjection)
+    promise = f"stream `{topic}`, each at least once" if is_stream else f"topic `{topic}`, each once"
 
     class PublishConfig(dg.Config):
         rebuild: bool = Field(False, description="Tell every row again, under a new stream.")
@@ -29,10 +31,10 @@ def topic_asset(projection: KafkaProjection, table: Table) -> dg.AssetsDefinitio
         automation_condition=following(projection),
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL),
         group_name=table.group or naming.plain(projection.name),
-        kinds={"kafka"},
+        kinds={"kinesis" if is_stream else "kafka"},
         owners=list(table.owners),
         tags=dict(table.tags),
-        description=f"Events of `{table.id}` in topic `{topic}`, each once. `rebuild` tells every row again.",
+        description=f"Events of `{table.id}` in {promise}. `rebuild` tells every row again.",
     )
     def published(
         context: dg.AssetExecutionContext, config: PublishConfig, replication: dg.ResourceParam[Replication]

@@ -17,12 +17,12 @@ from replication_assets.core.shape_specs import Computed, Shape
 from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
-    KafkaProjection,
     Projection,
     RefusalPolicy,
     Refusals,
     SqlProjection,
     Table,
+    TopicProjection,
     Validation,
 )
 from replication_assets.declarations.environments import ProjectionDatabase
@@ -31,6 +31,7 @@ from replication_assets.dms.endpoint import KafkaEndpoint
 from replication_assets.dms.filters import declared
 from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import in_shape, mapped_items
+from replication_assets.dms.kinesis_endpoint import KinesisEndpoint
 from replication_assets.dms.masking import value_expression
 from replication_assets.dms.messages import Messages as StreamMessages
 from replication_assets.dms.messages import mapped_messages
@@ -39,7 +40,12 @@ from replication_assets.dms.refused import refuse
 from replication_assets.dms.rules import DataType, ParallelLoad
 from replication_assets.dms.settings.reading import TaskSettings
 from replication_assets.dms.task import Task
-from replication_assets.dms.topics import declared_messages, not_declared, topics_projection
+from replication_assets.dms.topics import (
+    declared_messages,
+    not_declared,
+    streams_projection,
+    topics_projection,
+)
 
 _DEFAULT_CONNECTIONS = 16
 
@@ -50,7 +56,7 @@ class Compiled:
 
     tables: tuple[Table, ...]
     projections: tuple[Projection, ...]
-    topics: tuple[KafkaProjection, ...]
+    topics: tuple[TopicProjection, ...]
     max_parallel_loads: int | None
     load_wait_seconds: float | None
     refused: tuple[Finding, ...]
@@ -66,8 +72,8 @@ def compile_task(
     database: ProjectionDatabase | None = None,
 ) -> Compiled:
     """`source` is what the catalog calls the database; tables without an object mapping go to a lakehouse
-    at `lake`, to a SQL `database`, or to the topic of the endpoint if that is Kafka's. `brokers` are given
-    in place of the endpoint's own."""
+    at `lake`, to a SQL `database`, or to the topic or stream of the endpoint if that is Kafka's or Kinesis'.
+    `brokers` are given in place of the endpoint's own, `region` where it has none."""
     findings = Findings()
     tables: list[Table] = []
     items: list[Items] = []
@@ -100,7 +106,7 @@ def compile_task(
     return Compiled(
         tuple(tables),
         projections,
-        _topics(messages, shapes, task, brokers),
+        _topics(messages, shapes, task, brokers, region),
         _number(task.settings, "FullLoadSettings", "MaxFullLoadSubTasks"),
         _number(task.settings, "FullLoadSettings", "TransactionConsistencyTimeout"),
         findings.listed(),
@@ -127,16 +133,19 @@ def _tell_no_items(task: Task, outcome: TableOutcome, findings: Findings) -> Non
 
 
 def _topics(
-    messages: Sequence[Messages], shapes: Sequence[Shape], task: Task, brokers: str
-) -> tuple[KafkaProjection, ...]:
+    messages: Sequence[Messages], shapes: Sequence[Shape], task: Task, brokers: str, region: str
+) -> tuple[TopicProjection, ...]:
     if not messages:
         return ()
-    endpoint = task.endpoint or KafkaEndpoint()
+    named, refusals = {each.table for each in messages}, _refusals(task.settings)
+    own = [each for each in shapes if each.table in named]
+    if task.target == "kinesis":
+        stream = task.endpoint if isinstance(task.endpoint, KinesisEndpoint) else KinesisEndpoint()
+        return (streams_projection(messages, own, stream, task.settings, refusals, region),)
+    endpoint = task.endpoint if isinstance(task.endpoint, KafkaEndpoint) else KafkaEndpoint()
     if brokers:
         endpoint = replace(endpoint, brokers=brokers)
-    named = {each.table for each in messages}
-    own = [each for each in shapes if each.table in named]
-    return (topics_projection(messages, own, endpoint, task.settings, _refusals(task.settings)),)
+    return (topics_projection(messages, own, endpoint, task.settings, refusals),)
 
 
 def shape_of(

@@ -1,4 +1,5 @@
 """Settings of a Kafka target endpoint, as `aws dms` takes and describes them: `{"KafkaSettings": {...}}`.
+Those of a Kinesis endpoint are told apart here, and read by `kinesis_endpoint`.
 
 Defaults are DMS's (https://docs.aws.amazon.com/dms/latest/userguide/CHAP_Target.Kafka.html). Passwords are
 not read.
@@ -7,12 +8,14 @@ not read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal, TypeAlias, cast
 
 from replication_assets.core.envelopes.layout import MessageFormat
 from replication_assets.declarations.sources import SaslMechanism
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.json_source import Node, Object, parse_json
+from replication_assets.dms.kinesis_endpoint import MEMBER as KINESIS
+from replication_assets.dms.kinesis_endpoint import KinesisEndpoint, kinesis_endpoint
 from replication_assets.dms.members import Members
 
 MEMBER = "KafkaSettings"
@@ -26,6 +29,7 @@ _SECRETS = ("SaslPassword", "SslClientKeyPassword")
 class KafkaEndpoint:
     """What all topics of a task have in common."""
 
+    engine: ClassVar[Literal["kafka"]] = "kafka"
     brokers: str = PLACEHOLDER
     topic: str = "kafka-default-topic"
     format: MessageFormat = "json"
@@ -42,16 +46,22 @@ class KafkaEndpoint:
     user: str | None = None
 
 
+StreamEndpoint: TypeAlias = KafkaEndpoint | KinesisEndpoint
+
+
 def is_endpoint(text: str, file: str) -> bool:
     node: Node | None = parse_json(text, file, Findings())
-    return isinstance(node, Object) and any(member.name == MEMBER for member in node.members)
+    return isinstance(node, Object) and any(member.name in (MEMBER, KINESIS) for member in node.members)
 
 
-def read_endpoint(text: str, file: str, findings: Findings) -> KafkaEndpoint:
+def read_endpoint(text: str, file: str, findings: Findings) -> StreamEndpoint:
     """Never raises for what the text holds; unknown settings are told."""
     node = parse_json(text, file, findings)
     assert isinstance(node, Object)
     outer = Members(node, findings, "endpoint")
+    if outer.has(KINESIS):
+        inner = outer.object(KINESIS, KINESIS)
+        return KinesisEndpoint() if inner is None else kinesis_endpoint(inner)
     settings = outer.object(MEMBER, MEMBER)
     if settings is None:
         return KafkaEndpoint()

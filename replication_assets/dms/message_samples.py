@@ -18,7 +18,7 @@ from replication_assets.core.envelopes.shaped import ShapedEvents, told_schema
 from replication_assets.core.events import COMMITTED_AT, ID_RANGE, OP
 from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import Shape
-from replication_assets.dms.endpoint import KafkaEndpoint
+from replication_assets.dms.endpoint import KafkaEndpoint, StreamEndpoint
 from replication_assets.dms.messages import Messages
 from replication_assets.dms.outcome import TableOutcome
 from replication_assets.dms.samples import table_schema
@@ -32,7 +32,7 @@ def sample_messages(
     outcome: TableOutcome,
     rows: pa.RecordBatch,
     shape: Shape | None = None,
-    endpoint: KafkaEndpoint | None = None,
+    endpoint: StreamEndpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Topic, key and value of the message of each row.
 

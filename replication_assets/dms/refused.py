@@ -31,8 +31,8 @@ def _refused_of_topic(target: str, outcome: TableOutcome) -> Iterator[tuple[str,
     messages = mapped_messages(outcome, target, Findings())
     if messages is None:
         return
-    if target == "kinesis":
-        yield "rows go to a Kinesis stream, and nothing writes to those", "a topic instead: --target kafka"
+    if target == "kinesis" and messages.topic is not None:
+        yield "kafka-target-topic is of Kafka, and a task has one stream", "delete it, or --target kafka"
     what = not_declared(messages, outcome)
     if what is not None:
         yield what, "write primary-key, or the name of a column or scalar attribute"

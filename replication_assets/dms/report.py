@@ -9,7 +9,7 @@ from typing import Any
 from replication_assets.core.items.spec import Attribute, Items
 from replication_assets.dms.compiling import shape_of
 from replication_assets.dms.coverage import Coverage, divided, segments_sql
-from replication_assets.dms.endpoint import KafkaEndpoint
+from replication_assets.dms.endpoint import StreamEndpoint
 from replication_assets.dms.filters import as_sql
 from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import in_shape, mapped_items
@@ -247,7 +247,7 @@ def _attribute(attribute: Attribute) -> dict[str, Any]:
 
 
 def _samples(
-    table: TableOutcome, items: Items | None, messages: Messages | None, endpoint: KafkaEndpoint | None
+    table: TableOutcome, items: Items | None, messages: Messages | None, endpoint: StreamEndpoint | None
 ) -> dict[str, Any]:
     """Sample rows as the target has them, as far as there are samples."""
     if not table.source.rows or not table.columns_known:

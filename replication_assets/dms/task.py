@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from replication_assets.dms.applying import apply_mapping
-from replication_assets.dms.endpoint import KafkaEndpoint, is_endpoint, read_endpoint
+from replication_assets.dms.endpoint import StreamEndpoint, is_endpoint, read_endpoint
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Node, Object, parse_json
@@ -28,14 +28,14 @@ NOWHERE = Place("command line", 1, 1)
 class Task:
     """`files` in the order given. `tables` are those the mappings were applied to; None: those named.
     `target` is the engine of the target endpoint as it was said or as the rules tell; empty: not known.
-    `endpoint` are its settings, where it is Kafka's and a file has them."""
+    `endpoint` are its settings, where it is Kafka's or Kinesis' and a file has them."""
 
     files: tuple[tuple[TableMapping, Outcome], ...]
     settings: tuple[TaskSettings, ...]
     tables: tuple[SourceTable, ...] | None
     target: str
     findings: tuple[Finding, ...]
-    endpoint: KafkaEndpoint | None = None
+    endpoint: StreamEndpoint | None = None
 
     @property
     def grouped(self) -> dict[str, list[TableOutcome]]:
@@ -50,16 +50,11 @@ def read_task(
     escape: str = "",
     target: str = "",
 ) -> Task:
-    """Files by their names: mappings, settings, and settings of a Kafka endpoint, in any order."""
+    """Files by their names: mappings, settings, and settings of a Kafka or Kinesis endpoint, in any order."""
     findings = Findings()
     texts = unpacked(texts)
-    endpoint: KafkaEndpoint | None = None
-    for file in [file for file, text in texts.items() if is_endpoint(text, file)]:
-        if endpoint is not None:
-            what = "settings of a second endpoint: a task has one"
-            findings.error("two-endpoints", what, "give one of them", Place(file, 1, 1))
-        endpoint = read_endpoint(texts[file], file, findings)
-        target = target or "kafka"
+    endpoint = _endpoint(texts, target, findings)
+    target = target or (endpoint.engine if endpoint is not None else "")
     mappings = []
     settings = []
     for file, text in texts.items():
@@ -92,6 +87,20 @@ def read_task(
         findings.extend((*each.findings, *dangers(each, found, engine)))
     known = None if tables is None else tuple(tables)
     return Task(files, tuple(settings), known, engine, findings.listed(), endpoint)
+
+
+def _endpoint(texts: Mapping[str, str], target: str, findings: Findings) -> StreamEndpoint | None:
+    """The settings of the one target endpoint, where a file has them."""
+    found: StreamEndpoint | None = None
+    for file in [file for file, text in texts.items() if is_endpoint(text, file)]:
+        if found is not None:
+            what = "settings of a second endpoint: a task has one"
+            findings.error("two-endpoints", what, "give one of them", Place(file, 1, 1))
+        found = read_endpoint(texts[file], file, findings)
+        if target and target.strip().lower() != found.engine:
+            what = f"settings of a {found.engine} endpoint, and the target is {target[:40]!r}"
+            findings.error("other-endpoint", what, "give one of them", Place(file, 1, 1))
+    return found
 
 
 def is_settings(text: str, file: str) -> bool:

@@ -14,14 +14,16 @@ from typing import Literal, cast
 from replication_assets.core.envelopes.specs import DmsEnvelope, Messages
 from replication_assets.core.items.spec import Attribute, AttributeType
 from replication_assets.core.shape_specs import Shape
-from replication_assets.declarations import KafkaProjection, Refusals
-from replication_assets.dms.endpoint import KafkaEndpoint
+from replication_assets.declarations import KafkaProjection, KinesisProjection, Refusals
+from replication_assets.dms.endpoint import KafkaEndpoint, StreamEndpoint
+from replication_assets.dms.kinesis_endpoint import KinesisEndpoint
 from replication_assets.dms.messages import MessageAttribute, Tree
 from replication_assets.dms.messages import Messages as Mapped
 from replication_assets.dms.outcome import TableOutcome
 from replication_assets.dms.settings.reading import TaskSettings
 
 NAME = "topics"
+STREAMS = "streams"
 _COLUMN = re.compile(r"\$\{([^}]+)\}")
 
 
@@ -66,7 +68,7 @@ def topics_projection(
     refusals: Refusals,
 ) -> KafkaProjection:
     """One projection of all tables that go to topics."""
-    before = next((each for each in settings if each.value("BeforeImageSettings", "EnableBeforeImage")), None)
+    before = _before(settings)
     return KafkaProjection(
         NAME,
         tables=[each.table for each in messages],
@@ -86,7 +88,36 @@ def topics_projection(
     )
 
 
-def envelope_of(endpoint: KafkaEndpoint, before: TaskSettings | None = None) -> DmsEnvelope:
+def streams_projection(
+    messages: Sequence[Messages],
+    shapes: Sequence[Shape],
+    endpoint: KinesisEndpoint,
+    settings: Sequence[TaskSettings],
+    refusals: Refusals,
+    region: str,
+) -> KinesisProjection:
+    """One projection of all tables that go to the stream, in `region` unless its ARN says where."""
+    before = _before(settings)
+    return KinesisProjection(
+        STREAMS,
+        tables=[each.table for each in messages],
+        stream=endpoint.topic,
+        envelope="dms",
+        format=endpoint.format,
+        before_images=before is not None,
+        dms=envelope_of(endpoint, before),
+        messages=[each for each in messages if each != Messages(each.table)],
+        shapes=shapes,
+        refusals=refusals,
+        region=endpoint.region or region,
+    )
+
+
+def _before(settings: Sequence[TaskSettings]) -> TaskSettings | None:
+    return next((each for each in settings if each.value("BeforeImageSettings", "EnableBeforeImage")), None)
+
+
+def envelope_of(endpoint: StreamEndpoint, before: TaskSettings | None = None) -> DmsEnvelope:
     """`before` are settings that ask for old values."""
     field = before.value("BeforeImageSettings", "FieldName") if before is not None else None
     only = before.value("BeforeImageSettings", "ColumnFilter") if before is not None else None

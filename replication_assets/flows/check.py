@@ -12,7 +12,7 @@ from functools import partial
 from typing import Literal
 
 from replication_assets.core.schema import TableId, TableSchema
-from replication_assets.declarations import KafkaProjection, Projection, SourceConfig, Table
+from replication_assets.declarations import Projection, SourceConfig, Table, TopicProjection
 from replication_assets.errors import CatalogError, ReplicationError
 from replication_assets.flows.filtered_tables import not_pushed
 from replication_assets.flows.prepare import open_table
@@ -195,7 +195,7 @@ def _projection(adapters: Adapters, projection: Projection) -> Iterator[Finding]
                 yield finding
 
 
-def _topics(adapters: Adapters, projection: KafkaProjection) -> Iterator[Finding]:
+def _topics(adapters: Adapters, projection: TopicProjection) -> Iterator[Finding]:
     seen: set[Finding] = set()
     for table in adapters.catalog.projected(projection):
         topic = adapters.topic(projection, table.id)

@@ -16,19 +16,18 @@ import pyarrow as pa
 
 from replication_assets.core.baseline import Baseline
 from replication_assets.core.controls import Controls
-from replication_assets.core.envelopes.produced import MessageForm
 from replication_assets.core.events import COMMIT_POSITION, EPOCH, SEQUENCE
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
-from replication_assets.declarations import KafkaProjection
+from replication_assets.declarations import TopicProjection
 from replication_assets.errors import NotLoaded, TargetError
 from replication_assets.failpoints import reach
 from replication_assets.flows.publish_events import load_ids, loaded_from, table_events, waiting_positions
-from replication_assets.flows.publish_messages import StepSender
+from replication_assets.flows.publish_messages import StepSender, message_form
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.refusals import Handling
 from replication_assets.ports import EventStore, LogSnapshot
-from replication_assets.ports.topics import Place, Published, Topic, TopicJournal, TopicStep
+from replication_assets.ports.topics import Place, Published, Standing, Topic, TopicJournal, TopicStep
 
 STEP_EVENTS = 20_000
 """Events of a step of changes; they are in memory at once."""
@@ -150,14 +149,25 @@ class Publisher:
             self._stream, self._number, self._step = f"{self.projection}/{beginnings + 1}", 1, None
         else:
             self._require_same_topic(step, self.topic.place(make=True))
-            self._stream = step.stream
-            snapshot = self.store.log(self.table, step.chapter).snapshot()
-            stands = self.topic.reached(step.stream, str(self.table), step.place)
-            made = self.sender.send(snapshot, step, stands)
-            # Another declaration may have made more messages of the step: their numbers are taken.
-            self._number = max([made, *(number + 1 for number in stands.values())])
-            self._step = step
+            self._stream, self._step = step.stream, step
+            self._number = step.first if step.is_mark else self._complete(step)
+            if self.topic.forgets and not step.is_mark:
+                self._mark(journal, step)
         self._journal = journal
+
+    def _complete(self, step: TopicStep) -> int:
+        """Send what the topic lacks of the step; the number after it."""
+        snapshot = self.store.log(self.table, step.chapter).snapshot()
+        stands = self.topic.reached(step.stream, str(self.table), step.place)
+        made = self.sender.send(snapshot, step, stands)
+        # Another declaration may have made more messages of the step: their numbers are taken.
+        return max([made, *(number + 1 for number in stands.greatest.values())])
+
+    def _mark(self, journal: TopicJournal, step: TopicStep) -> None:
+        """Tell a step without messages: what stands of the one before need not be looked up any more."""
+        at = step.reached
+        self._step = self._new_step("changes", step.chapter, at, at, step.ranges)
+        journal.append(self._step)
 
     def _require_same_topic(self, step: TopicStep, now: Place) -> None:
         then = step.place
@@ -298,7 +308,7 @@ class Publisher:
             self.sender.handling.require_running()
         self._journal.append(step)
         reach("topic.told")
-        self._number = self.sender.send(snapshot, step, {})
+        self._number = self.sender.send(snapshot, step, Standing())
         self._step = step
 
 
@@ -310,34 +320,16 @@ class TopicAdapters(Protocol):
     """Where the adapters of a catalog come from (`replication.Replication`)."""
 
     def store(self) -> EventStore: ...
-    def topic(self, projection: KafkaProjection, table: TableId) -> Topic: ...
+    def topic(self, projection: TopicProjection, table: TableId) -> Topic: ...
 
 
-def message_form(projection: KafkaProjection, table: TableId) -> MessageForm:
-    """What messages of one table look like."""
-    messages = projection.messages_of(str(table))
-    own = messages.partition_key if messages is not None else None
-    with_table = projection.dms.table_in_key if projection.envelope == "dms" else None
-    return MessageForm(
-        projection.envelope,
-        projection.format,
-        own or projection.partition_key,
-        projection.is_shared(str(table)) if with_table is None else with_table,
-        projection.before_images,
-        projection.tombstones,
-        projection.schema == "connect",
-        projection.dms,
-        messages,
-    )
-
-
-def letters_of(store: EventStore, projection: KafkaProjection, table: TableId) -> Handling:
+def letters_of(store: EventStore, projection: TopicProjection, table: TableId) -> Handling:
     """What becomes of messages that are too large."""
     letters = store.dead_letters(projection.name, table)
     return Handling(letters, projection.refusals, f"{projection.name} {table}")
 
 
-def publisher(adapters: TopicAdapters, projection: KafkaProjection, table: TableId) -> Publisher:
+def publisher(adapters: TopicAdapters, projection: TopicProjection, table: TableId) -> Publisher:
     """A publisher of one table, which connects when it is first used."""
     store = adapters.store()
     topic, handling = adapters.topic(projection, table), letters_of(store, projection, table)

@@ -23,12 +23,13 @@ from replication_assets.core.refusals import Refusal
 from replication_assets.core.schema import TableId
 from replication_assets.core.shape_specs import Shape
 from replication_assets.core.sql import Spill
+from replication_assets.declarations import TopicProjection
 from replication_assets.errors import TargetError
 from replication_assets.failpoints import reach
 from replication_assets.flows.publish_events import changes, load, table_events
 from replication_assets.flows.refusals import Attempt, Handling
 from replication_assets.ports import LogSnapshot
-from replication_assets.ports.topics import Outgoing, Topic, TopicStep
+from replication_assets.ports.topics import Outgoing, Standing, Topic, TopicStep
 
 TOO_LARGE = "message-too-large"
 
@@ -54,9 +55,9 @@ class StepSender:
         a later version adds changes nothing."""
         return hashlib.sha256(json.dumps([_stated(self.form), _stated(self.shape)]).encode()).hexdigest()[:32]
 
-    def send(self, snapshot: LogSnapshot, step: TopicStep, stands: Mapping[int, int]) -> int:
-        """Make the messages of the step, and send those that do not stand: `stands` has the greatest number
-        in each partition. The number of the first message after the step.
+    def send(self, snapshot: LogSnapshot, step: TopicStep, stands: Standing) -> int:
+        """Make the messages of the step, and send those that do not stand. The number of the first message
+        after the step.
 
         Raises:
             TargetError: the step was told under another declaration, and lacks messages as it is now.
@@ -106,16 +107,13 @@ class StepSender:
             for at in range(partitions) if each.row < 0 else (partition,):
                 number += each.value is not None
                 sources.append(each)
-                found.append(Outgoing(each.key, each.value, at, number, each.position))
+                found.append(Outgoing(each.key, each.value, at, number, each.position, each.row < 0))
         self._number = number + 1
         return found, sources
 
-    def _is_missing(self, message: Outgoing, stands: Mapping[int, int]) -> bool:
-        """A tombstone is sent again where its delete was the last that stands. One that is too large may
-        have been passed by before that was kept."""
-        last = stands.get(message.partition, 0)
-        passed = message.number < last or (message.number == last and message.value is not None)
-        return not passed or not self.topic.fits(message)
+    def _is_missing(self, message: Outgoing, stands: Standing) -> bool:
+        """One that is too large may have been passed by before that was kept."""
+        return not stands.has(message) or not self.topic.fits(message)
 
     def _require_whole(self, missing: Iterable[Outgoing]) -> None:
         """Tombstones and what is too large may always be missing."""
@@ -173,6 +171,24 @@ class StepSender:
             letters = self.handling.letters.open_rows(id_range)
             ended = ended_by_rows(letters, schema, touched, at)
             Attempt(self.handling, id_range, at).close(ended)
+
+
+def message_form(projection: TopicProjection, table: TableId) -> MessageForm:
+    """What messages of one table look like."""
+    messages = projection.messages_of(str(table))
+    own = messages.partition_key if messages is not None else None
+    with_table = projection.dms.table_in_key if projection.envelope == "dms" else None
+    return MessageForm(
+        projection.envelope,
+        projection.format,
+        own or projection.partition_key,
+        projection.is_shared(str(table)) if with_table is None else with_table,
+        projection.before_images,
+        projection.tombstones,
+        projection.schema == "connect",
+        projection.dms,
+        messages,
+    )
 
 
 def _stated(value: object) -> object:

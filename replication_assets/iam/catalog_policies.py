@@ -17,7 +17,9 @@ from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
     Email,
+    KafkaProjection,
     KafkaSourceConfig,
+    KinesisProjection,
     LandedSourceConfig,
     MySqlSourceConfig,
     OracleSourceConfig,
@@ -29,6 +31,7 @@ from replication_assets.declarations import (
     SqliteSourceConfig,
     SqlProjection,
     SqlServerSourceConfig,
+    TopicProjection,
     Webhook,
 )
 from replication_assets.declarations.references import declared_references
@@ -39,6 +42,7 @@ from replication_assets.iam.place import Place, literal
 from replication_assets.iam.policy import Document, Statement, documents
 from replication_assets.iam.references import reading, storing
 from replication_assets.iam.storage import delta_statements, has_own_credentials, landed_statements
+from replication_assets.iam.streams import stream_statements
 from replication_assets.iam.topics import read_statements, write_statements
 
 PROCESS = "process"
@@ -102,8 +106,9 @@ def _granted(catalog: Catalog, place: Place, wanted: Wanted) -> Iterator[_Grante
             table.id.folder: topics.topic_of(table.id.source, table.id.schema, table.id.name)
             for table in catalog.projected(topics)
         }
-        for each in write_statements(topics, folders, wanted.clusters, create=wanted.create):
-            yield _Granted(PROCESS, each)
+        own = isinstance(topics, KinesisProjection) and topics.access_key_id is not None
+        for each in _of_topics(place, topics, folders, wanted):
+            yield _Granted(f"projection-{topics.name}" if own else PROCESS, each)
     for task in catalog.dms_tasks:
         for each in task_statements(task):
             yield _Granted(PROCESS if task.access_key_id is None else f"dms-task-{task.name}", each)
@@ -143,6 +148,18 @@ def _of_projection(
         yield from item_statements(place, projection, folders, create=wanted.create)
     elif not isinstance(projection, SqlProjection):
         _no_rule(projection)
+
+
+def _of_topics(
+    place: Place, topics: TopicProjection, folders: Mapping[str, str], wanted: Wanted
+) -> Iterator[Statement]:
+    if isinstance(topics, KafkaProjection):
+        yield from write_statements(topics, folders, wanted.clusters, create=wanted.create)
+    elif isinstance(topics, KinesisProjection):
+        names = list(folders.values())
+        yield from stream_statements(place, topics, names, wanted.kms_keys, create=wanted.create)
+    else:
+        _no_rule(topics)
 
 
 def _has_own_keys(projection: Projection) -> bool:

@@ -8,8 +8,10 @@ line again, asks the topic how far each partition got, and sends the rest: with 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import numpy as np
 
 from replication_assets.core.positions import Position
 
@@ -25,10 +27,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a topic stood: which topic it is, and the next offset of each partition."""
+    """Where a topic stood: which topic it is, and the next offset of each partition. A topic whose ends
+    cannot be asked for has one partition here, and `at`, its own time then in ms since 1970."""
 
     topic_id: str
     offsets: tuple[int, ...]
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class TopicStep:
         """How far all ranges are in the topic after the step. A load takes none of them further."""
         return self.end if self.kind == "changes" or self.start is None else self.start
 
+    @property
+    def is_mark(self) -> bool:
+        """Whether it has no messages, and says that all before it stand."""
+        return self.kind == "changes" and self.start == self.end
+
 
 class TopicJournal(Protocol):
     """The steps of one table of one projection. One instance belongs to one publisher."""
@@ -80,16 +89,38 @@ class TopicJournal(Protocol):
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message, with its place in its stream. Without a value it is a tombstone, and has the number of
-    the delete before it."""
+    the delete before it. What is to be read `everywhere` comes after all before it, and before all after
+    it, wherever those are read."""
 
     key: bytes
     value: bytes | None
     partition: int
     number: int
     position: Position
+    everywhere: bool = False
 
     def __repr__(self) -> str:
         return f"Outgoing({self.partition}, {self.number}, {self.position})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What stands of a stream: all up to the `greatest` number of each partition, or where a topic keeps the
+    order of each key alone, the `numbers` that were found (int64, rising)."""
+
+    greatest: Mapping[int, int] = field(default_factory=dict)
+    numbers: np.ndarray | None = None
+
+    def has(self, message: Outgoing) -> bool:
+        """A tombstone may be missing where its delete was the last that stands."""
+        last = self.greatest.get(message.partition, 0)
+        if self.numbers is None:
+            return message.number < last or (message.number == last and message.value is not None)
+        if message.everywhere:
+            # It may stand in a part of the topic only, unless something was sent after it.
+            return message.number < last
+        at = int(np.searchsorted(self.numbers, message.number))
+        return at < len(self.numbers) and int(self.numbers[at]) == message.number
 
 
 class Topic(Protocol):
@@ -97,6 +128,11 @@ class Topic(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def forgets(self) -> bool:
+        """Whether what stands may soon be gone, so that it is to be kept elsewhere that a step is whole."""
+        ...
 
     def fits(self, message: Outgoing) -> bool:
         """Whether it is no larger than the brokers are said to take."""
@@ -111,13 +147,13 @@ class Topic(Protocol):
         """
         ...
 
-    def reached(self, stream: str, table: str, since: Place) -> Mapping[int, int]:
-        """The greatest number of the stream in each partition, of messages after `since`."""
+    def reached(self, stream: str, table: str, since: Place) -> Standing:
+        """What stands of the stream, of messages after `since`."""
         ...
 
     def send(self, stream: str, table: str, messages: Sequence[Outgoing]) -> frozenset[int]:
-        """Append them, each partition's in their order; all stand when it returns, but for those that are
-        larger than the broker takes: their places in `messages` are returned.
+        """Append them, at least each key's in their order; all stand when it returns, but for those that
+        are larger than the broker takes: their places in `messages` are returned.
 
         Raises:
             TargetUnavailable: the brokers did not take them for long. Some may stand.

@@ -8,11 +8,12 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from replication_assets import KafkaProjection, build_definitions
+from replication_assets import EnvVar, KafkaProjection, KinesisProjection, build_definitions
 from replication_assets.declarations import Follow
 from replication_assets_tests.defs.conftest import Graph
 from replication_assets_tests.defs.test_event_store_assets import EVENTS, THIS_MONTH, cell
 from replication_assets_tests.kafka_servers import Broker
+from replication_assets_tests.kinesis_servers import REGION, KinesisServer, records
 
 FEED = ["feed", "shop", "public", "items"]
 
@@ -65,3 +66,24 @@ def test_a_topic_is_written_within_the_capture_that_it_follows_inline(ready: Gra
     inline.sql("UPDATE items SET name = 'new' WHERE id <= 10")
     inline.run("shop_capture")
     assert inline.materialized(FEED)[""]["messages"] == 260
+
+
+def test_a_stream_of_kinesis_follows_like_a_topic(
+    ready: Graph, kinesis: KinesisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KINESIS_KEY", "AKIATESTS")
+    feed = KinesisProjection(
+        "feed",
+        tables=["shop.public.items"],
+        stream=kinesis.stream(2),
+        envelope="dms",
+        region=REGION,
+        endpoint_url=kinesis.endpoint_url,
+        access_key_id=EnvVar("KINESIS_KEY"),
+        secret_access_key=EnvVar("KINESIS_KEY"),
+    )
+    catalog = replace(ready.catalog, topics=[feed]).validate()
+    ready.materialize(EVENTS, cell(THIS_MONTH, "r000000"), cell(THIS_MONTH, "r000002"))
+    followed = replace(ready, catalog=catalog, definitions=build_definitions(catalog))
+    assert publish(followed) == 250
+    assert len(records(kinesis, feed.stream)) == 250

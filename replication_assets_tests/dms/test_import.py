@@ -317,13 +317,6 @@ def test_a_renamed_table_is_read_under_its_new_name(tmp_path: Path) -> None:
     assert repr(target) == f"DeltaTarget({str(tmp_path / 'lake' / 'app' / 'test.ACTOR')!r})"
 
 
-def test_tables_without_a_rule_are_refused_too_where_the_target_is_a_stream(tmp_path: Path) -> None:
-    arguments = ["dms", "import", *files_of(tmp_path, include("actor")), "--target", "kinesis"]
-    result = CliRunner().invoke(make_app(plain=True), arguments)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "rows go to a Kinesis stream" in result.stderr
-
-
 def test_a_condition_expression_is_the_condition_of_the_items(tmp_path: Path) -> None:
     """The documentation's own sample: a row replaces no later version of itself."""
     condition = {

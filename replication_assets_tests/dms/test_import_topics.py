@@ -41,6 +41,7 @@ def feed(folder: Path, *rules: dict[str, Any], options: tuple[str, ...] = (), **
     catalog = imported(folder, *files_of(folder, include("actor"), *rules, **more), *options)
     assert catalog.projections == ()
     (projection,) = catalog.topics
+    assert isinstance(projection, KafkaProjection)
     return projection
 
 
@@ -198,7 +199,6 @@ def test_before_images_are_those_of_the_task_settings(tmp_path: Path, given: str
     ("parameters", "options", "named"),
     [
         ({"partition-key-type": "transaction-id"}, (), "a loaded row has none"),
-        ({"partition-key-type": "primary-key"}, ("--target", "kinesis"), "nothing writes to those"),
         ({"partition-key-type": "primary-key", "exclude-columns": ["Nobody"]}, (), "no column"),
         ({"partition-key-type": "attribute-name", "partition-key-name": "d", "attribute-mappings": [
             {"attribute-name": "d", "value": {"a": "${id}"}}]}, (), "is a document, which is no key"),

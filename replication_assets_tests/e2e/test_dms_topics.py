@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from replication_assets.catalog import Catalog, DeltaProjection, EventStoreConfig, KafkaSourceConfig, Table
+from replication_assets.catalog import (
+    Catalog,
+    DeltaProjection,
+    EventStoreConfig,
+    KafkaProjection,
+    KafkaSourceConfig,
+    Table,
+)
 from replication_assets.cli.app import make_app
 from replication_assets_tests.e2e.system import SOURCE, System, system_of
 from replication_assets_tests.e2e.test_topics import ORDERS, TopicWriter, messages, through
@@ -74,7 +81,7 @@ def system(database: FreshDatabase, folder: Path, broker: Broker, **endpoint: An
     """The imported tables and topics, over the test's own database and store."""
     found = imported(folder, broker, **endpoint)
     made = system_of(database, folder / "writer", list(found.tables))
-    topics = [replace(each, partitions=1) for each in found.topics]
+    topics = [replace(each, partitions=1) for each in found.topics if isinstance(each, KafkaProjection)]
     return TopicWriter(replace(made.catalog, topics=topics).validate(), made.dsn)
 
 

@@ -26,6 +26,7 @@ from replication_assets.catalog import (
     EventStoreConfig,
     ItemKey,
     Items,
+    KinesisProjection,
     LoadCapacity,
     S3Pointer,
     SecretsManager,
@@ -40,6 +41,7 @@ from replication_assets.catalog import (
 from replication_assets.core.schema import TableId
 from replication_assets.declarations.references import declared_references
 from replication_assets.flows.project import project_range
+from replication_assets.flows.publish import publisher
 from replication_assets.flows.read import ranges_of
 from replication_assets.flows.upkeep import tidy_log, tidy_target
 from replication_assets.flows.validation.validate import validate_projection
@@ -88,6 +90,11 @@ def catalog_in(folder: Path) -> Catalog:
             DynamoDbProjection(
                 "serving", items=[items], load_capacity=LoadCapacity("on-demand"), region=REGION
             ),
+        ],
+        topics=[
+            KinesisProjection(
+                "told", tables=[str(ORDERS)], stream="changes", envelope="dms", shards=1, region=REGION
+            )
         ],
         environments=[
             Environment(
@@ -186,6 +193,7 @@ def _live(system: System, database: Path) -> None:
         session.commit()
         system.capture()
         _project(system)
+        _publish(system)
     for projection in system.catalog.projections:
         target = system.replication.target(projection, ORDERS)
         assert not validate_projection(system.store, target, ORDERS, projection=projection.name).wrong
@@ -207,6 +215,13 @@ def _project(system: System) -> None:
     for projection in system.catalog.projections:
         for id_range in ranges_of(snapshot):
             project_range(snapshot, ORDERS, system.replication.target(projection, ORDERS), id_range)
+
+
+def _publish(system: System) -> None:
+    """The second publisher looks up what stands of the last step."""
+    (told,) = system.catalog.topics
+    assert publisher(system.replication, told, ORDERS).publish().messages
+    assert not publisher(system.replication, told, ORDERS).publish().messages
 
 
 def _tell(system: System) -> None:

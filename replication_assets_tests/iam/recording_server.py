@@ -7,6 +7,7 @@ list the bucket with the object's name as the prefix: that counts as needed too.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -91,19 +92,33 @@ def _of_others(environ: dict[str, Any], service: str, region: str) -> dict[str, 
     if target:
         told = json.loads(body)
         name = told.get("TableName") or next(iter(told.get("RequestItems", {})), None)
+        name = name or told.get("StreamName") or _stream_read(told)
         name = name or told.get("SecretId") or told.get("Name") or ""
     else:
         form = {key: each[0] for key, each in parse_qs(body.decode(errors="replace")).items()}
         target = form.get("Action") or environ["PATH_INFO"].rpartition("/")[2]
         name = form.get("TopicArn", "")
         told = form
-    kinds = {"dynamodb": "table/", "secretsmanager": "secret:", "ssm": "parameter/", "sns": ""}
+    kinds = {
+        "dynamodb": "table/",
+        "kinesis": "stream/",
+        "secretsmanager": "secret:",
+        "ssm": "parameter/",
+        "sns": "",
+    }
     if service == "monitoring":
         namespace = told.get("Namespace") or _cbor_text(body, b"Namespace")
         return {"action": f"cloudwatch:{target}", "resource": "*", "namespace": namespace}
     suffix = "-AbCdEf" if service == "secretsmanager" else ""
     arn = f"arn:aws:{service}:{region}:{ACCOUNT}:{kinds[service]}{name.lstrip('/')}{suffix}"
     return {"action": f"{service}:{target}", "resource": name if name.startswith("arn:") else arn}
+
+
+def _stream_read(told: dict[str, Any]) -> str | None:
+    """Of a request that names an iterator alone, as moto makes them."""
+    if "ShardIterator" not in told:
+        return None
+    return base64.b64decode(told["ShardIterator"]).decode().partition(":")[0]
 
 
 def _cbor_text(body: bytes, key: bytes) -> str:

@@ -21,6 +21,7 @@ from replication_assets.catalog import (
     Items,
     KafkaProjection,
     KafkaSourceConfig,
+    KinesisProjection,
     LandedSourceConfig,
     LoadCapacity,
     PostgresSourceConfig,
@@ -251,6 +252,33 @@ def test_tables_that_are_there_are_not_made() -> None:
     found = catalog_policies(CATALOG, PLACE, dataclasses.replace(WANTED, create=False))
     assert "dynamodb:CreateTable" not in json.dumps(found)
     assert "dynamodb:UpdateTimeToLive" not in json.dumps(found)
+
+
+def test_streams_are_named_and_their_key_works_through_kinesis_alone() -> None:
+    streams = KinesisProjection(
+        "streams",
+        tables=["shop.*"],
+        stream="${schema}.${table}",
+        envelope="dms",
+        shards=2,
+        region="eu-north-1",
+    )
+    catalog = dataclasses.replace(CATALOG, topics=[streams])
+    found = statements(catalog_policies(catalog, PLACE, WANTED))
+    before = f"arn:aws:kinesis:eu-north-1:{ACCOUNT}:stream"
+    names = [f"{before}/public.customers", f"{before}/public.orders"]
+    assert [found[sid]["Resource"] for sid in ("WriteStreams", "ReadStreams", "MakeStreams")] == [names] * 3
+    assert found["KeyOfKinesis"]["Condition"]["StringEquals"] == {
+        "kms:ViaService": ["kinesis.eu-north-1.amazonaws.com"]
+    }
+    there = catalog_policies(catalog, PLACE, dataclasses.replace(WANTED, create=False))
+    assert "MakeStreams" not in statements(there)
+    keyed = dataclasses.replace(streams, access_key_id=EnvVar("A"), secret_access_key=EnvVar("B"))
+    own = dataclasses.replace(CATALOG, topics=[keyed])
+    assert "WriteStreams" in statements(catalog_policies(own, PLACE, WANTED), "projection-streams")
+    assert "WriteStreams" not in statements(catalog_policies(own, PLACE, WANTED))
+    for document in catalog_policies(own, PLACE, WANTED).values():
+        test_every_action_resource_and_condition_is_one_that_aws_has(document)
 
 
 def test_a_cluster_that_is_not_known_is_asked_for_and_never_any() -> None:

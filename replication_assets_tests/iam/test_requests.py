@@ -93,6 +93,8 @@ def test_a_neighbours_data_is_out_of_reach(life: Life) -> None:
         ("s3:GetObject", "arn:aws:s3:::large/items/app/main.orders/x", {}),
         ("dynamodb:Scan", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders2", {}),
         ("dynamodb:UpdateTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/replication_assets", {}),
+        ("kinesis:PutRecords", f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/changes2", {}),
+        ("kinesis:DeleteStream", f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/changes", {}),
         ("dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders", {}),
         (
             "secretsmanager:GetSecretValue",

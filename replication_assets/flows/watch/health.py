@@ -18,7 +18,7 @@ from typing import Protocol
 
 from replication_assets.catalog import Catalog
 from replication_assets.core.schema import TableId
-from replication_assets.declarations import KafkaProjection, Projection, SourceConfig, Table
+from replication_assets.declarations import Projection, SourceConfig, Table, TopicProjection
 from replication_assets.errors import ReplicationError
 from replication_assets.flows.source_status import source_status
 from replication_assets.flows.watch.projection_health import ProjectionHealth, read_projection
@@ -85,7 +85,7 @@ class Adapters(Protocol):
     def source(self, name: str) -> ChangeSource: ...
     def store(self) -> EventStore: ...
     def target(self, projection: Projection, table: TableId) -> ProjectionTarget: ...
-    def topic(self, projection: KafkaProjection, table: TableId) -> Topic: ...
+    def topic(self, projection: TopicProjection, table: TableId) -> Topic: ...
 
 
 def read_health(

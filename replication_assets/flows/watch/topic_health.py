@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId
-from replication_assets.declarations import KafkaProjection
+from replication_assets.declarations import TopicProjection
 from replication_assets.errors import NeedsReload, NotLoaded, ReplicationError
 from replication_assets.flows.publish_events import load_ids, loaded_from
 from replication_assets.flows.read import ranges_of
@@ -28,7 +28,7 @@ from replication_assets.ports.topics import TopicStep
 
 
 def read_topic(
-    store: EventStore, projection: KafkaProjection, table: TableHealth, default_sla: float, now: dt.datetime
+    store: EventStore, projection: TopicProjection, table: TableHealth, default_sla: float, now: dt.datetime
 ) -> ProjectionHealth:
     """Figures of one table; an error becomes the answer. `rows` says nothing: a topic holds events."""
     sla = projection.freshness_seconds if projection.freshness_seconds is not None else default_sla

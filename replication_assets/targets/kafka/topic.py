@@ -7,7 +7,7 @@ is sent again. Nothing is sent beyond what the brokers have acknowledged in orde
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import (
@@ -25,7 +25,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ign
 from replication_assets.core.envelopes.headers import NUMBER, POSITION, STREAM, TABLE, numbered
 from replication_assets.errors import TargetError, TargetUnavailable
 from replication_assets.failpoints import reach
-from replication_assets.ports.topics import Outgoing, Place
+from replication_assets.ports.topics import Outgoing, Place, Standing
 from replication_assets.targets.kafka.clients import (
     REQUEST_SECONDS,
     TOO_LARGE,
@@ -58,6 +58,10 @@ class KafkaTopic:
     @property
     def where(self) -> str:
         return f"topic {self.name} at {self.servers}"
+
+    @property
+    def forgets(self) -> bool:
+        return False
 
     def place(self, *, make: bool = False) -> Place:
         with told_by(self.where):
@@ -92,7 +96,7 @@ class KafkaTopic:
             return self.partitions
         return len(found[self.name].partitions)
 
-    def reached(self, stream: str, table: str, since: Place) -> Mapping[int, int]:
+    def reached(self, stream: str, table: str, since: Place) -> Standing:
         # A publisher that still runs is fenced before its messages are counted.
         self._open()
         wanted = {
@@ -106,7 +110,7 @@ class KafkaTopic:
         with told_by(self.where):
             consumer = Consumer({**self.settings(), **wanted})
             try:
-                return self._greatest(consumer, stream, table, since)
+                return Standing(self._greatest(consumer, stream, table, since))
             finally:
                 consumer.close()
 
