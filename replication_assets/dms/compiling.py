@@ -151,7 +151,7 @@ def shape_of(
         table,
         where=where,
         exclude=[
-            *([] if mapped else [each.source for each in outcome.removed]),
+            *(outcome.displaced if mapped else [each.source for each in outcome.removed]),
             *(each.source for each in recomputed if each.source),
         ],
         rename={c.source: c.target for c in _kept(outcome) if c.source and c.source != c.target},

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from replication_assets.core.items.spec import Attribute, Items
+from replication_assets.dms.applying import validated_columns
 from replication_assets.dms.compiling import shape_of
 from replication_assets.dms.coverage import Coverage, divided, segments_sql
 from replication_assets.dms.endpoint import KafkaEndpoint
@@ -102,6 +103,7 @@ def _table(name: str, tables: Sequence[TableOutcome], task: Task) -> dict[str, A
         "messages": None if messages is None else _messages(messages),
         "validation": [
             {"column": each.locator.column.text if each.locator.column else "%",
+             "columns": list(validated_columns(each, first.source)),
              "source_function": each.source_function, "target_function": each.target_function}
             for each in first.validations
         ],
@@ -203,7 +205,7 @@ def _segments(load: ParallelLoad | None) -> list[str]:
 
 def _object_mapping(table: TableOutcome) -> dict[str, Any] | None:
     rule = table.object_mapping
-    if rule is None:
+    if rule is None or rule.implied:
         return None
     return {
         "rule": rule.id,

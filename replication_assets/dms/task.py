@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from replication_assets.dms.applying import apply_mapping
-from replication_assets.dms.endpoint import KafkaEndpoint, is_endpoint, read_endpoint
+from replication_assets.dms.endpoint import KafkaEndpoint, is_endpoint, other_endpoint, read_endpoint
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Node, Object, parse_json
 from replication_assets.dms.lint import by_table, lint_ranges, lint_rules, lint_tables, tell_unknown_tables
 from replication_assets.dms.mapping import TableMapping, read_mapping
 from replication_assets.dms.messages import mapped_messages
+from replication_assets.dms.object_mappings import implied_mapping
 from replication_assets.dms.outcome import Outcome, TableOutcome
 from replication_assets.dms.packed import unpacked
 from replication_assets.dms.settings.combinations import dangers
@@ -65,11 +66,13 @@ def read_task(
     for file, text in texts.items():
         if is_endpoint(text, file):
             continue
-        if is_settings(text, file):
+        if (member := other_endpoint(text, file)) is not None:
+            _tell_endpoint(member, file, findings)
+        elif is_settings(text, file):
             settings.append(read_settings(text, file))
         else:
             mappings.append(read_mapping(text, file, escape=escape, target=target))
-    files = tuple((mapping, apply_mapping(mapping, tables)) for mapping in mappings)
+    files = tuple((mapping, _applied(mapping, tables, target)) for mapping in mappings)
     for mapping, outcome in files:
         findings.extend(
             (*mapping.findings, *lint_rules(mapping), *outcome.findings, *lint_tables(mapping, outcome))
@@ -92,6 +95,26 @@ def read_task(
         findings.extend((*each.findings, *dangers(each, found, engine)))
     known = None if tables is None else tuple(tables)
     return Task(files, tuple(settings), known, engine, findings.listed(), endpoint)
+
+
+def _tell_endpoint(member: str, file: str, findings: Findings) -> None:
+    what = f"{member} are of an endpoint: where a target is, and how it is written, is not read from them"
+    findings.warn("endpoint", what, "declare it with the projection", Place(file, 1, 1))
+
+
+def _applied(mapping: TableMapping, tables: Sequence[SourceTable] | None, target: str) -> Outcome:
+    """With what DMS does of itself for tables that go to DynamoDB without an object mapping."""
+    outcome = apply_mapping(mapping, tables)
+    if target.strip().lower() != "dynamodb":
+        return outcome
+    selections = {rule.id: rule for rule in mapping.selections}
+    found = [
+        replace(each, object_mapping=implied_mapping(selections[each.selected_by], each.target_table))
+        if each.object_mapping is None and each.columns_known
+        else each
+        for each in outcome.tables
+    ]
+    return replace(outcome, tables=tuple(found))
 
 
 def is_settings(text: str, file: str) -> bool:

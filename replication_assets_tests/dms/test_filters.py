@@ -86,10 +86,22 @@ def test_a_value_is_compared_as_what_the_column_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [("x", pa.int64()), ("1e", pa.float64()), ("2002-13-01", pa.date32())]
+    ("text", "kind"),
+    [
+        ("x", pa.int64()),
+        ("1e", pa.float64()),
+        ("2002-13-01", pa.date32()),
+        ("1_0", pa.int64()),
+        ("1_0", pa.float64()),
+        ("NaN", pa.float64()),
+        ("2002-W01-1", pa.date32()),
+        ("2002-01-01 12:00:00", pa.date32()),
+        ("2002-01-01T00:00:00Z", pa.date32()),
+        ("2002-01-01 00:00:00.1234567", pa.timestamp("us")),
+    ],
 )
 def test_a_value_that_the_column_cannot_have_is_refused(text: str, kind: pa.DataType) -> None:
-    with pytest.raises(ValueError, match=r"is no|month"):
+    with pytest.raises(ValueError, match=r"is no|has a time of day"):
         typed_value(text, kind)
 
 
