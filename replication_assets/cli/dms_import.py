@@ -53,6 +53,9 @@ def import_(
     target_database: Annotated[
         str, typer.Option(help="That database, or the folder of SQLite files.")
     ] = "copies",
+    all_partitions: Annotated[
+        bool, typer.Option("--all-partitions", help="Load tables whole of which partitions are listed.")
+    ] = False,
     target_user: Annotated[str, typer.Option(help="User of that database.")] = "projector",
 ) -> None:
     """Print a catalog that does what DMS task files say, to be read and carried on from.
@@ -68,7 +71,15 @@ def import_(
     task = open_task(files, tables, escape=escape, target=target)
     from replication_assets.dms.compiling import compile_task
 
-    compiled = compile_task(task, source=source, region=region, lake=lake, brokers=brokers, database=into)
+    compiled = compile_task(
+        task,
+        source=source,
+        region=region,
+        lake=lake,
+        brokers=brokers,
+        database=into,
+        all_partitions=all_partitions,
+    )
     told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
     _require_sayable(compiled, told)
     config = source_config(engine, source, host=host, database=database, user=user, compiled=compiled)
@@ -91,10 +102,11 @@ def _require_sayable(compiled: Compiled, told: tuple[Finding, ...]) -> None:
 
 def _tell(findings: tuple[Finding, ...]) -> None:
     from replication_assets.cli.output import say
+    from replication_assets.dms.lint import NOT_APPLICABLE
 
     for each in findings:
-        if each.severity == "warning":
-            say(f"warning: {each}")
+        if each.severity == "warning" or each.code == NOT_APPLICABLE:
+            say(f"{each.severity}: {each}")
 
 
 def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:

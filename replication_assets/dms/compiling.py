@@ -64,10 +64,11 @@ def compile_task(
     lake: str,
     brokers: str = "",
     database: ProjectionDatabase | None = None,
+    all_partitions: bool = False,
 ) -> Compiled:
     """`source` is what the catalog calls the database; tables without an object mapping go to a lakehouse
     at `lake`, to a SQL `database`, or to the topic of the endpoint if that is Kafka's. `brokers` are given
-    in place of the endpoint's own."""
+    in place of the endpoint's own. With `all_partitions` tables of which some are listed are loaded whole."""
     findings = Findings()
     tables: list[Table] = []
     items: list[Items] = []
@@ -77,7 +78,7 @@ def compile_task(
     for outcomes in task.grouped.values():
         first = outcomes[0]
         for each in outcomes:
-            refuse(task, each, findings)
+            refuse(task, each, findings, all_partitions=all_partitions)
         coverage, filters = divided([each.filters for each in outcomes])
         table = _table(
             first, source, None if coverage is None else (coverage.column, coverage.bounds), findings

@@ -85,16 +85,21 @@ def read_task(
                 "no-tables", what, "spell schema and table as the source does", Place(mapping.file, 1, 1)
             )
     findings.extend(lint_ranges(files))
-    found = [table for _, outcome in files for table in outcome.tables]
     engine = target.strip().lower()
-    for table in found:
-        mapped_items(table, "source", findings)
-        mapped_messages(table, engine, findings)
+    found = _mapped([table for _, outcome in files for table in outcome.tables], engine, findings)
     engine = engine or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
     for each in settings:
         findings.extend((*each.findings, *dangers(each, found, engine)))
     known = None if tables is None else tuple(tables)
     return Task(files, tuple(settings), known, engine, findings.listed(), endpoint)
+
+
+def _mapped(tables: Sequence[TableOutcome], engine: str, findings: Findings) -> Sequence[TableOutcome]:
+    """With everything told that is wrong with their object mappings."""
+    for table in tables:
+        mapped_items(table, "source", findings)
+        mapped_messages(table, engine, findings)
+    return tables
 
 
 def _tell_endpoint(member: str, file: str, findings: Findings) -> None:

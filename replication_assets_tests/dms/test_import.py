@@ -61,7 +61,8 @@ def imported(folder: Path, *arguments: str) -> Catalog:
 
 def files_of(folder: Path, *rules: dict[str, Any], settings: dict[str, Any] | None = None) -> list[str]:
     numbered = [{"rule-id": str(at), "rule-name": f"r{at}", **rule} for at, rule in enumerate(rules, 1)]
-    (folder / "m.json").write_text(json.dumps({"rules": numbered}))
+    each_in_its_line = ",\n".join(json.dumps(rule) for rule in numbered)
+    (folder / "m.json").write_text(f'{{"rules": [{each_in_its_line}]}}')
     (folder / "t.json").write_text(json.dumps({"tables": [ACTOR]}))
     (folder / "s.json").write_text(json.dumps(settings or {}))
     return [str(folder / "m.json"), str(folder / "s.json"), "--tables", str(folder / "t.json")]
@@ -223,11 +224,6 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
         ({"rule-type": "object-mapping", "rule-action": "map-record-to-document", "kafka-target-topic": "t",
           "object-locator": {"schema-name": "test", "table-name": "actor"},
           "mapping-parameters": {"partition-key-type": "transaction-id"}}, "transaction-id"),
-        ({"rule-type": "validation", "rule-target": "column", "rule-action": "override-validation-function",
-          "object-locator": {"schema-name": "%", "table-name": "%", "column-name": "note"},
-          "source-function": "trim(${column-name})"}, "validation functions"),
-        ({"rule-type": "post-processing", "rule-action": "add-tag", "tag-set": [{"key": "k", "value": "v"}],
-          "object-locator": {"schema-name": "%", "table-name": "%"}}, "objects are tagged"),
         ({"rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
           "parallel-load": {"type": "partitions-list", "partitions": ["p1"]}}, "listed partitions"),
     ],
@@ -239,7 +235,70 @@ def test_what_no_declaration_says_is_refused_by_name(
     result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files])
     assert result.exit_code == 2
     assert named in result.stderr
+    # The rule at fault stands in the second line of the file.
+    assert f"{files[0]}:2:" in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        ({"rule-type": "validation", "rule-target": "column", "rule-action": "override-validation-function",
+          "object-locator": {"schema-name": "%", "table-name": "%", "column-name": "note"},
+          "source-function": "trim(${column-name})"}, "functions for validation are not applicable"),
+        ({"rule-type": "post-processing", "rule-action": "add-tag", "tag-set": [{"key": "k", "value": "v"}],
+          "object-locator": {"schema-name": "%", "table-name": "%"}}, "no projection tags what it writes"),
+        (transform("rename", "table-tablespace", value="fast"), "table-tablespace is not applicable"),
+    ],
+)  # fmt: skip
+def test_what_changes_no_data_and_is_not_there_is_named_and_does_not_stand_in_the_way(
+    tmp_path: Path, rule: dict[str, Any], named: str
+) -> None:
+    files = files_of(tmp_path, include("actor"), rule)
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files])
+    assert result.exit_code == 0
+    assert result.stderr.count(named) == 1
+    assert "test.actor" in result.stdout
+
+
+def test_tables_of_listed_partitions_are_loaded_whole_if_that_is_said(tmp_path: Path) -> None:
+    listed = {
+        "rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
+        "parallel-load": {"type": "partitions-list", "partitions": ["p1", "p2"]},
+    }  # fmt: skip
+    files = files_of(tmp_path, include("actor"), listed)
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files, "--all-partitions"])
+    assert result.exit_code == 0
+    assert "all partitions of test.actor are loaded" in result.stderr
+    assert "ByCount(8)" in result.stdout
+
+
+def test_a_column_that_takes_the_name_of_a_removed_one_reaches_the_items(tmp_path: Path) -> None:
+    rules = [
+        include("actor"),
+        transform("remove-column", **{"column-name": "note"}),
+        transform("rename", value="note", **{"column-name": "first_name"}),
+        {"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "actors",
+         "object-locator": {"schema-name": "test", "table-name": "actor"},
+         "mapping-parameters": {"partition-key-name": "id", "exclude-columns": ["paid"]}},
+    ]  # fmt: skip
+    catalog = imported(tmp_path, *files_of(tmp_path, *rules))
+    (projection,) = catalog.projections
+    assert isinstance(projection, DynamoDbProjection)
+    (shape,) = projection.shapes
+    assert (tuple(shape.exclude), shape.rename) == (("note",), {"first_name": "note"})
+    assert list(projection.items[0].exclude) == ["paid"]
+    used = rules[3] | {
+        "mapping-parameters": {
+            "partition-key-name": "id",
+            "attribute-mappings": [{"target-attribute-name": "x", "value": "a ${note}"}],
+        }
+    }
+    result = CliRunner().invoke(
+        make_app(plain=True), ["dms", "import", *files_of(tmp_path, *rules[:3], used)]
+    )
+    assert result.exit_code == 2
+    assert "'note' is removed and used by the object mapping" in result.stderr
 
 
 def test_rules_about_columns_that_are_not_known_are_refused(tmp_path: Path) -> None:
