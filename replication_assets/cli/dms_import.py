@@ -51,8 +51,8 @@ def import_(
         str, typer.Option(help="Where the SQL database of --target is.")
     ] = "target.internal",
     target_database: Annotated[
-        str, typer.Option(help="That database, or the folder of SQLite files.")
-    ] = "copies",
+        str, typer.Option(help="That database, or the folder of SQLite files: copies if nothing is said.")
+    ] = "",
     all_partitions: Annotated[
         bool, typer.Option("--all-partitions", help="Load tables whole of which partitions are listed.")
     ] = False,
@@ -64,10 +64,11 @@ def import_(
     or sqlite to tables of such a database.
     What cannot be declared is refused by name, and then nothing is printed.
     """
+    from replication_assets.cli.dms_target import into_database
     from replication_assets.cli.dms_target import target_database as database_of
     from replication_assets.cli.output import show
 
-    into = database_of(target, host=target_host, database=target_database, user=target_user)
+    into = database_of(target, host=target_host, database=target_database or "copies", user=target_user)
     task = open_task(files, tables, escape=escape, target=target)
     from replication_assets.dms.compiling import compile_task
 
@@ -80,6 +81,7 @@ def import_(
         database=into,
         all_partitions=all_partitions,
     )
+    compiled = into_database(compiled, target_database)
     told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
     _require_sayable(compiled, told)
     config = source_config(engine, source, host=host, database=database, user=user, compiled=compiled)

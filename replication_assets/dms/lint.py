@@ -131,6 +131,9 @@ def _tell_transformation(rule: Transformation, findings: Findings, *, unread: bo
         findings.error(
             "missing-member", what, 'add "data-type": {"type": "string", "length": 50}', rule.place, rule.id
         )
+    if rule.primary_key is not None and rule.primary_key.origin == "unique-index":
+        what = "a unique index: here its columns are the key by which rows are found, as of a primary key"
+        findings.note("key-origin", what, "", rule.place, rule.id)
     _tell_functions(rule, findings)
 
 

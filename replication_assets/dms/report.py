@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -53,6 +54,7 @@ def report(task: Task) -> dict[str, Any]:
             for settings in task.settings
             for each in settings.given
         ],
+        "endpoint": None if task.endpoint is None else asdict(task.endpoint),
         "findings": [as_document(each) for each in task.findings],
     }
 
@@ -91,7 +93,8 @@ def _table(name: str, tables: Sequence[TableOutcome], task: Task) -> dict[str, A
         "key": list(first.key),
         "target_key": list(target_key(first)),
         "key_name": first.defined_key.name if first.defined_key is not None else None,
-        "filter": as_sql(filters),
+        "key_origin": first.defined_key.origin if first.defined_key is not None else None,
+        "filter": as_sql(filters, first.source),
         "filters": [_filter(each) for each in filters],
         "id_ranges": _ranges(coverage),
         "parallel_load": _parallel_load(first.parallel_load),

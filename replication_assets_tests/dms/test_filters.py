@@ -10,7 +10,7 @@ import pytest
 from replication_assets.core.row_filters import mask, typed_value
 from replication_assets.dms.filters import as_sql, declared
 from replication_assets.dms.rules import Filter
-from replication_assets_tests.dms.rules_text import include, mapping_of
+from replication_assets_tests.dms.rules_text import include, mapping_of, tables_of
 
 
 def condition(operator: str, *values: Any) -> dict[str, Any]:
@@ -57,7 +57,10 @@ def test_an_operator_takes_the_rows_that_it_says(
 def test_filters_are_combined_with_and() -> None:
     both = filters_of(("empid", [condition("lte", "100")]), ("dept", [condition("eq", "tech")]))
     assert ROWS.filter(mask(declared(both), ROWS)).column("empid").to_pylist() == [5, 100]
-    assert as_sql(both) == """("empid" <= '100') AND ("dept" = 'tech')"""
+    assert as_sql(both) == """("empid" <= 100) AND ("dept" = 'tech')"""
+    assert as_sql(filters_of(("no", [condition("eq", "007")]))) == """("no" = '007')"""
+    (texts,) = tables_of({"schema": "test", "name": "t", "columns": {"empid": "varchar(9)"}})
+    assert as_sql(both[:1], texts) == """("empid" <= '100')"""
 
 
 def test_a_value_is_compared_as_what_the_column_is() -> None:
