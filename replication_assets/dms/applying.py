@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from replication_assets.dms.column_rules import column_outcomes, is_of_type
+from replication_assets.dms.column_rules import column_outcomes, is_of_type, takes_column
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.naming import applies, doubled, told_name, winner
@@ -20,7 +20,7 @@ from replication_assets.dms.rules import (
 )
 from replication_assets.dms.selecting import Selected, select
 from replication_assets.dms.source_tables import SourceTable
-from replication_assets.dms.transformations import RENAMING, TABLESPACES
+from replication_assets.dms.transformations import MASKS, RENAMING, TABLESPACES
 
 
 def apply_mapping(mapping: TableMapping, tables: Sequence[SourceTable] | None) -> Outcome:
@@ -31,6 +31,7 @@ def apply_mapping(mapping: TableMapping, tables: Sequence[SourceTable] | None) -
     outcomes = tuple(_table_outcome(mapping, each, findings, used) for each in taken)
     _tell_collisions(mapping, outcomes, findings)
     unused = _unused(mapping, tables, used, findings) if tables is not None else ()
+    _tell_idle(mapping, [each.source for each in outcomes], findings)
     return Outcome(outcomes, left_out, unused, findings.listed())
 
 
@@ -219,3 +220,23 @@ def _unused(
             what = f"rule {rule.id} fits no table: {rule.locator}"
             findings.warn("unused-rule", what, "spell the names as the source does", rule.place, rule.id)
     return tuple(found)
+
+
+def _tell_idle(mapping: TableMapping, tables: Sequence[SourceTable], findings: Findings) -> None:
+    """Rules whose tables are there, and no column that they fit. A mask of one column that is spelled
+    otherwise would let it through."""
+    added = [each.value or "" for each in mapping.transformations if each.action == "add-column"]
+    for rule in mapping.transformations:
+        pattern = rule.locator.column
+        found = [each for each in tables if rule.locator.takes(each.schema, each.name, each.kind)]
+        if rule.target != "column" or pattern is None or rule.action == "add-column" or not found:
+            continue
+        columns = [column for each in found for column in each.columns or ()]
+        known = all(each.columns is not None for each in found)
+        if not known or any(takes_column(rule, each) for each in columns) or any(map(pattern.matches, added)):
+            continue
+        what = f"{rule.action} fits no column: {rule.locator}"
+        alike = [each.name for each in columns if each.name.lower() == pattern.text.lower()]
+        fix = f"write {alike[0]!r}: case counts" if alike else "spell the name as the source does"
+        told = findings.error if rule.action in MASKS and pattern.exact else findings.warn
+        told("unused-rule", what, fix, rule.place, rule.id)

@@ -33,7 +33,7 @@ def column_outcomes(
     overridden: list[Overridden] = []
     including = [rule for rule in of_columns if rule.action == "include-column"]
     for column in table.columns or ():
-        if including and not any(_takes(rule, column) for rule in including):
+        if including and not any(takes_column(rule, column) for rule in including):
             removed.append(Removed(column.name, including[0].id, "no include-column rule names it"))
             continue
         found = _column(of_columns, table, column, findings, overridden)
@@ -47,7 +47,7 @@ def column_outcomes(
     return tuple(kept), tuple(removed), tuple(overridden)
 
 
-def _takes(rule: Transformation, column: SourceColumn) -> bool:
+def takes_column(rule: Transformation, column: SourceColumn) -> bool:
     pattern = rule.locator.column
     if pattern is None or not pattern.matches(column.name):
         return False
@@ -74,7 +74,7 @@ def _column(
     findings: Findings,
     overridden: list[Overridden],
 ) -> ColumnOutcome | Removed:
-    matching = [rule for rule in rules if _takes(rule, column)]
+    matching = [rule for rule in rules if takes_column(rule, column)]
     about = f"column {table}.{column.name}"
     deciding = [rule for rule in matching if rule.action in _DECIDING and applies(rule, column.name)]
     first, losers = winner(deciding, about)
@@ -217,7 +217,7 @@ def _tell_copies(
         return
     for name in added.expression.columns:
         column = table.column(name)
-        if column is not None and any(rule.action in MASKS and _takes(rule, column) for rule in rules):
+        if column is not None and any(rule.action in MASKS and takes_column(rule, column) for rule in rules):
             what = f"column {added.value!r} is made of {name!r} as it is before it is masked"
             findings.warn("unmasked-copy", what, "mask the added column too", added.place, added.id)
 

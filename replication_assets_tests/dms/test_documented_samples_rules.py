@@ -229,6 +229,21 @@ def test_a_mask_of_texts_is_of_texts_of_every_kind(name: str) -> None:
     assert document["tables"][0]["sample_rows"][0]["phone"] == 4155501
 
 
+@pytest.mark.parametrize(
+    ("action", "column", "severity"),
+    [
+        ("data-masking-hash-mask", "Passport", "error"),
+        ("data-masking-hash-mask", "pass_word%", "warning"),
+        ("remove-column", "col%", "warning"),
+        ("data-masking-hash-mask", "pass%", None),
+    ],
+)
+def test_a_rule_that_fits_no_column_is_told(action: str, column: str, severity: str | None) -> None:
+    document = explained(include("%", "cust"), of_column(action, column), tables=(CUSTOMER,))
+    found = [(each["code"], each["severity"]) for each in document["findings"]]
+    assert found == ([("unused-rule", severity)] if severity else [])
+
+
 # Tags and validation
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from replication_assets.catalog import (
     ByBounds,
+    ByCount,
     Catalog,
     Compare,
     Computed,
@@ -35,7 +36,9 @@ from replication_assets.cli.app import make_app
 from replication_assets.components.yaml_catalog import load_yaml_catalog
 from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.shapes import Shaping
+from replication_assets.dms.compiling import compile_task
 from replication_assets.dms.samples import sample_rows, table_schema
+from replication_assets.dms.task import read_task
 from replication_assets_tests.dms.rules_text import ACTOR, include, tables_of, transform
 
 OWN = EnvVar("APP_PASSWORD")
@@ -206,6 +209,35 @@ def test_segments_are_id_ranges_and_a_task_without_validation_has_it_on_demand(t
     catalog = imported(tmp_path, *files_of(tmp_path, include("actor"), segments, settings=settings))
     assert catalog.tables[0].id_ranges == ByBounds((100, 200))
     assert catalog.projections[0].validation.cron is None
+
+
+@pytest.mark.parametrize(
+    ("load", "column", "ranges"),
+    [
+        ({"columns": ["born"], "boundaries": [["1998-01-01 00:00:00"], ["2000-01-01 00:00:00"]]}, None,
+         ByCount(3)),
+        ({"columns": ["price", "id"], "boundaries": [["1.5", "7"]]}, None, ByCount(2)),
+        ({"columns": ["name"], "boundaries": [["n"]]}, "name", ByBounds(("n",))),
+        ({"columns": ["elsewhere"], "boundaries": [["1998-01-01"]]}, None, ByCount(2)),
+    ],
+)  # fmt: skip
+def test_segments_that_id_ranges_are_not_cut_by_are_cut_by_the_key(
+    load: dict[str, Any], column: str | None, ranges: Any
+) -> None:
+    columns = {"id": "int", "name": "varchar(9)", "born": "date", "price": "numeric(9,2)"}
+    table = {"schema": "test", "name": "actor", "key": ["id"], "columns": columns}
+    settings = {
+        "rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
+        "parallel-load": {"type": "ranges", **load},
+    }  # fmt: skip
+    rules = [{"rule-id": str(at), **rule} for at, rule in enumerate((include("actor"), settings), 1)]
+    task = read_task({"m.json": json.dumps({"rules": rules})}, tables_of(table))
+    found = compile_task(task, source="app", region="eu-west-1", lake="./lake")
+    assert (found.tables[0].range_column, found.tables[0].id_ranges) == (column, ranges)
+    dated = read_task({"m.json": json.dumps({"rules": rules})}, tables_of(table | {"key": ["born"]}))
+    if column is None:
+        found = compile_task(dated, source="app", region="eu-west-1", lake="./lake")
+        assert found.tables[0].id_ranges == ByCount(1)
 
 
 IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
