@@ -31,6 +31,14 @@ class Commands(TyperGroup):
         return result
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"replication-assets {version('replication-assets')}")
+        raise typer.Exit
+
+
 def make_app(*, plain: bool) -> typer.Typer:
     """All commands. `plain` help has neither colours nor frames."""
     from replication_assets.cli import commands
@@ -51,6 +59,10 @@ def make_app(*, plain: bool) -> typer.Typer:
     def options(
         _: Annotated[
             bool, typer.Option(DEBUG, help="Show tracebacks. May stand anywhere in the line.")
+        ] = False,
+        _version: Annotated[
+            bool,
+            typer.Option("--version", is_eager=True, callback=_tell_version, help="Which it is."),
         ] = False,
     ) -> None:
         """Databases replicated through an append-only event store."""

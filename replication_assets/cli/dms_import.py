@@ -51,8 +51,11 @@ def import_(
         str, typer.Option(help="Where the SQL database of --target is.")
     ] = "target.internal",
     target_database: Annotated[
-        str, typer.Option(help="That database, or the folder of SQLite files.")
-    ] = "copies",
+        str, typer.Option(help="That database, or the folder of SQLite files: copies if nothing is said.")
+    ] = "",
+    all_partitions: Annotated[
+        bool, typer.Option("--all-partitions", help="Load tables whole of which partitions are listed.")
+    ] = False,
     target_user: Annotated[str, typer.Option(help="User of that database.")] = "projector",
 ) -> None:
     """Print a catalog that does what DMS task files say, to be read and carried on from.
@@ -61,14 +64,24 @@ def import_(
     or sqlite to tables of such a database.
     What cannot be declared is refused by name, and then nothing is printed.
     """
+    from replication_assets.cli.dms_target import into_database
     from replication_assets.cli.dms_target import target_database as database_of
     from replication_assets.cli.output import show
 
-    into = database_of(target, host=target_host, database=target_database, user=target_user)
+    into = database_of(target, host=target_host, database=target_database or "copies", user=target_user)
     task = open_task(files, tables, escape=escape, target=target)
     from replication_assets.dms.compiling import compile_task
 
-    compiled = compile_task(task, source=source, region=region, lake=lake, brokers=brokers, database=into)
+    compiled = compile_task(
+        task,
+        source=source,
+        region=region,
+        lake=lake,
+        brokers=brokers,
+        database=into,
+        all_partitions=all_partitions,
+    )
+    compiled = into_database(compiled, target_database)
     told = tuple(dict.fromkeys((*task.findings, *compiled.refused)))
     _require_sayable(compiled, told)
     config = source_config(engine, source, host=host, database=database, user=user, compiled=compiled)
@@ -91,10 +104,11 @@ def _require_sayable(compiled: Compiled, told: tuple[Finding, ...]) -> None:
 
 def _tell(findings: tuple[Finding, ...]) -> None:
     from replication_assets.cli.output import say
+    from replication_assets.dms.lint import NOT_APPLICABLE
 
     for each in findings:
-        if each.severity == "warning":
-            say(f"warning: {each}")
+        if each.severity == "warning" or each.code == NOT_APPLICABLE:
+            say(f"{each.severity}: {each}")
 
 
 def _catalog(config: SourceConfig, compiled: Compiled, store: str) -> Catalog:

@@ -18,8 +18,11 @@ def show_report(document: dict[str, Any]) -> None:
             show(f"  {each['table']}: {each['why']}")
     if document["overridden"]:
         show("rules that give way (the lower rule-id wins)", "bold")
-        for each in document["overridden"]:
-            show(f"  rule {each['rule']} ({each['action']}) of {each['about']}: rule {each['by']} wins")
+        _show_overridden(document["overridden"])
+    if document["endpoint"] is not None:
+        show("endpoint", "bold")
+        for name, value in document["endpoint"].items():
+            show(f"  {name}: {_value(value)}")
     if document["settings"]:
         show("settings", "bold")
         rows = [
@@ -28,6 +31,20 @@ def show_report(document: dict[str, Any]) -> None:
             for each in document["settings"]
         ]  # fmt: skip
         show_table([Heading("setting"), Heading("value"), Heading("verdict"), Heading("here")], rows, names=1)
+
+
+def _show_overridden(overridden: list[dict[str, Any]]) -> None:
+    """One line for each pair of rules, whatever the number of columns."""
+    about: dict[tuple[str, str, str], list[str]] = {}
+    for each in overridden:
+        about.setdefault((each["rule"], each["action"], each["by"]), []).append(each["about"])
+    for (rule, action, by), names in about.items():
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        named = ", ".join(names[:_MOST_NAMES])
+        show(f"  rule {rule} ({action}) of {named}{more}: rule {by} wins")
+
+
+_MOST_NAMES = 3
 
 
 def _show_table(table: dict[str, Any]) -> None:
@@ -42,7 +59,8 @@ def _show_table(table: dict[str, Any]) -> None:
     for segment in table["segments"]:
         show(f"  segment: {segment}")
     if table["key"]:
-        show(f"  key: {', '.join(table['key'])}")
+        origin = f" (unique index {table['key_name']})" if table["key_origin"] == "unique-index" else ""
+        show(f"  key: {', '.join(table['key'])}{origin}")
     if table["columns"]:
         rows = [
             (each["source"] or "(added)", each["target"], each["type"] or "", _how(each))
@@ -54,7 +72,29 @@ def _show_table(table: dict[str, Any]) -> None:
         show("  other columns as they are: give --tables to see them")
     for each in table["removed"]:
         show(f"  without {each['column']}: {each['why']}")
+    _show_beside(table)
     _show_items(table)
+
+
+def _show_beside(table: dict[str, Any]) -> None:
+    """What changes no row: large objects, validation, tags, tablespaces."""
+    lobs = table["lobs"]
+    if lobs is not None:
+        size = "" if lobs["bulk_max_size"] is None else f", {lobs['bulk_max_size']} KB at once"
+        show(f"  large objects in DMS: {lobs['mode']}{size}; here whole")
+    for each in table["validation"]:
+        functions = [
+            f"{side} {each[f'{side}_function']}"
+            for side in ("source", "target")
+            if each[f"{side}_function"] is not None
+        ]
+        names = ", ".join(each["columns"]) or each["column"]
+        show(f"  validation of {names} in DMS: {', '.join(functions)}")
+    if table["tags"]:
+        tags = ", ".join(f"{key}={value}" for key, value in table["tags"].items())
+        show(f"  tags in S3 in DMS: {tags}")
+    for each in table["tablespaces"]:
+        show(f"  {each['target']} in DMS: {each['name']}")
 
 
 def _where(table: dict[str, Any]) -> str:

@@ -3,12 +3,14 @@ a password by reference."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from replication_assets.errors import CatalogError
 
 if TYPE_CHECKING:
     from replication_assets.declarations import ProjectionDatabase
+    from replication_assets.dms.compiling import Compiled
 
 ENGINES = {
     "postgres": "postgres",
@@ -58,3 +60,17 @@ def target_database(engine: str, *, host: str, database: str, user: str) -> Proj
         return SqliteTarget(database)
     known = ", ".join([*ENGINES, *OTHERS[1:]])
     raise CatalogError([f"no projection writes to {engine[:40]!r}. Fix: one of {known}"], where="--target")
+
+
+def into_database(compiled: Compiled, database: str) -> Compiled:
+    """With a database that was named, where all tables of a MySQL target go: its server has one for each
+    schema else. Settings of the task that name a schema win."""
+    from replication_assets.catalog import MySqlTarget, SqlProjection
+
+    projections = tuple(
+        replace(each, into=each.into or database)
+        if isinstance(each, SqlProjection) and isinstance(each.target, MySqlTarget) and database
+        else each
+        for each in compiled.projections
+    )
+    return replace(compiled, projections=projections)

@@ -67,7 +67,7 @@ def iam(
     if dms:
         found |= dms_policies(declared, place)
     if principal:
-        found = {principal: _one(found, principal)}
+        found = {principal: _one(found, principal, dms=dms)}
     if out is not None:
         _write(found, out)
     else:
@@ -81,9 +81,10 @@ def _clusters(given: Sequence[str]) -> dict[str, str]:
     return {name: arn for name, _, arn in pairs}
 
 
-def _one(found: Mapping[str, Document], name: str) -> Document:
+def _one(found: Mapping[str, Document], name: str, *, dms: bool) -> Document:
     if name not in found:
-        problem = f"no policy is called {name!r}. Fix: one of {', '.join(found)}"
+        fix = "add --dms" if name.startswith("dms") and not dms else f"one of {', '.join(found)}"
+        problem = f"no policy is called {name!r}. Fix: {fix}"
         raise CatalogError([problem], where="command line")
     return found[name]
 

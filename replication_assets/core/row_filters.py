@@ -11,12 +11,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from replication_assets.core.declared import Declared
+from replication_assets.core.typed_texts import moment_in, number_of
 
 VALUES = {
     "lte": 1, "gte": 1, "eq": 1, "noteq": 1, "between": 2, "notbetween": 2, "null": 0, "notnull": 0,
@@ -60,43 +60,27 @@ def filter_problems(where: Where) -> Iterable[str]:
 def typed_value(text: str, kind: pa.DataType) -> object:
     """What a filter's text means for a column; raises ValueError where it is no such value."""
     if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        return _number(text)
+        return number_of(text.strip())
     if pa.types.is_floating(kind):
-        return float(_number(text))
+        return float(number_of(text.strip()))
     if pa.types.is_boolean(kind):
         return _truth(text)
     if pa.types.is_date(kind):
         return _day(text)
     if pa.types.is_timestamp(kind):
-        moment = _moment(text)
+        moment = moment_in(text.strip())
         return moment if moment.tzinfo or kind.tz is None else moment.replace(tzinfo=dt.UTC)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return text
     raise ValueError(f"columns of type {kind} cannot be compared")
 
 
-def _number(text: str) -> Decimal:
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        raise ValueError("is no number") from None
-    if not number.is_finite():
-        raise ValueError("is no finite number")
-    return number
-
-
 def _day(text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text.strip()[:10])
-    except ValueError:
-        raise ValueError("is no date") from None
-
-
-def _moment(text: str) -> dt.datetime:
-    try:
-        return dt.datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError("is no date and time") from None
+    """A day, also written as its midnight. A time of day would be cut off, and other rows pass."""
+    moment = moment_in(text.strip())
+    if moment.tzinfo is not None or moment.time() != dt.time():
+        raise ValueError("has a time of day, which the column has not")
+    return moment.date()
 
 
 def _truth(text: str) -> bool:

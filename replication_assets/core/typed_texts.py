@@ -54,9 +54,7 @@ def moment_of(value: Any) -> dt.datetime:
     """A moment without a zone: that of UTC where the value has a zone, and midnight of a date. Raises
     ValueError."""
     if isinstance(value, str):
-        if _MOMENT.fullmatch(value) is None and _DATE.fullmatch(value) is None:
-            raise ValueError("is no date and time")
-        value = _read(value)
+        value = moment_in(value)
     if isinstance(value, dt.datetime):
         return _in_utc(value)
     if isinstance(value, dt.date):
@@ -72,7 +70,10 @@ def date_of(value: Any) -> dt.date:
     return moment.date()
 
 
-def _read(text: str) -> dt.datetime:
+def moment_in(text: str) -> dt.datetime:
+    """The moment that a text is, in the zone that it names, if any; midnight of a date. Raises ValueError."""
+    if _MOMENT.fullmatch(text) is None and _DATE.fullmatch(text) is None:
+        raise ValueError("is no date and time")
     try:
         return dt.datetime.fromisoformat(text)
     except ValueError:

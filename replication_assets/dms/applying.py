@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from replication_assets.dms.column_rules import column_outcomes
+from replication_assets.dms.column_rules import column_outcomes, is_of_type, takes_column
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.mapping import TableMapping
-from replication_assets.dms.naming import applies, doubled, renamed, winner
+from replication_assets.dms.naming import applies, doubled, told_name, winner
 from replication_assets.dms.outcome import ColumnOutcome, Outcome, Overridden, TableOutcome
 from replication_assets.dms.rules import (
     AnyRule,
@@ -20,7 +20,7 @@ from replication_assets.dms.rules import (
 )
 from replication_assets.dms.selecting import Selected, select
 from replication_assets.dms.source_tables import SourceTable
-from replication_assets.dms.transformations import RENAMING, TABLESPACES
+from replication_assets.dms.transformations import MASKS, RENAMING, TABLESPACES
 
 
 def apply_mapping(mapping: TableMapping, tables: Sequence[SourceTable] | None) -> Outcome:
@@ -31,6 +31,7 @@ def apply_mapping(mapping: TableMapping, tables: Sequence[SourceTable] | None) -
     outcomes = tuple(_table_outcome(mapping, each, findings, used) for each in taken)
     _tell_collisions(mapping, outcomes, findings)
     unused = _unused(mapping, tables, used, findings) if tables is not None else ()
+    _tell_idle(mapping, [each.source for each in outcomes], findings)
     return Outcome(outcomes, left_out, unused, findings.listed())
 
 
@@ -43,10 +44,8 @@ def _table_outcome(
     ]
     used.update(rule.order for rule in rules)
     overridden: list[Overridden] = []
-    schema, schema_rule = _named(
-        rules, "schema", table.schema, f"schema {table.schema}", overridden, findings
-    )
-    name, table_rule = _named(rules, "table", table.name, f"table {table}", overridden, findings)
+    schema, schema_rule = _named(rules, "schema", table.schema, table, overridden, findings)
+    name, table_rule = _named(rules, "table", table.name, table, overridden, findings)
     keys = [rule for rule in rules if rule.action == "define-primary-key"]
     key_rule, losers = winner(keys, f"key of {table}")
     columns, removed, of_columns = column_outcomes(rules, table, findings)
@@ -76,7 +75,7 @@ def _table_outcome(
         lobs=settings.lobs if isinstance(settings, TableSettings) else None,
         object_mapping=mapped if isinstance(mapped, ObjectMapping) else None,
         validations=validations,
-        tags=_tags(tagging),
+        tags=_tags(tagging, table),
         overridden=(*overridden, *losers, *of_columns),
         tablespaces=_tablespaces(rules),
     )
@@ -86,17 +85,18 @@ def _named(
     rules: list[Transformation],
     target: str,
     name: str,
-    about: str,
+    table: SourceTable,
     overridden: list[Overridden],
     findings: Findings,
 ) -> tuple[str, Transformation | None]:
+    about = f"schema {name}" if target == "schema" else f"table {table}"
     naming = [r for r in rules if r.target == target and r.action in RENAMING and applies(r, name)]
     rule, losers = winner(naming, about)
     overridden.extend(losers)
     if rule is not None and doubled(rule, name):
         what = f"{about} has {rule.value!r} already, and gets it once more"
         findings.warn("double-prefix", what, "leave it out of the rule", rule.place, rule.id)
-    return (renamed(rule, name) if rule is not None else name), rule
+    return (told_name(rule, name, table, findings) if rule is not None else name), rule
 
 
 def _key(
@@ -133,8 +133,9 @@ def _first(rules: Sequence[AnyRule], selected: Selected, used: set[int]) -> AnyR
     return min(matching, key=lambda rule: rule.precedence) if matching else None
 
 
-def _tags(rules: list[PostProcessing]) -> tuple[tuple[str, str], ...]:
-    """One set of tags for each object: of the rule that fits best, exact names before wildcards."""
+def _tags(rules: list[PostProcessing], table: SourceTable) -> tuple[tuple[str, str], ...]:
+    """One set of tags for each object: of the rule that fits best, exact names before wildcards. Names of
+    schema and table are put in for `${schema-name}` and `${table-name}`."""
     if not rules:
         return ()
 
@@ -142,7 +143,10 @@ def _tags(rules: list[PostProcessing]) -> tuple[tuple[str, str], ...]:
         exact = [rule.locator.schema.exact, rule.locator.table is not None and rule.locator.table.exact]
         return (-sum(exact), rule.order)
 
-    return min(rules, key=fit).tags
+    def filled(text: str) -> str:
+        return text.replace("${schema-name}", table.schema).replace("${table-name}", table.name)
+
+    return tuple((filled(key), filled(value)) for key, value in min(rules, key=fit).tags)
 
 
 def _tablespaces(rules: list[Transformation]) -> tuple[tuple[str, str], ...]:
@@ -169,13 +173,24 @@ def _check_validations(
     table: SourceTable, validations: Sequence[ValidationOverride], findings: Findings
 ) -> None:
     for rule in validations:
-        pattern = rule.locator.column
-        keys = [name for name in table.key if pattern is not None and pattern.matches(name)]
-        if keys:
-            what = (
-                f"a validation function of {keys[0]!r}, which is in the key of {table}: DMS takes none there"
-            )
-            findings.error("validation-of-key", what, "validate other columns", rule.place, rule.id)
+        keys = [name for name in validated_columns(rule, table) if name in table.key]
+        what = (
+            f"a validation function of {', '.join(keys)}: it has no effect on columns of the key of {table}"
+        )
+        if keys and rule.locator.column is not None and rule.locator.column.exact:
+            findings.warn("validation-of-key", what, "validate other columns", rule.place, rule.id)
+        elif keys:
+            findings.note("validation-of-key", what, "", rule.place, rule.id)
+
+
+def validated_columns(rule: ValidationOverride, table: SourceTable) -> tuple[str, ...]:
+    """Columns that a validation function is for; none where they are not known."""
+    pattern = rule.locator.column
+    return tuple(
+        column.name
+        for column in table.columns or ()
+        if pattern is not None and pattern.matches(column.name) and is_of_type(rule.locator.data_type, column)
+    )
 
 
 def _tell_collisions(mapping: TableMapping, outcomes: Sequence[TableOutcome], findings: Findings) -> None:
@@ -205,3 +220,23 @@ def _unused(
             what = f"rule {rule.id} fits no table: {rule.locator}"
             findings.warn("unused-rule", what, "spell the names as the source does", rule.place, rule.id)
     return tuple(found)
+
+
+def _tell_idle(mapping: TableMapping, tables: Sequence[SourceTable], findings: Findings) -> None:
+    """Rules whose tables are there, and no column that they fit. A mask of one column that is spelled
+    otherwise would let it through."""
+    added = [each.value or "" for each in mapping.transformations if each.action == "add-column"]
+    for rule in mapping.transformations:
+        pattern = rule.locator.column
+        found = [each for each in tables if rule.locator.takes(each.schema, each.name, each.kind)]
+        if rule.target != "column" or pattern is None or rule.action == "add-column" or not found:
+            continue
+        columns = [column for each in found for column in each.columns or ()]
+        known = all(each.columns is not None for each in found)
+        if not known or any(takes_column(rule, each) for each in columns) or any(map(pattern.matches, added)):
+            continue
+        what = f"{rule.action} fits no column: {rule.locator}"
+        alike = [each.name for each in columns if each.name.lower() == pattern.text.lower()]
+        fix = f"write {alike[0]!r}: case counts" if alike else "spell the name as the source does"
+        told = findings.error if rule.action in MASKS and pattern.exact else findings.warn
+        told("unused-rule", what, fix, rule.place, rule.id)

@@ -12,13 +12,14 @@ from dataclasses import replace
 
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.masking import DIGITS, HASH, HASH_LETTERS
-from replication_assets.dms.naming import applies, doubled, renamed, winner
+from replication_assets.dms.naming import applies, doubled, told_name, winner
 from replication_assets.dms.outcome import ColumnOutcome, Mask, Overridden, Removed
 from replication_assets.dms.rules import DataType, Transformation
 from replication_assets.dms.source_tables import SourceColumn, SourceTable
 from replication_assets.dms.transformations import MASKS, RENAMING
 
 _DECIDING = {*RENAMING, "remove-column"}
+_TEXTS = ("string", "wstring")
 _UNTRANSFORMABLE = set("#\\/-")
 
 
@@ -32,7 +33,7 @@ def column_outcomes(
     overridden: list[Overridden] = []
     including = [rule for rule in of_columns if rule.action == "include-column"]
     for column in table.columns or ():
-        if including and not any(_takes(rule, column) for rule in including):
+        if including and not any(takes_column(rule, column) for rule in including):
             removed.append(Removed(column.name, including[0].id, "no include-column rule names it"))
             continue
         found = _column(of_columns, table, column, findings, overridden)
@@ -46,16 +47,24 @@ def column_outcomes(
     return tuple(kept), tuple(removed), tuple(overridden)
 
 
-def _takes(rule: Transformation, column: SourceColumn) -> bool:
+def takes_column(rule: Transformation, column: SourceColumn) -> bool:
     pattern = rule.locator.column
     if pattern is None or not pattern.matches(column.name):
         return False
-    wanted = rule.locator.data_type
+    return is_of_type(rule.locator.data_type, column)
+
+
+def is_of_type(wanted: str | None, column: SourceColumn) -> bool:
+    """Whether a locator's `data-type` is that of a column: DMS's, or the database's. Which texts are `string`
+    and which `wstring` depends on the engine: a locator with one is of both, lest a mask is missing."""
     if wanted is None:
         return True
     of_source = re.match(r"[A-Za-z_0-9 ]*", column.native)
     known = column.type.type if column.type is not None else ""
-    return wanted.strip().lower() in (known, of_source[0].strip().lower() if of_source else "")
+    name = wanted.strip().lower()
+    if name in _TEXTS and known in _TEXTS:
+        return True
+    return name in (known, of_source[0].strip().lower() if of_source else "")
 
 
 def _column(
@@ -65,7 +74,7 @@ def _column(
     findings: Findings,
     overridden: list[Overridden],
 ) -> ColumnOutcome | Removed:
-    matching = [rule for rule in rules if _takes(rule, column)]
+    matching = [rule for rule in rules if takes_column(rule, column)]
     about = f"column {table}.{column.name}"
     deciding = [rule for rule in matching if rule.action in _DECIDING and applies(rule, column.name)]
     first, losers = winner(deciding, about)
@@ -77,9 +86,11 @@ def _column(
     masks = [rule for rule in matching if rule.action in MASKS]
     deciders = [rule for rule in (first, typing, *masks) if rule is not None]
     _tell_limits(deciders, table, column, findings)
+    for mask in masks:
+        _tell_mask_type(mask, typing, table, column, findings)
     return ColumnOutcome(
         source=column.name,
-        target=renamed(first, column.name) if first is not None else column.name,
+        target=told_name(first, column.name, table, findings) if first is not None else column.name,
         type=_masked_type(typing.data_type if typing is not None else column.type, masks),
         native=column.native,
         rules=tuple(rule.id for rule in deciders),
@@ -117,11 +128,27 @@ def _tell_limits(
             findings.note("special-letters", what, "", rule.place, rule.id)
         if doubled(rule, column.name):
             _tell_double(rule, f"{table}.{column.name}", findings)
-        if rule.action in MASKS and column.type is not None and not _maskable(rule.action, column.type.type):
-            what = f"{rule.action} of {table}.{column.name}, which is {column.type}"
-            findings.error(
-                "mask-type", what, "digits of texts and whole numbers, hashes of texts", rule.place, rule.id
-            )
+
+
+def _tell_mask_type(
+    mask: Transformation,
+    typing: Transformation | None,
+    table: SourceTable,
+    column: SourceColumn,
+    findings: Findings,
+) -> None:
+    """A mask sees the type that a change of type with a lower rule-id gives."""
+    later = typing is not None and typing.precedence > mask.precedence
+    kind = column.type if typing is None or later else typing.data_type
+    if kind is None or _maskable(mask.action, kind.type):
+        return
+    what = f"{mask.action} of {table}.{column.name}, which is {kind}"
+    fix = "digits are masked in texts, and randomized in whole numbers too; hashes are of texts"
+    if typing is not None and later and typing.data_type and _maskable(mask.action, typing.data_type.type):
+        fix = f"give rule {typing.id}, which makes it {typing.data_type}, a lower rule-id than {mask.id}"
+    elif typing is None:
+        fix += "; a rule change-data-type with a lower rule-id makes it a text first"
+    findings.error("mask-type", what, fix, mask.place, mask.id)
 
 
 def _maskable(action: str, kind: str) -> bool:
@@ -190,7 +217,7 @@ def _tell_copies(
         return
     for name in added.expression.columns:
         column = table.column(name)
-        if column is not None and any(rule.action in MASKS and _takes(rule, column) for rule in rules):
+        if column is not None and any(rule.action in MASKS and takes_column(rule, column) for rule in rules):
             what = f"column {added.value!r} is made of {name!r} as it is before it is masked"
             findings.warn("unmasked-copy", what, "mask the added column too", added.place, added.id)
 
@@ -228,6 +255,21 @@ def _tell_collisions(
             what = f"two columns of {table} would be called {each.target!r}"
             if rule is not None:
                 findings.error("column-collision", what, "give one of them another name", rule.place, rule.id)
+    _tell_spellings(columns, table, rules, findings)
+
+
+def _tell_spellings(
+    columns: list[ColumnOutcome], table: SourceTable, rules: list[Transformation], findings: Findings
+) -> None:
+    """Names that differ in case alone are one name to DMS, and to many targets."""
+    seen: dict[str, ColumnOutcome] = {}
+    for each in columns:
+        other = seen.setdefault(each.target.lower(), each)
+        rule = next((r for r in rules if r.id in (*each.rules, *other.rules)), None)
+        if other.target != each.target and rule is not None:
+            what = f"columns {other.target!r} and {each.target!r} of {table} differ in case alone"
+            fix = "give one of them another name: DMS and most databases take them for one"
+            findings.warn("column-case", what, fix, rule.place, rule.id)
 
 
 def _tell_keys(

@@ -11,9 +11,11 @@ from typing import Literal
 
 from replication_assets.core.envelopes.specs import Messages
 from replication_assets.core.items.spec import Items
+from replication_assets.core.range_keys import kind_of
 from replication_assets.core.range_specs import WHOLE_TABLE, ByBounds, ByCount, RangeSpec
 from replication_assets.core.row_filters import Where
 from replication_assets.core.shape_specs import Computed, Shape
+from replication_assets.core.typed_texts import moment_in
 from replication_assets.declarations import (
     DeltaProjection,
     DynamoDbProjection,
@@ -38,6 +40,7 @@ from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import ColumnOutcome, TableOutcome
 from replication_assets.dms.refused import refuse
 from replication_assets.dms.rules import DataType, ParallelLoad
+from replication_assets.dms.samples import stored_type
 from replication_assets.dms.settings.reading import TaskSettings
 from replication_assets.dms.task import Task
 from replication_assets.dms.topics import (
@@ -46,6 +49,7 @@ from replication_assets.dms.topics import (
     streams_projection,
     topics_projection,
 )
+from replication_assets.errors import CatalogError
 
 _DEFAULT_CONNECTIONS = 16
 
@@ -70,10 +74,12 @@ def compile_task(
     lake: str,
     brokers: str = "",
     database: ProjectionDatabase | None = None,
+    all_partitions: bool = False,
 ) -> Compiled:
     """`source` is what the catalog calls the database; tables without an object mapping go to a lakehouse
     at `lake`, to a SQL `database`, or to the topic or stream of the endpoint if that is Kafka's or Kinesis'.
-    `brokers` are given in place of the endpoint's own, `region` where it has none."""
+    `brokers` are given in place of the endpoint's own, `region` where it has none. With `all_partitions`
+    tables of which some are listed are loaded whole."""
     findings = Findings()
     tables: list[Table] = []
     items: list[Items] = []
@@ -83,7 +89,7 @@ def compile_task(
     for outcomes in task.grouped.values():
         first = outcomes[0]
         for each in outcomes:
-            refuse(task, each, findings)
+            refuse(task, each, findings, all_partitions=all_partitions)
         coverage, filters = divided([each.filters for each in outcomes])
         table = _table(
             first, source, None if coverage is None else (coverage.column, coverage.bounds), findings
@@ -160,7 +166,7 @@ def shape_of(
         table,
         where=where,
         exclude=[
-            *([] if mapped else [each.source for each in outcome.removed]),
+            *(outcome.displaced if mapped else [each.source for each in outcome.removed]),
             *(each.source for each in recomputed if each.source),
         ],
         rename={c.source: c.target for c in _kept(outcome) if c.source and c.source != c.target},
@@ -209,17 +215,24 @@ def _table(
     if ranges is not None:
         column, spec = ranges[0], ByBounds(ranges[1]) if ranges[1] else WHOLE_TABLE
     elif outcome.parallel_load is not None:
-        column, spec = _segments(outcome.parallel_load, findings)
+        column, spec = _segments(outcome, outcome.parallel_load, findings)
     key = outcome.key if outcome.defined_key is not None else ()
     if "." in schema or "." in name:
         return Table(source=source, schema=schema, name=name, id_ranges=spec, key=key, range_column=column)
     return Table(f"{source}.{schema}.{name}", id_ranges=spec, key=key, range_column=column)
 
 
-def _segments(load: ParallelLoad, findings: Findings) -> tuple[str | None, RangeSpec]:
-    """Segments change how fast a load is, not what it takes: the first column cuts well enough."""
+def _segments(outcome: TableOutcome, load: ParallelLoad, findings: Findings) -> tuple[str | None, RangeSpec]:
+    """Segments change how fast a load is, not what it takes: the first column cuts well enough, and the key
+    where ids are not cut by such a column."""
+    if load.type == "none":
+        return None, WHOLE_TABLE
     if load.type != "ranges" or not load.columns or not load.boundaries:
-        return None, WHOLE_TABLE if load.type == "none" else ByCount(load.number_of_partitions or 8)
+        return None, _by_count(outcome, load.number_of_partitions or 8)
+    if not _cuts(outcome, load.columns[0], [each[0] for each in load.boundaries]):
+        what = f"segments by {load.columns[0]}: id ranges are of whole numbers and texts, and cut by the key"
+        findings.note("segments", what, "", load.place)
+        return None, _by_count(outcome, len(load.boundaries) + 1)
     values = list(dict.fromkeys(each[0] for each in load.boundaries))
     if len(load.columns) > 1:
         what = f"segments by {', '.join(load.columns)}: id ranges are cut by {load.columns[0]} alone"
@@ -229,6 +242,23 @@ def _segments(load: ParallelLoad, findings: Findings) -> tuple[str | None, Range
     except ValueError:
         # By UTF-8 bytes, as ranges of texts are.
         return load.columns[0], ByBounds([key.decode() for key in sorted(value.encode() for value in values)])
+
+
+def _by_count(outcome: TableOutcome, number: int) -> RangeSpec:
+    known = outcome.columns_known
+    return WHOLE_TABLE if known and not (outcome.key and _cuts(outcome, outcome.key[0])) else ByCount(number)
+
+
+def _cuts(outcome: TableOutcome, name: str, bounds: Sequence[str] = ()) -> bool:
+    """Whether ids can be cut by a column; where that is not known, whether its bounds are no dates."""
+    column = outcome.source.column(name)
+    try:
+        if column is None or column.type is None:
+            return not bounds or not all(moment_in(each) for each in bounds)
+        kind_of(stored_type(column), column.native)
+    except (CatalogError, ValueError) as error:
+        return not isinstance(error, CatalogError)
+    return True
 
 
 def _projections(

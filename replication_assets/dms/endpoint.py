@@ -21,6 +21,13 @@ from replication_assets.dms.members import Members
 MEMBER = "KafkaSettings"
 PLACEHOLDER = "broker.example.com:9092"
 _PROTOCOLS = ("plaintext", "ssl-encryption", "ssl-authentication", "sasl-ssl")
+_OTHERS = {
+    "DynamoDbSettings", "S3Settings", "DmsTransferSettings", "MongoDbSettings",
+    "ElasticsearchSettings", "NeptuneSettings", "RedshiftSettings", "PostgreSQLSettings", "MySQLSettings",
+    "OracleSettings", "SybaseSettings", "MicrosoftSQLServerSettings", "IBMDb2Settings", "DocDbSettings",
+    "RedisSettings", "GcpMySQLSettings", "TimestreamSettings", "SnowflakeSettings",
+}  # fmt: skip
+"""Settings of other endpoints in the API of DMS."""
 _FILES = ("SslCaCertificateArn", "SslClientCertificateArn", "SslClientKeyArn")
 _SECRETS = ("SaslPassword", "SslClientKeyPassword")
 
@@ -52,6 +59,13 @@ StreamEndpoint: TypeAlias = KafkaEndpoint | KinesisEndpoint
 def is_endpoint(text: str, file: str) -> bool:
     node: Node | None = parse_json(text, file, Findings())
     return isinstance(node, Object) and any(member.name in (MEMBER, KINESIS) for member in node.members)
+
+
+def other_endpoint(text: str, file: str) -> str | None:
+    """The member that says that a file has settings of another endpoint than Kafka's; None if none does."""
+    node = parse_json(text, file, Findings())
+    members = node.members if isinstance(node, Object) else ()
+    return next((each.name for each in members if each.name in _OTHERS), None)
 
 
 def read_endpoint(text: str, file: str, findings: Findings) -> StreamEndpoint:

@@ -5,12 +5,14 @@ Filters are combined with AND, the conditions of one filter with OR (`core.row_f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from replication_assets.core.row_filters import Compare, Where
 from replication_assets.core.sql import literal, quoted
 from replication_assets.dms.members import Members
 from replication_assets.dms.rules import Condition, Filter
+from replication_assets.dms.source_tables import SourceTable
 
 OPERATORS: dict[str, tuple[str, ...]] = {
     "lte": ("value",),
@@ -62,15 +64,26 @@ def _condition(members: Members) -> Condition | None:
     return Condition(operator, tuple(value for value in values if value is not None), members.place)
 
 
-def as_sql(filters: Iterable[Filter]) -> str:
-    """The condition in SQL, values as texts; empty without filters."""
-    return " AND ".join(
-        f"({' OR '.join(_sql(each.column, condition) for condition in each.conditions)})" for each in filters
-    )
+def as_sql(filters: Iterable[Filter], table: SourceTable | None = None) -> str:
+    """The condition in SQL, numbers without quotes unless the column is known to be none; empty without
+    filters."""
+    parts = []
+    for each in filters:
+        column = table.column(each.column) if table is not None else None
+        numeric = column is None or column.type is None or column.type.type.startswith(_NUMERIC)
+        either = (_sql(each.column, condition, numeric=numeric) for condition in each.conditions)
+        parts.append(f"({' OR '.join(either)})")
+    return " AND ".join(parts)
 
 
-def _sql(column: str, condition: Condition) -> str:
-    name, values = quoted(column), [literal(value) for value in condition.values]
+_NUMERIC = ("int", "uint", "numeric", "real")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+"""Numbers as they are written; `007` is a text."""
+
+
+def _sql(column: str, condition: Condition, *, numeric: bool) -> str:
+    name = quoted(column)
+    values = [v if numeric and _NUMBER.fullmatch(v) else literal(v) for v in condition.values]
     comparisons = {"lte": "<=", "ste": "<=", "gte": ">=", "eq": "=", "noteq": "<>"}
     if condition.operator in comparisons:
         return f"{name} {comparisons[condition.operator]} {values[0]}"

@@ -91,7 +91,9 @@ def _key_names(table: MappedColumns, *, quiet: bool = False) -> Sequence[str]:
     if rule.partition_key_name is not None:
         return [name for name in (rule.partition_key_name, rule.sort_key_name) if name is not None]
     if len(outcome.key) == 1:
-        return [*outcome.key, *([rule.sort_key_name] if rule.sort_key_name else [])]
+        column = outcome.column(outcome.key[0])
+        named = outcome.key[0] if column is None else column.target
+        return [named, *([rule.sort_key_name] if rule.sort_key_name else [])]
     if not quiet:
         many = "a key of several columns" if outcome.key else "no key that is known"
         what = f"no partition-key-name, and {outcome.source} has {many}"
@@ -241,5 +243,5 @@ def in_shape(items: Items, outcome: TableOutcome) -> Items:
         partition_key=key(items.partition_key),
         sort_key=None if items.sort_key is None else key(items.sort_key),
         attributes=[attribute(each) for each in items.attributes],
-        exclude=[names.get(name, name) for name in items.exclude],
+        exclude=[names.get(name, name) for name in items.exclude if name not in outcome.displaced],
     )

@@ -19,6 +19,7 @@ _BLANK = re.compile(r"[ \t\r\n]+")
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _STRING = re.compile(r'"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"')
+_LAX_STRING = re.compile(r'"((?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"')
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -163,10 +164,15 @@ class _Reader:
     def _string(self) -> str:
         found = _STRING.match(self._text, self._at)
         if found is None:
-            self._stop(
-                "a text that is not closed, or has a line break or a wrong escape in it", "mend the text"
-            )
-            raise AssertionError
+            # Of a text that is not closed everything up to the next one would be a part.
+            found = _LAX_STRING.match(self._text, self._at)
+            if found is None or not re.match(r"\s*[,:}\]]", self._text[found.end() :]):
+                self._stop(
+                    "a text that is not closed, or has a line break or a wrong escape in it", "mend the text"
+                )
+                raise AssertionError
+            what = "a line break or a tab within a text"
+            self._told("json-control", what, "write \\n or \\t, or delete it", self._at)
         self._at = found.end()
         body = _ESCAPE.sub(lambda part: _unescaped(part.group(1), part.group(2)), found.group(1))
         return body.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

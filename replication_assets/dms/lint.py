@@ -14,12 +14,21 @@ from replication_assets.dms.json_source import Scalar
 from replication_assets.dms.mapping import TableMapping
 from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import Outcome, TableOutcome
-from replication_assets.dms.rules import AnyRule, Filter, ObjectMapping, Transformation
+from replication_assets.dms.rules import (
+    AnyRule,
+    Filter,
+    ObjectMapping,
+    PostProcessing,
+    Transformation,
+    ValidationOverride,
+)
 from replication_assets.dms.samples import stored_type
+from replication_assets.dms.transformations import TABLESPACES
 
 _IDENTIFIERS = re.compile(r"(^|_)(id|key|uuid|guid|no|number|seq)$|created|inserted|Id$|ID$", re.IGNORECASE)
 
 UNKNOWN_TABLES = "tables-unknown"
+NOT_APPLICABLE = "not-applicable"
 
 
 def lint_rules(mapping: TableMapping) -> tuple[Finding, ...]:
@@ -41,7 +50,22 @@ def lint_rules(mapping: TableMapping) -> tuple[Finding, ...]:
         _tell_transformation(each_rule, findings, unread=each_rule.id in unread)
     for mapped in mapping.object_mappings:
         _tell_templates(mapped, findings)
+    for rule_of_any in mapping.rules:
+        _tell_not_applicable(rule_of_any, findings)
     return findings.listed()
+
+
+def _tell_not_applicable(rule: AnyRule, findings: Findings) -> None:
+    """What changes no data, and is not there to be told to."""
+    if isinstance(rule, PostProcessing):
+        what = "tags of objects in S3 are not applicable: no projection tags what it writes"
+        findings.note(NOT_APPLICABLE, what, "", rule.place, rule.id)
+    elif isinstance(rule, ValidationOverride):
+        what = (
+            "functions for validation are not applicable: here both sides are compared as the target holds "
+            "the values, so that no engine's own form of them has to be evened out"
+        )
+        findings.note(NOT_APPLICABLE, what, "", rule.place, rule.id)
 
 
 def _tell_ids(rules: Sequence[AnyRule], findings: Findings) -> None:
@@ -81,9 +105,9 @@ def _number(text: str) -> float | None:
 
 
 def _tell_transformation(rule: Transformation, findings: Findings, *, unread: bool) -> None:
-    if rule.target in ("table-tablespace", "index-tablespace"):
-        what = f"{rule.target} of Oracle: no target here has tablespaces"
-        findings.warn("tablespace", what, "delete the rule", rule.place, rule.id)
+    if rule.target in TABLESPACES:
+        what = f"{rule.target} is not applicable: tables are made where their owner's tables are by default"
+        findings.note(NOT_APPLICABLE, what, "", rule.place, rule.id)
     if rule.action == "rename" and rule.value is not None:
         patterns = (
             [rule.locator.schema] if rule.target == "schema" else [rule.locator.table, rule.locator.column]
@@ -107,6 +131,9 @@ def _tell_transformation(rule: Transformation, findings: Findings, *, unread: bo
         findings.error(
             "missing-member", what, 'add "data-type": {"type": "string", "length": 50}', rule.place, rule.id
         )
+    if rule.primary_key is not None and rule.primary_key.origin == "unique-index":
+        what = "a unique index: here its columns are the key by which rows are found, as of a primary key"
+        findings.note("key-origin", what, "", rule.place, rule.id)
     _tell_functions(rule, findings)
 
 

@@ -11,6 +11,7 @@ from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.json_source import Array, Node, Object, parse_json
 from replication_assets.dms.locators import read_locator
 from replication_assets.dms.members import Members
+from replication_assets.dms.naming import NAMES
 from replication_assets.dms.object_mappings import (
     ACTIONS,
     is_of_stream,
@@ -170,11 +171,14 @@ def _transformation(members: Members, common: _Common, endpoints: _Endpoints) ->
     locator = read_locator(
         members, table=target not in ("schema", None), column=of_column, escape=endpoints.escape
     )
+    expression = read_expression(members)
+    by_expression = action == "rename" and members.has("expression")
     value = members.text(
-        "value", required=action in NEEDS_VALUE, empty=action in ("replace-prefix", "replace-suffix")
+        "value",
+        required=action in NEEDS_VALUE and not by_expression,
+        empty=action in ("replace-prefix", "replace-suffix"),
     )
     old_value = members.text("old-value", required=action in NEEDS_OLD_VALUE)
-    expression = read_expression(members)
     data_type = read_data_type(members, required=action == "change-data-type")
     primary_key = read_primary_key(members) if action == "define-primary-key" else None
     before = read_before_image(members) if action == "add-before-image-columns" else None
@@ -190,7 +194,7 @@ def _transformation(members: Members, common: _Common, endpoints: _Endpoints) ->
     if action == "define-primary-key" and not _exact(locator):
         what = "define-primary-key takes exact names alone"
         members.error("wildcard-not-allowed", what, "write a rule for each table", locator.place)
-    if action in NEEDS_VALUE and value is None:
+    if action in NEEDS_VALUE and value is None and not (by_expression and _names(members, expression)):
         return None
     _check_expression(members, action, expression)
     if action == "data-masking-digits-mask" and value is not None and not _masks(value):
@@ -204,12 +208,28 @@ def _transformation(members: Members, common: _Common, endpoints: _Endpoints) ->
 
 
 def _check_expression(members: Members, action: str, expression: Expression | None) -> None:
-    if members.has("expression") and action not in ("add-column", "change-data-type"):
+    if members.has("expression") and action == "rename" and members.has("value"):
+        place = members.place_of("expression")
+        what = "rename has a value and an expression, and takes one name"
+        members.error("wrong-member", what, "delete one of them", place)
+    elif members.has("expression") and action not in ("add-column", "change-data-type", "rename"):
         what = f"{action} takes no expression"
         members.error("wrong-member", what, "delete it, or add a column", members.place_of("expression"))
     if expression is not None and expression.unstable:
         what = f"{expression.unstable} gives another value each time the row is written"
         members.warn("unstable-expression", what, "use $AR_H_TIMESTAMP", members.place_of("expression"))
+
+
+def _names(members: Members, expression: Expression | None) -> bool:
+    """Whether an expression gives a name; tells why it does not."""
+    if expression is None:
+        return False
+    if expression.columns or set(expression.variables) - NAMES or expression.unstable:
+        what = "the expression of a name is of rows or of the time, and a name is of all rows"
+        fix = "use $AR_M_SOURCE_SCHEMA, $AR_M_SOURCE_TABLE_NAME, $AR_M_SOURCE_COLUMN_NAME"
+        members.error("bad-expression", what, fix, members.place_of("expression"))
+        return False
+    return True
 
 
 def _masks(value: str) -> bool:
@@ -223,6 +243,9 @@ def _exact(locator: Locator) -> bool:
 def _settings(members: Members, common: _Common, endpoints: _Endpoints) -> TableSettings | None:
     locator = read_locator(members, escape=endpoints.escape)
     parallel, lobs = read_parallel_load(members), read_lobs(members)
+    # Tools write an empty list of filters into every rule.
+    if members.array("filters"):
+        members.error("wrong-member", "filters belong to selection rules", "put them into the include rule")
     if locator is None:
         return None
     if not _exact(locator):

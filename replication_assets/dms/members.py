@@ -95,9 +95,12 @@ class Members:
         )
         return found
 
-    def integer(self, name: str, *, least: int = 0, most: int | None = None) -> int | None:
+    def integer(
+        self, name: str, *, least: int = 0, most: int | None = None, empty: bool = False
+    ) -> int | None:
+        """With `empty` an empty text stands for nothing, as in the documentation's `"scale": ""`."""
         node = self.take(name)
-        if node is None:
+        if node is None or (empty and isinstance(node, Scalar) and node.value == ""):
             return None
         number = _integer(node)
         if number is None:
@@ -157,8 +160,11 @@ class Members:
         return tuple(member for name, member in self._members.items() if name not in self._taken)
 
     def finish(self) -> None:
-        """Name the members that nobody took: DMS reads over them, so that what they ask for is not done."""
+        """Name the members that nobody took: DMS reads over them, so that what they ask for is not done.
+        Null asks for nothing: the console writes it into rules of every kind."""
         for member in self.untaken():
+            if isinstance(member.value, Scalar) and member.value.value is None:
+                continue
             self.warn(
                 "unknown-member",
                 f"{self.what} has no member {member.name[:60]!r}, and nothing reads it",

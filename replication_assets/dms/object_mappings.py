@@ -8,7 +8,7 @@ from replication_assets.core.items.conditions import parse
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.json_source import Array, Node, Object, Scalar
 from replication_assets.dms.members import Members
-from replication_assets.dms.rules import AttributeMapping, ConditionExpression, ObjectMapping
+from replication_assets.dms.rules import AttributeMapping, ConditionExpression, ObjectMapping, Selection
 
 SCALARS = ("string", "number", "boolean")
 DOCUMENTS = ("dynamodb-map", "dynamodb-list", "json")
@@ -52,6 +52,29 @@ def is_of_stream(rule: ObjectMapping, target: str) -> bool:
     keyed = rule.partition_key_type is not None or rule.partition_key_constant is not None
     unnamed = rule.target_table is None and rule.partition_key_name is None
     return rule.topic is not None or keyed or documents or unnamed
+
+
+def implied_mapping(selection: Selection, table: str) -> ObjectMapping:
+    """What DMS does with a table that goes to DynamoDB without a rule: its columns are attributes of items
+    in a table of its name, by the primary key, which must be of one column."""
+    return ObjectMapping(
+        id=selection.id,
+        name="",
+        locator=selection.locator,
+        place=selection.place,
+        order=-1,
+        action="map-record-to-record",
+        target_table=table,
+        topic=None,
+        partition_key_name=None,
+        sort_key_name=None,
+        exclude_columns=(),
+        attributes=(),
+        condition=None,
+        partition_key_type=None,
+        partition_key_constant=None,
+        streams=False,
+    )
 
 
 def read_condition(parameters: Members) -> ConditionExpression | None:

@@ -103,6 +103,12 @@ class TableOutcome:
     def target(self) -> str:
         return f"{self.target_schema}.{self.target_table}"
 
+    @property
+    def displaced(self) -> tuple[str, ...]:
+        """Removed columns of which another column has the name in the target."""
+        given = {each.target for each in self.columns}
+        return tuple(each.source for each in self.removed if each.source in given)
+
     def column(self, source: str) -> ColumnOutcome | None:
         return next((each for each in self.columns if each.source == source and not each.before), None)
 

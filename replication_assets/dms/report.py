@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
 from replication_assets.core.items.spec import Attribute, Items
+from replication_assets.dms.applying import validated_columns
 from replication_assets.dms.compiling import shape_of
 from replication_assets.dms.coverage import Coverage, divided, segments_sql
 from replication_assets.dms.endpoint import StreamEndpoint
@@ -52,6 +54,7 @@ def report(task: Task) -> dict[str, Any]:
             for settings in task.settings
             for each in settings.given
         ],
+        "endpoint": None if task.endpoint is None else asdict(task.endpoint),
         "findings": [as_document(each) for each in task.findings],
     }
 
@@ -90,7 +93,8 @@ def _table(name: str, tables: Sequence[TableOutcome], task: Task) -> dict[str, A
         "key": list(first.key),
         "target_key": list(target_key(first)),
         "key_name": first.defined_key.name if first.defined_key is not None else None,
-        "filter": as_sql(filters),
+        "key_origin": first.defined_key.origin if first.defined_key is not None else None,
+        "filter": as_sql(filters, first.source),
         "filters": [_filter(each) for each in filters],
         "id_ranges": _ranges(coverage),
         "parallel_load": _parallel_load(first.parallel_load),
@@ -102,6 +106,7 @@ def _table(name: str, tables: Sequence[TableOutcome], task: Task) -> dict[str, A
         "messages": None if messages is None else _messages(messages),
         "validation": [
             {"column": each.locator.column.text if each.locator.column else "%",
+             "columns": list(validated_columns(each, first.source)),
              "source_function": each.source_function, "target_function": each.target_function}
             for each in first.validations
         ],
@@ -203,7 +208,7 @@ def _segments(load: ParallelLoad | None) -> list[str]:
 
 def _object_mapping(table: TableOutcome) -> dict[str, Any] | None:
     rule = table.object_mapping
-    if rule is None:
+    if rule is None or rule.implied:
         return None
     return {
         "rule": rule.id,

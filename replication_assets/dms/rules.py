@@ -185,6 +185,11 @@ class ObjectMapping(Rule):
     partition_key_constant: str | None
     streams: bool
 
+    @property
+    def implied(self) -> bool:
+        """Whether no rule of the file says it: what DMS does of itself."""
+        return self.order < 0
+
 
 @dataclass(frozen=True, slots=True)
 class ValidationOverride(Rule):

@@ -1,8 +1,10 @@
 """Which tables a mapping takes, in which order, and which rows of them.
 
-An exclude rule wins over every include, wherever it stands. Of several that include a table the one
-with its exact name decides, then the lowest rule-id. Schemas of the database itself are never taken by
-a wildcard. Without a list of tables, those that are named exactly are taken as they are.
+An exclude rule wins over every include, wherever it stands, but over an explicit rule only if it names
+that very table: one table taken out of what a wildcard excludes is what AWS shows explicit rules for. Of
+several that include a table the one with its exact name decides, then the lowest rule-id. Schemas of the
+database itself are never taken by a wildcard. Without a list of tables, those that are named exactly are
+taken as they are.
 """
 
 from __future__ import annotations
@@ -60,6 +62,10 @@ def _decide(mapping: TableMapping, table: SourceTable, findings: Findings) -> Se
     matching = [rule for rule in mapping.selections if _takes(rule, table)]
     excluding = [rule for rule in matching if rule.action == "exclude"]
     including = sorted((r for r in matching if r.action != "exclude"), key=_decides)
+    explicit = [rule for rule in including if rule.action == "explicit"]
+    if explicit and excluding and not any(_exact(rule) for rule in excluding):
+        _tell_explicit(explicit[0], excluding[0], table, findings)
+        excluding, including = [], [explicit[0], *(r for r in including if r is not explicit[0])]
     if excluding:
         first = min(excluding, key=lambda rule: rule.precedence)
         why = f"rule {first.id} excludes it" + (", which wins over every include" if including else "")
@@ -69,6 +75,14 @@ def _decide(mapping: TableMapping, table: SourceTable, findings: Findings) -> Se
     if table.schema in SYSTEM_SCHEMAS and not any(rule.locator.schema.exact for rule in including):
         return LeftOut(table, "a schema of the database itself, which no wildcard takes", including[0].id)
     return Selected(table, including[0], _filters(including, table, findings))
+
+
+def _tell_explicit(rule: Selection, excluding: Selection, table: SourceTable, findings: Findings) -> None:
+    what = (
+        f"{table} is taken: rule {rule.id} names it explicitly, rule {excluding.id} excludes it by a wildcard"
+    )
+    fix = "write an exclude rule of its exact name if it is to be left out"
+    findings.note("explicit-wins", what, fix, rule.place, rule.id)
 
 
 def _takes(rule: Selection, table: SourceTable) -> bool:

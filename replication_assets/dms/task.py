@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from replication_assets.dms.applying import apply_mapping
-from replication_assets.dms.endpoint import StreamEndpoint, is_endpoint, read_endpoint
+from replication_assets.dms.endpoint import StreamEndpoint, is_endpoint, other_endpoint, read_endpoint
 from replication_assets.dms.findings import Finding, Findings, Place
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.json_source import Node, Object, parse_json
 from replication_assets.dms.lint import by_table, lint_ranges, lint_rules, lint_tables, tell_unknown_tables
 from replication_assets.dms.mapping import TableMapping, read_mapping
 from replication_assets.dms.messages import mapped_messages
+from replication_assets.dms.object_mappings import implied_mapping
 from replication_assets.dms.outcome import Outcome, TableOutcome
 from replication_assets.dms.packed import unpacked
 from replication_assets.dms.settings.combinations import dangers
@@ -60,11 +61,13 @@ def read_task(
     for file, text in texts.items():
         if is_endpoint(text, file):
             continue
-        if is_settings(text, file):
+        if (member := other_endpoint(text, file)) is not None:
+            _tell_endpoint(member, file, findings)
+        elif is_settings(text, file):
             settings.append(read_settings(text, file))
         else:
             mappings.append(read_mapping(text, file, escape=escape, target=target))
-    files = tuple((mapping, apply_mapping(mapping, tables)) for mapping in mappings)
+    files = tuple((mapping, _applied(mapping, tables, target)) for mapping in mappings)
     for mapping, outcome in files:
         findings.extend(
             (*mapping.findings, *lint_rules(mapping), *outcome.findings, *lint_tables(mapping, outcome))
@@ -77,11 +80,8 @@ def read_task(
                 "no-tables", what, "spell schema and table as the source does", Place(mapping.file, 1, 1)
             )
     findings.extend(lint_ranges(files))
-    found = [table for _, outcome in files for table in outcome.tables]
     engine = target.strip().lower()
-    for table in found:
-        mapped_items(table, "source", findings)
-        mapped_messages(table, engine, findings)
+    found = _mapped([table for _, outcome in files for table in outcome.tables], engine, findings)
     engine = engine or ("dynamodb" if any(_is_dynamodb(table) for table in found) else "")
     for each in settings:
         findings.extend((*each.findings, *dangers(each, found, engine)))
@@ -101,6 +101,34 @@ def _endpoint(texts: Mapping[str, str], target: str, findings: Findings) -> Stre
             what = f"settings of a {found.engine} endpoint, and the target is {target[:40]!r}"
             findings.error("other-endpoint", what, "give one of them", Place(file, 1, 1))
     return found
+
+
+def _mapped(tables: Sequence[TableOutcome], engine: str, findings: Findings) -> Sequence[TableOutcome]:
+    """With everything told that is wrong with their object mappings."""
+    for table in tables:
+        mapped_items(table, "source", findings)
+        mapped_messages(table, engine, findings)
+    return tables
+
+
+def _tell_endpoint(member: str, file: str, findings: Findings) -> None:
+    what = f"{member} are of an endpoint: where a target is, and how it is written, is not read from them"
+    findings.warn("endpoint", what, "declare it with the projection", Place(file, 1, 1))
+
+
+def _applied(mapping: TableMapping, tables: Sequence[SourceTable] | None, target: str) -> Outcome:
+    """With what DMS does of itself for tables that go to DynamoDB without an object mapping."""
+    outcome = apply_mapping(mapping, tables)
+    if target.strip().lower() != "dynamodb":
+        return outcome
+    selections = {rule.id: rule for rule in mapping.selections}
+    found = [
+        replace(each, object_mapping=implied_mapping(selections[each.selected_by], each.target_table))
+        if each.object_mapping is None and each.columns_known
+        else each
+        for each in outcome.tables
+    ]
+    return replace(outcome, tables=tuple(found))
 
 
 def is_settings(text: str, file: str) -> bool:

@@ -32,7 +32,8 @@ def declared_messages(mapped: Mapped, outcome: TableOutcome, table: str) -> Mess
     source, names = outcome.source, _names(outcome)
     # The shape of a table with a rule keeps what transformations remove: attributes may be made of it.
     removed = [each.source for each in outcome.removed] if outcome.object_mapping is not None else []
-    excluded = [names.get(name, name) for name in (*mapped.excluded, *removed)]
+    left_out = (*mapped.excluded, *removed)
+    excluded = [names.get(name, name) for name in left_out if name not in outcome.displaced]
     attributes = [_attribute(each, names) for each in mapped.attributes]
     kind = mapped.key.of_loads
     keyed: Literal["primary-key", "schema-table"] | None = None

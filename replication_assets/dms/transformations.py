@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from replication_assets.core.expressions.parser import ExpressionError, parse_expression
 from replication_assets.core.expressions.syntax import Expression
+from replication_assets.dms.json_source import Scalar
 from replication_assets.dms.members import Members
 from replication_assets.dms.rules import BeforeImage, DataType, PrimaryKey
 
@@ -45,6 +46,10 @@ DATA_TYPES = (
 )  # fmt: skip
 """AWS DMS data types (https://docs.aws.amazon.com/dms/latest/userguide/CHAP_Reference.DataTypes.html)."""
 
+_COLLECTIONS = ("set", "list", "map", "tuple")
+"""Data types of the documentation that are those of Cassandra."""
+_TYPOGRAPHIC = str.maketrans("\u2018\u2019", "''")
+"""Samples of the documentation have them."""
 _DEFAULT_LENGTH = {"string": 255, "wstring": 255, "bytes": 255}
 
 
@@ -52,33 +57,59 @@ def read_data_type(rule: Members, *, required: bool) -> DataType | None:
     members = rule.object("data-type", "data-type", required=required)
     if members is None:
         return None
-    kind = members.word("type", DATA_TYPES, required=True)
-    length = members.integer("length", least=1)
-    precision = members.integer("precision", most=38)
-    scale = members.integer("scale", least=-38, most=38)
+    kind = _type(members)
+    length = members.integer("length", least=1, empty=True)
+    precision = members.integer("precision", most=38, empty=True)
+    scale = members.integer("scale", least=-38, most=38, empty=True)
     members.finish()
     if kind is None:
         return None
-    if length is None and kind in _DEFAULT_LENGTH and members.has("length"):
+    if length is None and kind in _DEFAULT_LENGTH and _is_said(members, "length"):
         return None
     if kind == "numeric" and precision is not None and scale is not None and scale > precision:
         members.error("out-of-range", f"scale {scale} is greater than precision {precision}", "swap them")
     return DataType(kind, length, precision, scale)
 
 
+def _type(members: Members) -> str | None:
+    given = members.text("type") if members.has("type") else None
+    if given is not None and given.strip().lower() in _COLLECTIONS:
+        what = f"type {given!r} is one of collections, which no target here has"
+        members.error("unknown-word", what, "write string, or nclob", members.place_of("type"))
+        return None
+    return members.word("type", DATA_TYPES, required=True)
+
+
+def _is_said(members: Members, name: str) -> bool:
+    node = members.take(name)
+    return node is not None and not (isinstance(node, Scalar) and node.value == "")
+
+
 def read_expression(rule: Members) -> Expression | None:
     text = rule.text("expression")
     if text is None:
         return None
+    straight = text.translate(_TYPOGRAPHIC)
     try:
         return parse_expression(text)
     except ExpressionError as error:
+        if straight != text and (found := _parsed(straight)) is not None:
+            what = "the expression has typographic quotes, which are none to SQLite; they are read as '"
+            rule.warn("typographic-quotes", what, "write '", rule.place_of("expression"))
+            return found
         rule.error(
             "bad-expression",
             f"expression: {error.what}, at its character {error.at + 1}",
             error.fix,
             rule.place_of("expression"),
         )
+        return None
+
+
+def _parsed(text: str) -> Expression | None:
+    try:
+        return parse_expression(text)
+    except ExpressionError:
         return None
 
 

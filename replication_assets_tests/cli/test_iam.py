@@ -61,6 +61,13 @@ def test_all_policies_are_printed_by_principal_and_one_alone_as_aws_takes_it(fol
     assert one["Statement"][0]["Resource"] == ["arn:aws:dynamodb:eu-west-1:123456789012:table/orders"]
 
 
+def test_a_policy_of_dms_is_asked_for_with_its_option(folder: Path) -> None:
+    _, told = run(folder, *PLACE, *CLUSTER, "--for", "dms-target", code=2)
+    assert "Fix: add --dms" in told
+    one = json.loads(run(folder, *PLACE, *CLUSTER, "--for", "dms-target", "--dms")[0])
+    assert one["Version"] == "2012-10-17"
+
+
 def test_files_are_written_with_the_roles_of_dms_where_they_are_asked_for(folder: Path) -> None:
     run(folder, *PLACE, *CLUSTER, "--dms", "--existing-tables", "--out", "policies")
     written = {each.stem: json.loads(each.read_text()) for each in (folder / "policies").iterdir()}

@@ -181,3 +181,9 @@ def test_python_m_and_the_console_script_are_the_same_program() -> None:
         for program in ([script], [sys.executable, "-m", "replication_assets"])
     ]
     assert shown[0] == shown[1]
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    asked = [sys.executable, "-m", "replication_assets", "--version"]
+    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"replication-assets \d+\.\d+\.\d+\n", told)

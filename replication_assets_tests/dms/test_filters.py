@@ -10,7 +10,7 @@ import pytest
 from replication_assets.core.row_filters import mask, typed_value
 from replication_assets.dms.filters import as_sql, declared
 from replication_assets.dms.rules import Filter
-from replication_assets_tests.dms.rules_text import include, mapping_of
+from replication_assets_tests.dms.rules_text import include, mapping_of, tables_of
 
 
 def condition(operator: str, *values: Any) -> dict[str, Any]:
@@ -57,7 +57,10 @@ def test_an_operator_takes_the_rows_that_it_says(
 def test_filters_are_combined_with_and() -> None:
     both = filters_of(("empid", [condition("lte", "100")]), ("dept", [condition("eq", "tech")]))
     assert ROWS.filter(mask(declared(both), ROWS)).column("empid").to_pylist() == [5, 100]
-    assert as_sql(both) == """("empid" <= '100') AND ("dept" = 'tech')"""
+    assert as_sql(both) == """("empid" <= 100) AND ("dept" = 'tech')"""
+    assert as_sql(filters_of(("no", [condition("eq", "007")]))) == """("no" = '007')"""
+    (texts,) = tables_of({"schema": "test", "name": "t", "columns": {"empid": "varchar(9)"}})
+    assert as_sql(both[:1], texts) == """("empid" <= '100')"""
 
 
 def test_a_value_is_compared_as_what_the_column_is() -> None:
@@ -86,10 +89,22 @@ def test_a_value_is_compared_as_what_the_column_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [("x", pa.int64()), ("1e", pa.float64()), ("2002-13-01", pa.date32())]
+    ("text", "kind"),
+    [
+        ("x", pa.int64()),
+        ("1e", pa.float64()),
+        ("2002-13-01", pa.date32()),
+        ("1_0", pa.int64()),
+        ("1_0", pa.float64()),
+        ("NaN", pa.float64()),
+        ("2002-W01-1", pa.date32()),
+        ("2002-01-01 12:00:00", pa.date32()),
+        ("2002-01-01T00:00:00Z", pa.date32()),
+        ("2002-01-01 00:00:00.1234567", pa.timestamp("us")),
+    ],
 )
 def test_a_value_that_the_column_cannot_have_is_refused(text: str, kind: pa.DataType) -> None:
-    with pytest.raises(ValueError, match=r"is no|month"):
+    with pytest.raises(ValueError, match=r"is no|has a time of day"):
         typed_value(text, kind)
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from replication_assets.cli.app import make_app
 from replication_assets.dms.lint import UNKNOWN_TABLES
+from replication_assets.dms.report import report
 from replication_assets.dms.task import Task, read_task
 from replication_assets_tests.dms.rules_text import ACTOR, include, tables_of, transform
 
@@ -79,8 +80,25 @@ def test_a_target_that_is_none_is_refused(tmp_path: Path, command: str) -> None:
     assert "dynamodb" in found.stderr
 
 
-def test_a_table_that_becomes_no_items_is_told(tmp_path: Path) -> None:
-    more = ("--tables", str(tmp_path / "t.json"), "--target", "dynamodb")
-    found = ran(tmp_path, "import", text_of(include("actor")), *more)
+def test_a_table_whose_key_nobody_knows_becomes_no_items_and_that_is_told(tmp_path: Path) -> None:
+    found = ran(tmp_path, "import", text_of(include("actor")), "--target", "dynamodb")
     assert found.exit_code == 0
     assert "has no object mapping, and goes to the lakehouse" in found.stderr
+
+
+def test_a_table_without_an_object_mapping_is_items_of_its_name_by_its_key(tmp_path: Path) -> None:
+    renamed = transform("rename", value="actor_id", **{"column-name": "id"})
+    prefixed = transform("add-prefix", "table", value="t_")
+    more = ("--tables", str(tmp_path / "t.json"), "--target", "dynamodb")
+    found = ran(tmp_path, "import", text_of(include("actor"), renamed, prefixed), *more)
+    assert found.exit_code == 0, found.output
+    assert 'into="t_actor"' in found.stdout or '"t_actor"' in found.stdout
+    table = ACTOR | {"rows": [{"id": 1, "first_name": "Ann", "paid": 2}]}
+    rules = text_of(include("actor"), renamed, prefixed)
+    document = report(read_task({"m": rules}, tables_of(table), target="dynamodb"))["tables"][0]
+    assert document["object_mapping"] is None
+    assert document["sample_items"] == [
+        {"actor_id": {"N": "1"}, "first_name": {"S": "Ann"}, "paid": {"N": "2"}}
+    ]
+    composite = read_task({"m": rules}, tables_of(ACTOR | {"key": ["id", "first_name"]}), target="dynamodb")
+    assert "no-item-key" in codes(composite)

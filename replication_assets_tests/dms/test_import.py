@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from replication_assets.catalog import (
     Attribute,
     ByBounds,
+    ByCount,
     Catalog,
     Compare,
     Computed,
@@ -37,7 +38,9 @@ from replication_assets.cli.app import make_app
 from replication_assets.components.yaml_catalog import load_yaml_catalog
 from replication_assets.core.items.mapping import ItemMapping
 from replication_assets.core.shapes import Shaping
+from replication_assets.dms.compiling import compile_task
 from replication_assets.dms.samples import sample_rows, table_schema
+from replication_assets.dms.task import read_task
 from replication_assets_tests.dms.rules_text import ACTOR, include, tables_of, transform
 
 OWN = EnvVar("APP_PASSWORD")
@@ -63,7 +66,8 @@ def imported(folder: Path, *arguments: str) -> Catalog:
 
 def files_of(folder: Path, *rules: dict[str, Any], settings: dict[str, Any] | None = None) -> list[str]:
     numbered = [{"rule-id": str(at), "rule-name": f"r{at}", **rule} for at, rule in enumerate(rules, 1)]
-    (folder / "m.json").write_text(json.dumps({"rules": numbered}))
+    each_in_its_line = ",\n".join(json.dumps(rule) for rule in numbered)
+    (folder / "m.json").write_text(f'{{"rules": [{each_in_its_line}]}}')
     (folder / "t.json").write_text(json.dumps({"tables": [ACTOR]}))
     (folder / "s.json").write_text(json.dumps(settings or {}))
     return [str(folder / "m.json"), str(folder / "s.json"), "--tables", str(folder / "t.json")]
@@ -153,7 +157,10 @@ def test_tables_go_to_a_database_of_the_target_endpoints_engine(
     there = ("--target-host", "there", "--target-database", "crm", "--target-user", "w")
     (projection,) = imported(tmp_path, *files, "--source", "app", "--target", engine, *there).projections
     shapes = [Shape("app.test.actor", name="players")]
-    assert projection == SqlProjection("copy", tables=["app.test.actor"], target=target, shapes=shapes)
+    # A server of MySQL has a database for each schema, unless one is named.
+    into = "crm" if engine == "mysql" else None
+    wanted = SqlProjection("copy", tables=["app.test.actor"], target=target, shapes=shapes, into=into)
+    assert projection == wanted
 
 
 @pytest.mark.parametrize(
@@ -206,6 +213,35 @@ def test_segments_are_id_ranges_and_a_task_without_validation_has_it_on_demand(t
     assert catalog.projections[0].validation.cron is None
 
 
+@pytest.mark.parametrize(
+    ("load", "column", "ranges"),
+    [
+        ({"columns": ["born"], "boundaries": [["1998-01-01 00:00:00"], ["2000-01-01 00:00:00"]]}, None,
+         ByCount(3)),
+        ({"columns": ["price", "id"], "boundaries": [["1.5", "7"]]}, None, ByCount(2)),
+        ({"columns": ["name"], "boundaries": [["n"]]}, "name", ByBounds(("n",))),
+        ({"columns": ["elsewhere"], "boundaries": [["1998-01-01"]]}, None, ByCount(2)),
+    ],
+)  # fmt: skip
+def test_segments_that_id_ranges_are_not_cut_by_are_cut_by_the_key(
+    load: dict[str, Any], column: str | None, ranges: Any
+) -> None:
+    columns = {"id": "int", "name": "varchar(9)", "born": "date", "price": "numeric(9,2)"}
+    table = {"schema": "test", "name": "actor", "key": ["id"], "columns": columns}
+    settings = {
+        "rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
+        "parallel-load": {"type": "ranges", **load},
+    }  # fmt: skip
+    rules = [{"rule-id": str(at), **rule} for at, rule in enumerate((include("actor"), settings), 1)]
+    task = read_task({"m.json": json.dumps({"rules": rules})}, tables_of(table))
+    found = compile_task(task, source="app", region="eu-west-1", lake="./lake")
+    assert (found.tables[0].range_column, found.tables[0].id_ranges) == (column, ranges)
+    dated = read_task({"m.json": json.dumps({"rules": rules})}, tables_of(table | {"key": ["born"]}))
+    if column is None:
+        found = compile_task(dated, source="app", region="eu-west-1", lake="./lake")
+        assert found.tables[0].id_ranges == ByCount(1)
+
+
 IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
 
 
@@ -220,11 +256,6 @@ IMAGE = {"column-prefix": "BI_", "column-filter": "pk-only"}
         ({"rule-type": "object-mapping", "rule-action": "map-record-to-document", "kafka-target-topic": "t",
           "object-locator": {"schema-name": "test", "table-name": "actor"},
           "mapping-parameters": {"partition-key-type": "transaction-id"}}, "transaction-id"),
-        ({"rule-type": "validation", "rule-target": "column", "rule-action": "override-validation-function",
-          "object-locator": {"schema-name": "%", "table-name": "%", "column-name": "note"},
-          "source-function": "trim(${column-name})"}, "validation functions"),
-        ({"rule-type": "post-processing", "rule-action": "add-tag", "tag-set": [{"key": "k", "value": "v"}],
-          "object-locator": {"schema-name": "%", "table-name": "%"}}, "objects are tagged"),
         ({"rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
           "parallel-load": {"type": "partitions-list", "partitions": ["p1"]}}, "listed partitions"),
     ],
@@ -236,7 +267,70 @@ def test_what_no_declaration_says_is_refused_by_name(
     result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files])
     assert result.exit_code == 2
     assert named in result.stderr
+    # The rule at fault stands in the second line of the file.
+    assert f"{files[0]}:2:" in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        ({"rule-type": "validation", "rule-target": "column", "rule-action": "override-validation-function",
+          "object-locator": {"schema-name": "%", "table-name": "%", "column-name": "note"},
+          "source-function": "trim(${column-name})"}, "functions for validation are not applicable"),
+        ({"rule-type": "post-processing", "rule-action": "add-tag", "tag-set": [{"key": "k", "value": "v"}],
+          "object-locator": {"schema-name": "%", "table-name": "%"}}, "no projection tags what it writes"),
+        (transform("rename", "table-tablespace", value="fast"), "table-tablespace is not applicable"),
+    ],
+)  # fmt: skip
+def test_what_changes_no_data_and_is_not_there_is_named_and_does_not_stand_in_the_way(
+    tmp_path: Path, rule: dict[str, Any], named: str
+) -> None:
+    files = files_of(tmp_path, include("actor"), rule)
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files])
+    assert result.exit_code == 0
+    assert result.stderr.count(named) == 1
+    assert "test.actor" in result.stdout
+
+
+def test_tables_of_listed_partitions_are_loaded_whole_if_that_is_said(tmp_path: Path) -> None:
+    listed = {
+        "rule-type": "table-settings", "object-locator": {"schema-name": "test", "table-name": "actor"},
+        "parallel-load": {"type": "partitions-list", "partitions": ["p1", "p2"]},
+    }  # fmt: skip
+    files = files_of(tmp_path, include("actor"), listed)
+    result = CliRunner().invoke(make_app(plain=True), ["dms", "import", *files, "--all-partitions"])
+    assert result.exit_code == 0
+    assert "all partitions of test.actor are loaded" in result.stderr
+    assert "ByCount(8)" in result.stdout
+
+
+def test_a_column_that_takes_the_name_of_a_removed_one_reaches_the_items(tmp_path: Path) -> None:
+    rules = [
+        include("actor"),
+        transform("remove-column", **{"column-name": "note"}),
+        transform("rename", value="note", **{"column-name": "first_name"}),
+        {"rule-type": "object-mapping", "rule-action": "map-record-to-record", "target-table-name": "actors",
+         "object-locator": {"schema-name": "test", "table-name": "actor"},
+         "mapping-parameters": {"partition-key-name": "id", "exclude-columns": ["paid"]}},
+    ]  # fmt: skip
+    catalog = imported(tmp_path, *files_of(tmp_path, *rules))
+    (projection,) = catalog.projections
+    assert isinstance(projection, DynamoDbProjection)
+    (shape,) = projection.shapes
+    assert (tuple(shape.exclude), shape.rename) == (("note",), {"first_name": "note"})
+    assert list(projection.items[0].exclude) == ["paid"]
+    used = rules[3] | {
+        "mapping-parameters": {
+            "partition-key-name": "id",
+            "attribute-mappings": [{"target-attribute-name": "x", "value": "a ${note}"}],
+        }
+    }
+    result = CliRunner().invoke(
+        make_app(plain=True), ["dms", "import", *files_of(tmp_path, *rules[:3], used)]
+    )
+    assert result.exit_code == 2
+    assert "'note' is removed and used by the object mapping" in result.stderr
 
 
 def test_rules_about_columns_that_are_not_known_are_refused(tmp_path: Path) -> None:

@@ -76,6 +76,29 @@ def test_a_dangerous_combination_is_told(document: dict[str, Any], target: str, 
     assert code in told(settings_of(**document), target)
 
 
+def test_what_dms_sets_by_default_is_no_warning() -> None:
+    """As the console makes a task, and the API describes it."""
+    document = {
+        name: {key: each.default for key, each in section.items()} for name, section in SECTIONS.items()
+    }
+    document["FullLoadSettings"]["TargetTablePrepMode"] = "DROP_AND_CREATE"
+    settings = settings_of(**document, CharacterSetSettings=None, Logging={"EnableLogging": True})
+    notes = dangers(settings)
+    assert settings.findings == ()
+    assert {each.code for each in notes} == {"lob-truncation", "destructive"}
+    assert {each.severity for each in notes} == {"note"}
+
+
+def test_large_objects_that_dms_cuts_and_files_that_it_deletes_are_warnings() -> None:
+    tables = outcome_of(include("actor")).tables
+    limited = settings_of(TargetMetadata={"LimitedSizeLobMode": True})
+    (cut,) = dangers(limited, tables)
+    assert (cut.severity, "test.actor.note" in cut.what) == ("warning", True)
+    emptied = settings_of(FullLoadSettings={"TargetTablePrepMode": "TRUNCATE_BEFORE_LOAD"})
+    found = {each.code: each.severity for each in dangers(emptied, (), "s3")}
+    assert found["destructive"] == "warning"
+
+
 def test_null_stands_for_the_default() -> None:
     settings = settings_of(TargetMetadata={"LobMaxSize": None}, PostProcessingRules=None)
     assert settings.findings == ()

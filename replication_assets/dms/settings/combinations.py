@@ -20,7 +20,7 @@ def dangers(
     _tell_batches(settings, target, findings)
     _tell_threads(settings, findings)
     _tell_errors(settings, findings)
-    _tell_tables(settings, findings)
+    _tell_tables(settings, target, findings)
     _tell_validation(settings, target, findings)
     _tell_before_images(settings, tables, findings)
     _tell_order(settings, tables, findings)
@@ -53,7 +53,8 @@ def _tell_lobs(settings: TaskSettings, tables: Sequence[TableOutcome], findings:
             f"limited mode: DMS cuts large objects{about} at {size} KB in a full load; here they are whole, "
             "and a value that the target cannot hold is a dead letter"
         )
-        findings.warn("lob-truncation", what, "nothing to do here; in DMS raise LobMaxSize", place)
+        told = findings.warn if lobs else findings.note
+        told("lob-truncation", what, "nothing to do here; in DMS raise LobMaxSize", place)
 
 
 def _tell_batches(settings: TaskSettings, target: str, findings: Findings) -> None:
@@ -106,18 +107,17 @@ def _tell_errors(settings: TaskSettings, findings: Findings) -> None:
         findings.warn("no-tables", what, "write true", settings.place(section, "FailOnNoTablesCaptured"))
 
 
-def _tell_tables(settings: TaskSettings, findings: Findings) -> None:
+def _tell_tables(settings: TaskSettings, target: str, findings: Findings) -> None:
     mode = settings.value("FullLoadSettings", "TargetTablePrepMode")
     place = settings.place("FullLoadSettings", "TargetTablePrepMode")
     if mode in ("DROP_AND_CREATE", "TRUNCATE_BEFORE_LOAD"):
         what = f"{mode} empties the target when a task is started anew; here nothing is emptied"
-        findings.warn(
-            "destructive", what, "`replication-assets project --rebuild` replaces range by range", place
-        )
-    if settings.value(
-        "ChangeProcessingDdlHandlingPolicy", "HandleSourceTableTruncated"
-    ) and settings.is_given("ChangeProcessingDdlHandlingPolicy", "HandleSourceTableTruncated"):
-        place = settings.place("ChangeProcessingDdlHandlingPolicy", "HandleSourceTableTruncated")
+        fix = "nothing to do; `replication-assets project --rebuild` replaces range by range"
+        told = findings.warn if target == "s3" else findings.note
+        told("destructive", what, fix, place)
+    truncated = ("ChangeProcessingDdlHandlingPolicy", "HandleSourceTableTruncated")
+    if target == "s3" and settings.value(*truncated) and settings.is_given(*truncated):
+        place = settings.place(*truncated)
         what = "a TRUNCATE at the source deletes files of an S3 target in DMS; here events stay"
         findings.note("truncate", what, "", place)
 

@@ -84,6 +84,7 @@ CONTROL: Section = {
     ),
     "ControlTableSchema": moot("", "older name of ControlSchema"),
     "HistoryTimeslotInMinutes": moot(5, "figures are materializations and metrics"),
+    "historyTimeslotInMinutes": moot(5, "DMS's own second spelling of HistoryTimeslotInMinutes"),
     "HistoryTimeslotInMinutesInMinutes": moot(5, "older name of HistoryTimeslotInMinutes"),
     "HistoryTableEnabled": moot(False, "materializations in Dagster, `replication-assets metrics`"),
     "StatusTableEnabled": moot(False, "`replication-assets status`"),
