@@ -31,7 +31,7 @@ STEPS = [
 def test_rows_at_every_past_position_and_time_are_those_of_then(
     database: FreshDatabase, tmp_path: Path
 ) -> None:
-    system = system_of(database, tmp_path, [Table("app.public.t", id_ranges=ByWidth(50))])
+    system = system_of(database, tmp_path, [Table("app.public.t", id_ranges=ByWidth(100))])
     system.execute(
         "CREATE TABLE t (id int PRIMARY KEY, v int, big text)",
         "ALTER TABLE t ALTER big SET STORAGE EXTERNAL",

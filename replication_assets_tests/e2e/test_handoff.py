@@ -174,7 +174,15 @@ KEYS: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "expression", "ranges"), KEYS, ids=[each[0] for each in KEYS])
+@pytest.mark.parametrize(
+    ("kind", "expression", "ranges"),
+    # In short a number, a text, and what arrives as text: the ranges of all kinds are read by the
+    # source's own tests.
+    [
+        pytest.param(*each, id=each[0], marks=[pytest.mark.full] if each[0] in ("uuid", "smallint") else [])
+        for each in KEYS
+    ],
+)
 def test_keys_of_every_kind_are_in_exactly_one_range(
     database: FreshDatabase, tmp_path: Path, kind: str, expression: str, ranges: Any
 ) -> None:

@@ -392,7 +392,7 @@ def drop(system: System) -> None:
     system.execute("DROP TABLE t2")
 
 
-@pytest.mark.parametrize("change", [attach, detach, drop])
+@pytest.mark.parametrize("change", [attach, detach, pytest.param(drop, marks=pytest.mark.full)])
 def test_rows_that_come_and_go_with_a_partition_need_a_load(
     partitioned: System, change: Callable[[System], None]
 ) -> None:

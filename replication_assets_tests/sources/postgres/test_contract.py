@@ -8,7 +8,7 @@ from replication_assets.sources.postgres.connection import PostgresConnection
 from replication_assets.sources.postgres.source import PostgresSource
 from replication_assets.sources.postgres.triggers.source import TriggerSource
 from replication_assets_tests.contracts.change_source import ChangeSourceContract
-from replication_assets_tests.postgres_servers import FreshDatabase
+from replication_assets_tests.postgres_servers import OLDEST_IN_FULL, FreshDatabase
 from replication_assets_tests.sources.postgres.places import PostgresPlace
 
 
@@ -19,6 +19,8 @@ class TestLog(ChangeSourceContract):
         return PostgresPlace(database, source, by_log=True)
 
 
+# The triggers are the same on every version; those of partitions are tested on both.
+@OLDEST_IN_FULL
 class TestTriggers(ChangeSourceContract):
     @pytest.fixture
     def place(self, any_postgres_database: FreshDatabase) -> PostgresPlace:
