@@ -31,10 +31,12 @@ NO_SPILL = Spill(folder="")
 """For rows that must not be written anywhere: what memory does not hold is an error."""
 
 
-_idle: dict[Spill, duckdb.DuckDBPyConnection] = {}
+_idle: dict[Spill, list[duckdb.DuckDBPyConnection]] = {}
 """Engines that wait for the next one with the same limits: opening one takes 25 ms, which was half of the
 time of a small range. One that may hold rows for which a folder was chosen is not kept, nor one that
 failed."""
+_MOST_IDLE = 4
+"""As many as ranges are brought forward side by side."""
 
 
 @contextmanager
@@ -43,8 +45,11 @@ def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
 
     An error of the project that it met while it read a log leaves the block as itself.
     """
-    found = _idle.pop(spill, None)
-    instance = found if found is not None else _open(spill)
+    idle = _idle.setdefault(spill, [])
+    try:
+        instance = idle.pop()
+    except IndexError:
+        instance = _open(spill)
     keep = False
     try:
         with closing(instance.cursor()) as connection:
@@ -65,7 +70,9 @@ def engine(spill: Spill) -> Iterator[duckdb.DuckDBPyConnection]:
             raise
         raise known from None
     finally:
-        if not keep or _idle.setdefault(spill, instance) is not instance:
+        if keep and len(idle) < _MOST_IDLE:
+            idle.append(instance)
+        else:
             instance.close()
 
 
