@@ -51,7 +51,7 @@ MOST_SECONDS = 480.0
 LATEST_SECONDS = 60.0
 """After the last commit of a rate: what is not readable by then counts as readable then."""
 ENDING_SECONDS = 15.0
-WARM_WRITES, CEILING_SECONDS = (60_000, 20), (4, 1)
+WARM_WRITES, CEILING_SECONDS = (40_000, 20), (4, 1)
 _FRESH = multiprocessing.get_context("spawn")
 ABOUT = f"""\
 One table, PostgreSQL to DynamoDB Local, in three ways; items follow inline in each. A writer keeps a rate,
