@@ -16,9 +16,11 @@ from benchmarks.measure.document import text
 from benchmarks.measure.machine import REPOSITORY
 from benchmarks.measure.scale import Scale
 
+BOUNDED = "latency_ways ends within eight minutes, also on a busy machine: it leaves out ways for that."
+
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure.")
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure.", epilog=BOUNDED)
     options.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(BENCHMARKS)} (all)")
     options.add_argument("--short", action="store_true", help="few rows, once: to see that it runs")
     options.add_argument(

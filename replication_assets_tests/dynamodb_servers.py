@@ -38,6 +38,7 @@ class DynamoDbServer:
     region: str = "eu-central-1"
     access_key: str = field(default="AKIATESTS", repr=False)
     secret_key: str = field(default="tests-secret", repr=False)
+    pid: int = 0
 
     def client(self) -> Any:
         """A boto3 client: what the tests look at the stored items with. Shared, as making one is slow."""
@@ -113,7 +114,7 @@ def _running(
         env={**os.environ, **(environment or {})},
         preexec_fn=ends_with_parent(signal.SIGKILL),
     )
-    server = DynamoDbServer(kind, f"http://127.0.0.1:{port}")
+    server = DynamoDbServer(kind, f"http://127.0.0.1:{port}", pid=process.pid)
     try:
         _wait_until_answering(server, process)
         yield server

@@ -35,9 +35,8 @@ _idle: dict[Spill, list[duckdb.DuckDBPyConnection]] = {}
 """Engines that wait for the next ones with the same limits: opening one takes 25 ms, which was half of the
 time of a small range. One that may hold rows for which a folder was chosen is not kept, nor one that
 failed."""
-
-_MOST_IDLE = 2
-"""A digest reads, in an engine, what another one folds."""
+_MOST_IDLE = 4
+"""As many as ranges are brought forward side by side; a digest reads, in an engine, what another folds."""
 
 
 @contextmanager

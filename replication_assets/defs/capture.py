@@ -16,6 +16,7 @@ from replication_assets.defs import naming
 from replication_assets.defs.failures import explained
 from replication_assets.defs.following import CaptureMarks, InlineFollower
 from replication_assets.errors import SlotBusy
+from replication_assets.flows.beside_capture import BesideCapture
 from replication_assets.flows.capture import CaptureReceipt, FlushPolicy, FlushReceipt, capture
 from replication_assets.flows.prepare import open_table
 from replication_assets.flows.upkeep import RunningCompaction
@@ -72,7 +73,7 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: S
     def on_flush(receipt: FlushReceipt) -> None:
         marks.add(receipt)
         compaction.count(receipt)
-        follower.follow(receipt)
+        beside.tell(receipt)
         if marks.due:
             report()
 
@@ -88,7 +89,8 @@ def _capture(context: dg.OpExecutionContext, replication: Replication, config: S
         return capture(source, store, tables, upto=upto, stop=stop, policy=policy, on_flush=on_flush)
 
     try:
-        receipt = _when_free(run)
+        with BesideCapture(follower.follow) as beside:
+            receipt = _when_free(run)
     finally:
         compaction.close()
         report()

@@ -97,6 +97,11 @@ class DeltaLogSnapshot:
         return dataset(self._place, chosen, stored_schema(self._schema))
 
     def controls(self) -> Controls:
+        return self._controls
+
+    @cached_property
+    def _controls(self) -> Controls:
+        # Asked for by every range of a flush; the version stays the same.
         columns = [OP, EPOCH, COMMIT_POSITION, SEQUENCE, LOAD_ID, CONTROL]
         with self._place.errors():
             rows = self.events(ALL_RANGES).to_table(columns=columns, filter=pc.field(ID_RANGE) == ALL_RANGES)

@@ -14,6 +14,8 @@ from replication_assets.catalog import ByWidth, DynamoDbProjection, EnvVar, Item
 from replication_assets.core.schema import TableId
 from replication_assets.defs import naming
 from replication_assets.defs.build import build_definitions
+from replication_assets.defs.capture import capture_job_name
+from replication_assets.defs.following import RANGES_AT_ONCE
 from replication_assets.flows.validation.repair import repair_projection
 from replication_assets.flows.validation.validate import validate_projection
 from replication_assets_tests.dynamodb_servers import DynamoDbServer, fresh_table_name, items_of
@@ -170,6 +172,25 @@ def test_a_truncated_table_has_no_items(system: System, dynamodb: DynamoDbServer
     system.capture()
     system.project()
     assert served_by(dynamodb, system) == expected(system)
+
+
+def test_a_capture_brings_all_ranges_that_it_touched_forward_at_once(
+    system: System, dynamodb: DynamoDbServer
+) -> None:
+    system.prepare()
+    system.load_all()
+    system.capture()
+    system.project()
+    (projection,) = system.catalog.projections
+    inline = dataclasses.replace(projection, follow="inline")
+    definitions = build_definitions(dataclasses.replace(system.catalog, projections=(inline,)))
+    system.execute(*TRAFFIC)
+    with dg.DagsterInstance.ephemeral() as instance:
+        definitions.resolve_job_def(capture_job_name(SOURCE)).execute_in_process(instance=instance)
+        told = instance.get_materialized_partitions(naming.projection_key("serving", ORDERS))
+    assert served_by(dynamodb, system) == expected(system)
+    assert len(told) > RANGES_AT_ONCE
+    assert {receipt.how for receipt in system.project()} == {"unchanged"}
 
 
 @pytest.mark.parametrize("dynamodb", ["moto_dynamodb"], indirect=True)

@@ -7,6 +7,7 @@ declaration of its items, or of other loads than the changes start from.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 from replication_assets.core.items.mapping import ItemMapping
@@ -19,6 +20,7 @@ from replication_assets.targets.dynamodb.control import Canary, ControlTable, Ra
 from replication_assets.targets.dynamodb.data_table import DataTable
 
 _log = logging.getLogger(__name__)
+_SAME_STEP_SECONDS = 1.0
 
 
 class Checkpoints:
@@ -29,6 +31,8 @@ class Checkpoints:
         self._data = data
         self._table = table
         self._fingerprint = fingerprint
+        self._found_valid = ("", "", 0.0)
+        """The id range, the version of its record, and when."""
         self.follows_key = False
         """Whether keys of items are made of the table's key alone, as the checkpoint read last says."""
 
@@ -40,7 +44,8 @@ class Checkpoints:
 
     def begun(self, id_range: str, found: RangeRecord | None, baseline: int) -> RangeRecord:
         """The record of a range that is being brought forward from the one that was found."""
-        checkpoint = self._valid(id_range, found)
+        known = found is not None and self._was_valid_just_now(id_range, found)
+        checkpoint = found.checkpoint if found is not None and known else self._valid(id_range, found)
         if found is None or checkpoint is None:
             raise TargetError(
                 "the range was never filled, or was emptied or declared differently since",
@@ -88,16 +93,28 @@ class Checkpoints:
     def _valid(self, id_range: str, record: RangeRecord | None) -> RangeCheckpoint | None:
         if record is None or record.checkpoint is None:
             return None
-        description = self._data.describe()
-        reason = None
-        if description is None or description.instance != record.instance:
-            reason = "the table was dropped, or made again"
-        elif record.mapping != self._fingerprint:
-            reason = "another declaration of its items is in force"
-        elif all_gone(self._data, record.canaries):
-            reason = "the table was emptied"
-        if reason is not None:
+        now = time.monotonic()
+        if (reason := self._invalid_for(record)) is not None:
             _log.warning("%s: %s since it was filled: it must be filled anew", self.where(id_range), reason)
             return None
+        self._found_valid = (id_range, record.version, now)
         self.follows_key = record.follows_key
         return record.checkpoint
+
+    def _was_valid_just_now(self, id_range: str, record: RangeRecord | None) -> bool:
+        """Whether `read` looked at the items of this very record in the same step: that takes a request to
+        describe the table, and one for its canaries."""
+        known, version, at = self._found_valid
+        same = record is not None and (id_range, record.version) == (known, version)
+        return same and time.monotonic() - at < _SAME_STEP_SECONDS
+
+    def _invalid_for(self, record: RangeRecord) -> str | None:
+        """Why the items are no longer what the record speaks of."""
+        description = self._data.describe()
+        if description is None or description.instance != record.instance:
+            return "the table was dropped, or made again"
+        if record.mapping != self._fingerprint:
+            return "another declaration of its items is in force"
+        if all_gone(self._data, record.canaries):
+            return "the table was emptied"
+        return None

@@ -72,10 +72,10 @@ class DataTable:
     def wire(self) -> Wire:
         return _shared_wire(self._settings, os.getpid())
 
-    @cached_property
+    @property
     def pace(self) -> Pace:
         """Shared by all writes to the table: a throttled table is throttled for all of them."""
-        return self.wire.pace()
+        return self.wire.pace_of(self.name)
 
     @property
     def reader(self) -> TableReader:

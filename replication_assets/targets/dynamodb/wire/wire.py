@@ -16,6 +16,7 @@ connection.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -78,6 +79,8 @@ class Wire:
         self.settings = settings
         self.endpoint = endpoint
         self._make_client = make_client
+        self._making = threading.Lock()
+        self._paces: dict[str, Pace] = {}
         self._pool = ConnectionPool(endpoint, connect_timeout=settings.patience.connect)
         self._signer = Signer(region, endpoint.authority, source)
 
@@ -93,10 +96,20 @@ class Wire:
             url = settings.endpoint_url or make_client().meta.endpoint_url
         return cls(session.region_name, Endpoint.of(url), source, settings, make_client)
 
-    @cached_property
+    @property
     def client(self) -> Any:
-        """boto3's, for what is asked for now and then. Made when it is needed: that takes a while."""
+        """boto3's, for what is asked for now and then. Made when it is needed: that takes a while, and
+        boto3 refuses to be made by two threads at once."""
+        with self._making:
+            return self._client
+
+    @cached_property
+    def _client(self) -> Any:
         return self._make_client()
+
+    def pace_of(self, table: str) -> Pace:
+        """The pace of a table, for all who write to it over this wire."""
+        return self._paces.setdefault(table, self.pace())
 
     def pace(self, requests: int | None = None) -> Pace:
         """A new pace, that starts with all connections (or so many requests) at once."""
