@@ -32,6 +32,15 @@ class Written(StrEnum):
     YAML = "yaml"
 
 
+TargetHostOption = Annotated[str, typer.Option(help="Where the SQL database of --target is.")]
+TargetDatabaseOption = Annotated[
+    str, typer.Option(help="That database, or the folder of SQLite files: copies if nothing is said.")
+]
+AllPartitionsOption = Annotated[
+    bool, typer.Option("--all-partitions", help="Load tables whole of which partitions are listed.")
+]
+
+
 def import_(
     files: FilesArgument,
     tables: TablesOption = None,
@@ -47,15 +56,9 @@ def import_(
     brokers: Annotated[str, typer.Option(help="host:port,... of the brokers of topics.")] = "",
     escape: EscapeOption = "",
     target: TargetOption = "",
-    target_host: Annotated[
-        str, typer.Option(help="Where the SQL database of --target is.")
-    ] = "target.internal",
-    target_database: Annotated[
-        str, typer.Option(help="That database, or the folder of SQLite files: copies if nothing is said.")
-    ] = "",
-    all_partitions: Annotated[
-        bool, typer.Option("--all-partitions", help="Load tables whole of which partitions are listed.")
-    ] = False,
+    target_host: TargetHostOption = "target.internal",
+    target_database: TargetDatabaseOption = "",
+    all_partitions: AllPartitionsOption = False,
     target_user: Annotated[str, typer.Option(help="User of that database.")] = "projector",
 ) -> None:
     """Print a catalog that does what DMS task files say, to be read and carried on from.
@@ -64,8 +67,7 @@ def import_(
     or sqlite to tables of such a database.
     What cannot be declared is refused by name, and then nothing is printed.
     """
-    from replication_assets.cli.dms_target import into_database
-    from replication_assets.cli.dms_target import target_database as database_of
+    from replication_assets.cli.dms_target import database_of, into_database
     from replication_assets.cli.output import show
 
     into = database_of(target, host=target_host, database=target_database or "copies", user=target_user)

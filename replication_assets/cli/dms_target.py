@@ -29,7 +29,7 @@ _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 """MySQL on another machine is reached with a verified certificate alone."""
 
 
-def target_database(engine: str, *, host: str, database: str, user: str) -> ProjectionDatabase | None:
+def database_of(engine: str, *, host: str, database: str, user: str) -> ProjectionDatabase | None:
     """None where tables go to a lakehouse.
 
     Raises:

@@ -77,7 +77,10 @@ def typed_value(text: str, kind: pa.DataType) -> object:
 
 def _day(text: str) -> dt.date:
     """A day, also written as its midnight. A time of day would be cut off, and other rows pass."""
-    moment = moment_in(text.strip())
+    try:
+        moment = moment_in(text.strip())
+    except ValueError:
+        raise ValueError("is no date") from None
     if moment.tzinfo is not None or moment.time() != dt.time():
         raise ValueError("has a time of day, which the column has not")
     return moment.date()

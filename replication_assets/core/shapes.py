@@ -50,6 +50,9 @@ class Shaped:
     refused: tuple[Refusal, ...]
 
 
+MEND = "mend the value in the source, or filter by another column"
+
+
 class Shaping:
     """A shape compiled against a table's columns."""
 
@@ -76,14 +79,14 @@ class Shaping:
         key = tuple(self._rename.get(name, name) for name in schema.key)
         self.schema = TableSchema(tuple(columns), key, schema.append_only, schema.not_replicated)
 
-    def passes(self, rows: pa.RecordBatch) -> pa.BooleanArray:
-        """Which rows the projection has.
+    def passes(self, rows: pa.RecordBatch, *, mend: str = MEND) -> pa.BooleanArray:
+        """Which rows the projection has. `mend` is what can be done about a value that cannot be compared.
 
         Raises:
             TargetError: a filter's column holds what its type cannot (`infinity`), so that nobody can tell;
                 or the columns are not those that the shape was compiled for.
         """
-        self._require_comparable(rows)
+        self._require_comparable(rows, mend)
         try:
             return mask(self._where, rows)
         except (ValueError, KeyError):
@@ -220,7 +223,7 @@ class Shaping:
             arrays.append((each.name, array, misfits))
         return arrays
 
-    def _require_comparable(self, rows: pa.RecordBatch) -> None:
+    def _require_comparable(self, rows: pa.RecordBatch, mend: str) -> None:
         names = {each.column for each in self._where}
         if not names or rows.column(OVERFLOW).null_count == rows.num_rows:
             return
@@ -229,7 +232,7 @@ class Shaping:
             if odd:
                 raise TargetError(
                     f"column {sorted(odd)[0]!r}, which rows are filtered by, holds a value beyond its type",
-                    fix="mend the value in the source, or filter by another column",
+                    fix=mend,
                 )
 
     def _odd_texts(self, rows: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -44,6 +44,10 @@ _PLACE, _ODD = "~place", "~odd"
 """Columns that are carried along: the event's number in its batch, and odd values that a delete tells."""
 
 
+_MEND = "filter by another column: this event is to be told, whatever the source holds now"
+"""Rows are folded, so that a mended value takes the place of an odd one; events are not."""
+
+
 class ShapedEvents:
     """A shape compiled for the events of one table. `schema` is that of the shaped events."""
 
@@ -113,7 +117,7 @@ class ShapedEvents:
         """Rows that the filters take, deletes provably."""
         taken = np.ones(batch.num_rows, np.bool_)
         if self._shape.where:
-            passing = self._shaping.passes(batch.filter(pa.array(~deleted)))
+            passing = self._shaping.passes(batch.filter(pa.array(~deleted)), mend=_MEND)
             taken[~deleted] = passing.to_numpy(zero_copy_only=False).astype(np.bool_)
             taken[deleted] = takes_deleted(self._shape.where, batch.filter(pa.array(deleted)))
         return taken

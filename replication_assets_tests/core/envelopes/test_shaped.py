@@ -89,6 +89,14 @@ def test_an_odd_value_of_a_delete_stands_under_its_new_name() -> None:
     assert json.loads(found["_overflow"]) == {"time": "infinity"}
 
 
+def test_an_odd_value_that_rows_are_filtered_by_is_not_mended_in_the_source() -> None:
+    since = Shape("shop.public.staff", where=[Where("at", [Compare("notnull")])])
+    odd = event("I", {"id": 1, "dept": "tech"}, _overflow='{"at":"infinity"}')
+    with pytest.raises(TargetError, match="filter by another column: this event is to be told") as told:
+        shaped(since, odd)
+    assert "infinity" not in str(told.value)
+
+
 def test_rows_outside_of_the_filters_are_not_told_and_end_where_they_move_out() -> None:
     found = shaped(
         TECH,
