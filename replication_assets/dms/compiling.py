@@ -91,9 +91,8 @@ def compile_task(
         for each in outcomes:
             refuse(task, each, findings, all_partitions=all_partitions)
         coverage, filters = divided([each.filters for each in outcomes])
-        table = _table(
-            first, source, None if coverage is None else (coverage.column, coverage.bounds), findings
-        )
+        bounds = None if coverage is None else (coverage.column, coverage.bounds)
+        table = _table(first, source, bounds, findings)
         told, rows = _sayable_messages(task, first), declared(filters)
         tables.append(table if told else replace(table, where=rows))
         shape = shape_of(first, str(table.id), in_topic=told is not None, where=rows if told else ())
