@@ -52,7 +52,7 @@ slower than any path here but boto3's: how fast it is filled depends on it alone
 def measure(scale: Scale, home: Path) -> Report:  # noqa: ARG001 - both servers hold all in memory
     from replication_assets_tests.dynamodb_servers import running_dynamodb_local
 
-    with running_dynamodb_local() as local, running_null_endpoint(local.endpoint_url) as null:
+    with running_dynamodb_local(lasting=True) as local, running_null_endpoint(local.endpoint_url) as null:
         client = by_turns(_paths(null, scale, 150_000, 8_000), scale.rounds)
         stored = by_turns(_paths(local.endpoint_url, scale, 20_000, 4_000), scale.rounds)
     return Report(

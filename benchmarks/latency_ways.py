@@ -106,7 +106,11 @@ def measure(scale: Scale, home: Path) -> Report:
     from replication_assets_tests.kafka_servers import running_broker
 
     deadline = time.monotonic() + MOST_SECONDS
-    with sample_server(home) as source, running_dynamodb_local() as items, running_broker() as broker:
+    with (
+        sample_server(home) as source,
+        running_dynamodb_local(lasting=True) as items,
+        running_broker() as broker,
+    ):
         servers = Servers(source, items, broker)
         os.environ.update(servers.environment)
         ceiling.warmed(items, scale.of(*WARM_WRITES))

@@ -85,14 +85,16 @@ def running_moto() -> Iterator[DynamoDbServer]:
 
 
 @contextmanager
-def running_dynamodb_local() -> Iterator[DynamoDbServer]:
+def running_dynamodb_local(*, lasting: bool = False) -> Iterator[DynamoDbServer]:
+    """`lasting`: one that is measured, and so long at work that what is compiled for good pays."""
     jar = LOCAL_HOME / "DynamoDBLocal.jar"
     port = free_port("127.0.0.1")
     command = [
         "java",
         "-Xmx512m",
-        # A server of minutes: what compiling for good would save later, nobody waits for.
-        *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"),
+        # In a server of minutes nobody waits for what compiling for good would save later.
+        *(() if lasting else ("-XX:TieredStopAtLevel=1",)),
+        *("-XX:+UseSerialGC", "-Xshare:auto"),
         f"-Djava.library.path={LOCAL_HOME / 'DynamoDBLocal_lib'}",
         *("-jar", str(jar), "-inMemory", "-disableTelemetry", "-port", str(port)),
     ]
