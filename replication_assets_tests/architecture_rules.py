@@ -23,6 +23,8 @@ VAGUE_NAME = re.compile(r"(^|_)(utils?|helpers?|common|misc|managers?)(_|$)")
 ROOMS = {
     "errors": "errors",
     "failpoints": "failpoints",
+    # What the two adapters that keep Delta tables share.
+    "delta_creation": "delta creation",
     "secret_references": "secret references",
     "secret_storing": "secret references",
     "core": "core",
@@ -65,11 +67,12 @@ _INNER = _VALUES | {"ports", "declarations", "secret references"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "failpoints": set(),
+    "delta creation": set(),
     "secret references": {"errors", "secret references"},
     "core": _VALUES,
     "ports": _VALUES | {"ports"},
     "declarations": _VALUES | {"declarations", "secret references"},
-    "adapter": _VALUES | {"ports", "secret references", "failpoints"},
+    "adapter": _VALUES | {"ports", "secret references", "failpoints", "delta creation"},
     "dms": _VALUES | {"declarations", "dms"},
     "iam": _VALUES | {"declarations", "secret references", "iam"},
     "flows": _VALUES | {"ports", "declarations", "flows", "failpoints"},

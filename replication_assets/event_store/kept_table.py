@@ -10,8 +10,8 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
+from replication_assets.delta_creation import NewTable
 from replication_assets.event_store.columns import DELTA_PROPERTIES
-from replication_assets.event_store.creation import NewTable, create_table
 from replication_assets.event_store.storage import Place
 
 
@@ -37,10 +37,10 @@ class KeptTable:
         return self.newest() or self._create()
 
     def _create(self) -> DeltaTable:
-        new = NewTable(Schema.from_arrow(self._schema), self._place.where, DELTA_PROPERTIES)
+        new = NewTable(Schema.from_arrow(self._schema), DELTA_PROPERTIES, self._place.where)
         with self._place.errors():
             try:
-                create_table(self._place, new)
+                self._place.create(new)
             except (DeltaError, FileExistsError):
                 # Two writers may start at once: the second finds the table there.
                 if not self._place.exists():

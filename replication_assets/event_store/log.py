@@ -15,6 +15,7 @@ from replication_assets.core.events import PARTITION_BY
 from replication_assets.core.id_ranges import IdRanges
 from replication_assets.core.positions import Position
 from replication_assets.core.schema import TableId, TableSchema
+from replication_assets.delta_creation import NewTable
 from replication_assets.errors import StoreCorrupt, StoreError
 from replication_assets.event_store.columns import (
     BEGINS,
@@ -26,7 +27,6 @@ from replication_assets.event_store.columns import (
     new_log_schema,
 )
 from replication_assets.event_store.compaction import compact
-from replication_assets.event_store.creation import NewTable, create_table
 from replication_assets.event_store.snapshot import DeltaLogSnapshot
 from replication_assets.event_store.storage import Place
 from replication_assets.event_store.writer import DeltaLogWriter, checkpoint
@@ -138,15 +138,14 @@ class DeltaEventLog:
     def _create(self, schema: TableSchema, wanted: LogSettings, beginning: Beginning | None) -> None:
         captured = beginning.captured if beginning else None
         begins = {BEGINS: str(beginning.at)} if beginning else {}
-        create_table(
-            self._place,
+        self._place.create(
             NewTable(
                 new_log_schema(schema, self._place.where),
-                str(self._id),
                 {**DELTA_PROPERTIES, **wanted.properties(), **begins},
-                PARTITION_BY,
-                checkpoint(captured) if captured else (),
-            ),
+                str(self._id),
+                partition_by=PARTITION_BY,
+                transactions=checkpoint(captured) if captured else (),
+            )
         )
 
     def _is_current(self, schema: TableSchema, wanted: LogSettings) -> bool:

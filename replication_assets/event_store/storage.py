@@ -31,6 +31,7 @@ from deltalake.fs import DeltaStorageHandler
 from replication_assets.core.schema import TableId
 from replication_assets.core.storage_messages import storage_message
 from replication_assets.core.torn_logs import torn_log_file
+from replication_assets.delta_creation import NewTable, create_table
 from replication_assets.errors import CommitConflict, ReplicationError, StoreCorrupt, StoreError
 
 LONGEST_NAME = 200
@@ -110,6 +111,10 @@ class Place:
     @property
     def options(self) -> dict[str, str] | None:
         return dict(self._options) or None
+
+    def create(self, new: NewTable) -> None:
+        """Raises whatever delta-rs or the system raises; FileExistsError if another was first."""
+        create_table(self.uri, self.local, self.options, new)
 
     def exists(self) -> bool:
         with self.errors():

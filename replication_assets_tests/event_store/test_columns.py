@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from replication_assets.core.id_ranges import IdRanges
 from replication_assets.core.schema import Column, TableId, TableSchema
+from replication_assets.delta_creation import give_back
 from replication_assets.errors import SchemaConflict, StoreError
 from replication_assets.event_store import DeltaEventStore
 from replication_assets.event_store.columns import new_log_schema
-from replication_assets.event_store.creation import give_back
 from replication_assets.event_store.log import DeltaEventLog
 from replication_assets.event_store.storage import folder_of, ledger_folder
 from replication_assets_tests.event_store.samples import (
@@ -268,7 +268,7 @@ def test_what_a_second_creation_in_an_object_store_took_back_is_given_back(bucke
     second = DeltaTable.create(
         place.uri, new_log_schema(SCHEMA, place.where), mode="overwrite", storage_options=place.options
     )
-    give_back(place, second)
+    give_back(place.uri, place.options, second)
     log.ensure(SCHEMA, RANGES, DATES)
     assert set(log.snapshot().schema.names) == {"id", "note", "c0"}
 

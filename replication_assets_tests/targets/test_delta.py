@@ -460,6 +460,37 @@ def test_processes_on_different_ranges_of_a_new_table_all_stand(place: DeltaPlac
         assert place.target.checkpoint(id_range) == RangeCheckpoint(BASELINE, at(12, 2), 8)
 
 
+ROUNDS = 20
+
+
+def fill_new_tables(root: str, number: int, barrier: Any) -> None:
+    """As columns come and go at the source, each process knows one that the other does not."""
+    schema = TableSchema((*KEYED.columns, Column(f"c{number % 2}", "text", pa.string())), KEYED.key)
+    for turn in range(ROUNDS):
+        barrier.wait()
+        fill(DeltaTarget(f"{root}/{turn}", ORDERS), [row(at(5), id=number)], at(5), f"r000{number}", schema)
+
+
+def test_processes_that_make_one_table_at_once_make_it_once(place: DeltaPlace) -> None:
+    context = mp.get_context("spawn")
+    barrier = context.Barrier(4, timeout=60)
+    workers = [
+        context.Process(target=fill_new_tables, args=(str(place.root), number, barrier))
+        for number in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+    for turn in range(ROUNDS):
+        target = DeltaTarget(f"{place.root}/{turn}", ORDERS)
+        assert sorted(target.rows()["id"].to_pylist()) == [0, 1, 2, 3]
+        assert {"c0", "c1"} <= set(target.dataset().schema.names)
+        history = DeltaTable(target._location.uri).history()
+        assert [each["version"] for each in history if each["operation"] == "CREATE TABLE"] == [0]
+
+
 def die_before_commit(root: str) -> None:
     DeltaTable.create_write_transaction = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment, method-assign]
     apply(DeltaTarget(root, ORDERS), changes([row(at(6, 1), id=1, name="never")]), at(6, 1))

@@ -15,6 +15,7 @@ from deltalake.exceptions import DeltaError
 from replication_assets.core.events import ID_RANGE
 from replication_assets.core.fold import row_schema
 from replication_assets.core.schema import TableSchema
+from replication_assets.delta_creation import NewTable, create_table
 from replication_assets.errors import TargetError
 from replication_assets.targets.delta.location import Location, storage_errors
 
@@ -53,7 +54,7 @@ def ensure_table(location: Location, schema: TableSchema, table: DeltaTable | No
         try:
             if table is None:
                 refuse_colliding(location, wanted.names)
-                create(location, wanted, "error")
+                create_table(location.uri, location.folder_on_disk, location.options, _new(location, wanted))
             else:
                 table.alter.add_columns(list(Schema.from_arrow(pa.schema(missing or [])).fields))
         except (DeltaError, OSError):
@@ -66,15 +67,26 @@ def ensure_table(location: Location, schema: TableSchema, table: DeltaTable | No
     return table
 
 
-def create(location: Location, columns: pa.Schema, mode: str) -> None:
+def overwrite(location: Location, columns: pa.Schema) -> None:
+    """The table with these columns and no rows, whatever it was."""
+    new = _new(location, columns)
     DeltaTable.create(
         location.uri,
-        columns,
-        mode=mode,  # type: ignore[arg-type]
-        partition_by=[ID_RANGE],
-        description=str(location.table),
+        new.schema,
+        mode="overwrite",
+        partition_by=list(new.partition_by),
+        description=new.description,
         storage_options=location.options,
-        configuration={"delta.checkpointInterval": str(CHECKPOINT_INTERVAL)},
+        configuration=dict(new.configuration),
+    )
+
+
+def _new(location: Location, columns: pa.Schema) -> NewTable:
+    return NewTable(
+        Schema.from_arrow(columns),
+        {"delta.checkpointInterval": str(CHECKPOINT_INTERVAL)},
+        description=str(location.table),
+        partition_by=[ID_RANGE],
     )
 
 

@@ -69,6 +69,10 @@ class Location:
     renamed: bool
     """Whether the folder bears another name than that of `table`."""
 
+    @property
+    def folder_on_disk(self) -> Path | None:
+        return Path(self.uri) if self.local else None
+
     def where(self, id_range: str | None = None) -> str:
         place = f"Delta projection of {self.table}"
         return place if id_range is None else f"{place}, range {id_range}"

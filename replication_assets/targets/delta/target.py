@@ -29,9 +29,9 @@ from replication_assets.core.sql import Spill
 from replication_assets.errors import TargetError
 from replication_assets.ports import RangeCheckpoint, Refuse, TargetNeeds, refuse_loudly
 from replication_assets.targets.delta.columns import (
-    create,
     ensure_table,
     file_columns,
+    overwrite,
     refuse_colliding,
     table_columns,
 )
@@ -234,7 +234,7 @@ class DeltaTarget:
         refuse_colliding(self._location, columns.names)
         self._location.require_own(self._location.open())
         with storage_errors(self._location.where(), "resetting the table"):
-            create(self._location, columns, "overwrite")
+            overwrite(self._location, columns)
 
     def drop(self) -> None:
         """Delete all files of the table, of all versions. Idempotent."""

@@ -1,4 +1,4 @@
-"""How a Delta table of the store comes to be, exactly once, whoever else creates it too.
+"""How a Delta table comes to be, exactly once, whoever else creates it too.
 
 delta-rs 1.6 asks twice whether there is a table before it creates one. When somebody else creates it
 between the two, its own creation is committed over the other's, in every mode, and takes back the
@@ -18,8 +18,6 @@ from pathlib import Path
 
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 
-from replication_assets.event_store.storage import Place
-
 _FIRST_COMMIT = Path("_delta_log") / f"{0:020}.json"
 
 
@@ -28,20 +26,22 @@ class NewTable:
     """What a table begins with. `transactions` are recorded with its first commit."""
 
     schema: Schema
-    name: str
     configuration: Mapping[str, str]
+    name: str | None = None
+    description: str | None = None
     partition_by: Sequence[str] = ()
     transactions: Sequence[Transaction] = field(default=())
 
 
-def create_table(place: Place, new: NewTable) -> None:
-    """Raises whatever delta-rs or the system raises; FileExistsError if another was first."""
-    if place.local is not None:
-        _create_local(place.local, new)
+def create_table(uri: str, local: Path | None, options: dict[str, str] | None, new: NewTable) -> None:
+    """`local` is the folder of a table on a disk. Raises whatever delta-rs or the system raises;
+    FileExistsError if another was first."""
+    if local is not None:
+        _create_local(local, new)
         return
-    created = _create(place.uri, place.options, new)
+    created = _create(uri, options, new)
     if created.version() > 0:
-        give_back(place, created)
+        give_back(uri, options, created)
 
 
 def _create(uri: str, options: dict[str, str] | None, new: NewTable) -> DeltaTable:
@@ -51,6 +51,7 @@ def _create(uri: str, options: dict[str, str] | None, new: NewTable) -> DeltaTab
         mode="error",
         partition_by=list(new.partition_by),
         name=new.name,
+        description=new.description,
         configuration=dict(new.configuration),
         storage_options=options,
         raise_if_key_not_exists=False,
@@ -71,8 +72,9 @@ def _create_local(folder: Path, new: NewTable) -> None:
         shutil.rmtree(beside)
 
 
-def give_back(place: Place, created: DeltaTable) -> None:
-    before = DeltaTable(place.uri, version=created.version() - 1, storage_options=place.options)
+def give_back(uri: str, options: dict[str, str] | None, created: DeltaTable) -> None:
+    """Columns and properties that the version before `created` had."""
+    before = DeltaTable(uri, version=created.version() - 1, storage_options=options)
     present = {each.name for each in created.schema().fields}
     if lost := [each for each in before.schema().fields if each.name not in present]:
         created.alter.add_columns(lost)
