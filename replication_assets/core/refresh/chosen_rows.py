@@ -68,10 +68,10 @@ class Fixpoint:
         self._fresh = dict.fromkeys(self._number.values(), 0)
         for number, skeleton in enumerate(skeletons):
             columns = ", ".join(f'"{name}" UBIGINT' for name in skeleton.names)
-            self._run(f"CREATE TABLE s{number} ({columns})")
-            self._run(f"CREATE TABLE c{number} (w UBIGINT, via INTEGER)")
-            self._run(f"CREATE TABLE d{number} (w UBIGINT)")
-            self._run(f"CREATE TABLE e{number} (w UBIGINT)")
+            self._run(f"CREATE TEMP TABLE s{number} ({columns})")
+            self._run(f"CREATE TEMP TABLE c{number} (w UBIGINT, via INTEGER)")
+            self._run(f"CREATE TEMP TABLE d{number} (w UBIGINT)")
+            self._run(f"CREATE TEMP TABLE e{number} (w UBIGINT)")
 
     def add(self, skeleton: Skeleton, rows: pa.Table) -> None:
         """Add rows to a table's skeleton, in the columns `names`."""
