@@ -59,6 +59,7 @@ PLACES: dict[str, str] = {
     "sql.committed": "rows and checkpoint of a range stand, its reply was not seen",
     "topic.told": "the journal of a topic has a step, none of its messages was sent",
     "topic.sent": "a message of a step is with the producer, which may have sent it",
+    "stream.sent": "Kinesis answered a request with messages of a step, some of which it may have refused",
     "topic.acknowledged": "messages of a step stand in the topic, others of it are not made yet",
     "repair.compared": "differences are known, nothing was repaired",
     "repair.written": "differences are repaired in the target, nothing was recorded",

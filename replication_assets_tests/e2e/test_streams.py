@@ -38,8 +38,8 @@ ORDERS = TableId(SOURCE, "public", "orders")
 CREATED = "CREATE TABLE orders (id bigint PRIMARY KEY, v bigint, s text)"
 FILLED = "INSERT INTO orders SELECT i, i, 'row ' || i FROM generate_series({first}, {last}) i"
 PLACES = (
-    "topic.sent@2", "topic.acknowledged", "topic.told", "topic.sent", "topic.told", "topic.sent@3",
-    "topic.acknowledged", "topic.sent", "topic.sent@4", "topic.told",
+    "stream.sent@2", "topic.acknowledged", "topic.told", "stream.sent", "topic.told", "stream.sent@3",
+    "topic.acknowledged", "stream.sent", "stream.sent@4", "topic.told",
 )  # fmt: skip
 """Where the publisher dies, one after the other."""
 

@@ -40,8 +40,13 @@ class SqliteScratch:
                 where=self.where,
                 fix="if an earlier run left it, delete it",
             )
-        with sqlite_errors(self.where), closing(sqlite3.connect(self.path)) as session:
-            session.execute("PRAGMA journal_mode = wal")
+        try:
+            with sqlite_errors(self.where), closing(sqlite3.connect(self.path)) as session:
+                session.execute("PRAGMA journal_mode = wal")
+        except BaseException:
+            # Interrupted: the file is there, and nobody was told.
+            self.remove()
+            raise
 
     def remove(self) -> None:
         for ending in ("", "-wal", "-shm", "-journal"):

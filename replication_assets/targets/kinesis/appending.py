@@ -70,7 +70,7 @@ class Appender:
         while order:
             taken = order.take(REQUEST_RECORDS, REQUEST_BYTES)
             answers, code = self._put([records[at] for at in taken])
-            reach("topic.sent")
+            reach("stream.sent")
             for at, answer in zip(taken, answers, strict=True):
                 if answer is None or not self._follows(None if after_all else keys[at], *answer):
                     self.again += 1
