@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from replication_assets.core.overhead import (
@@ -161,13 +162,20 @@ def _client_processes(scratch: ScratchDatabase, plan: OverheadPlan) -> Iterator[
     count = min(len(kinds), max(4, 2 * (os.cpu_count() or 1)))
     pipes: list[Connection] = []
     processes = []
+    # Begun with the first process otherwise, and would let interrupts through meanwhile.
+    resource_tracker.ensure_running()
     try:
         for number in range(count):
             ours, theirs = fresh.Pipe()
             process = fresh.Process(
                 target=_serve_clients, args=(scratch, plan.mix, kinds[number::count], theirs), daemon=True
             )
-            process.start()
+            # A process that is interrupted before it was told what to do complains on its way out.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
             pipes.append(ours)
             processes.append(process)
@@ -192,8 +200,9 @@ def _serve_clients(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     shares = dict(zip(KINDS, mix.clients, strict=True))
     workers = [_Client(scratch, kind, number, shares[kind]) for kind, number in clients]
-    pipe.send("ready")
+    # The pipe may end before a client has begun.
     with suppress(EOFError, BrokenPipeError):
+        pipe.send("ready")
         while True:
             seconds = pipe.recv()
             threads = [threading.Thread(target=each.run, args=(seconds,)) for each in workers]
