@@ -16,6 +16,7 @@ from replication_assets.dms.messages import mapped_messages
 from replication_assets.dms.outcome import Outcome, TableOutcome
 from replication_assets.dms.rules import (
     AnyRule,
+    ConditionExpression,
     Filter,
     ObjectMapping,
     PostProcessing,
@@ -158,9 +159,22 @@ def _tell_templates(rule: ObjectMapping, findings: Findings) -> None:
                 f"key {each.name!r}: two columns stand side by side, so that 1 and 23 is the key of 12 and 3"
             )
             findings.warn("touching-columns", what, "put a text between them", each.place, rule.id)
-    if rule.condition is not None and rule.condition.during_full_load and not rule.condition.during_cdc:
+    if rule.condition is not None:
+        _tell_condition(rule, rule.condition, findings)
+
+
+def _tell_condition(rule: ObjectMapping, condition: ConditionExpression, findings: Findings) -> None:
+    if condition.during_full_load and not condition.during_cdc:
         what = "the condition holds in full loads only: changes overwrite what it protects"
-        findings.warn("condition-of-load", what, '"apply-during-cdc": true', rule.condition.place, rule.id)
+        findings.warn("condition-of-load", what, '"apply-during-cdc": true', condition.place, rule.id)
+    names, expression = dict(condition.attribute_names), condition.expression.split()
+    keys = {rule.partition_key_name, rule.sort_key_name}
+    asked = re.fullmatch(r"attribute_not_exists\(([^)]+)\)", "".join(expression))
+    if asked is not None and names.get(asked[1], asked[1]) in keys:
+        what = (
+            "no item is ever written over: a second load refuses all rows that have changed since the first"
+        )
+        findings.note("condition-of-nothing", what, "compare a version too", condition.place, rule.id)
 
 
 def lint_tables(mapping: TableMapping, outcome: Outcome) -> tuple[Finding, ...]:

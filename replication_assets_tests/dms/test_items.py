@@ -9,7 +9,7 @@ from replication_assets.dms.findings import Finding, Findings
 from replication_assets.dms.items import mapped_items
 from replication_assets.dms.report import report
 from replication_assets.dms.samples import sample_items, sample_rows
-from replication_assets.dms.task import read_task
+from replication_assets.dms.task import Task, read_task
 from replication_assets_tests.dms.rules_text import include, outcome_of, tables_of, transform
 
 CUSTOMER = {
@@ -190,6 +190,12 @@ def test_a_column_that_a_mapped_attribute_hides_is_told() -> None:
 
 def task_of(table: dict[str, Any], parameters: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     """What the report says of the one table, and its errors."""
+    task = read(table, parameters)
+    (found,) = report(task)["tables"]
+    return found, [each for each in task.findings if each.severity == "error"]
+
+
+def read(table: dict[str, Any], parameters: dict[str, Any]) -> Task:
     rule = {
         "rule-id": "2", "rule-name": "2",
         "rule-type": "object-mapping", "rule-action": "map-record-to-record",
@@ -197,9 +203,7 @@ def task_of(table: dict[str, Any], parameters: dict[str, Any]) -> tuple[dict[str
         "target-table-name": "customer_t", "mapping-parameters": parameters,
     }  # fmt: skip
     rules = [{"rule-id": "1", "rule-name": "1", **include()}, rule]
-    task = read_task({"m.json": json.dumps({"rules": rules})}, tables_of(table))
-    (found,) = report(task)["tables"]
-    return found, [each for each in task.findings if each.severity == "error"]
+    return read_task({"m.json": json.dumps({"rules": rules})}, tables_of(table))
 
 
 MARKED = {"partition-key-name": "StoreId", "exclude-columns": EXCLUDED[:4]}
@@ -251,6 +255,17 @@ def test_placeholders_that_are_not_given_and_not_used_are_errors(condition: dict
 def test_a_condition_that_dynamodb_would_not_take_is_an_error(condition: dict[str, Any], code: str) -> None:
     _, errors = task_of(CUSTOMER, MARKED | {"condition-expression": condition})
     assert {each.code for each in errors} == {code}
+
+
+def test_a_condition_that_lets_nothing_be_written_over_is_told() -> None:
+    condition = {
+        "expression": "attribute_not_exists ( #k )", "expression-attribute-names": {"#k": "StoreId"}
+    }  # fmt: skip
+    told = read(CUSTOMER, MARKED | {"condition-expression": condition}).findings
+    assert "condition-of-nothing" in {each.code for each in told}
+    other = {**condition, "expression": "attribute_not_exists(#k) OR version < other"}
+    told = read(CUSTOMER, MARKED | {"condition-expression": other}).findings
+    assert "condition-of-nothing" not in {each.code for each in told}
 
 
 def test_a_condition_that_is_never_asked_is_told() -> None:
