@@ -54,8 +54,10 @@ def making(database: FreshDatabase, tmp_path: Path, request: pytest.FixtureReque
 def test_every_place_is_reached_by_a_step() -> None:
     reached = {place for step in STEPS.values() for place in step.places}
     # Captures of topics and of landed files, and publishers, are killed at theirs in `e2e/test_kafka.py`,
-    # `test_landed.py` and `test_topics.py`.
-    assert reached == {place for place in PLACES if not place.startswith(("kafka.", "landed.", "topic."))}
+    # `test_landed.py`, `test_streams.py` and `test_topics.py`.
+    assert reached == {
+        place for place in PLACES if not place.startswith(("kafka.", "landed.", "stream.", "topic."))
+    }
 
 
 @pytest.mark.parametrize(("name", "place"), ONE_BY_ONE)
