@@ -8,6 +8,7 @@ is added when one begins and deleted before it ends.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from replication_assets.targets.sql.sqlite.tables import quoted
 
 BUSY_SECONDS = 600
 """How long a writer waits for another: as long as the longest fill of one range may take."""
+_AGAIN_SECONDS = 0.01
 LIMIT = 200
 WRITING = "_replication_assets_writing"
 _FUNCTIONS = Functions(now="(strftime('%Y-%m-%d %H:%M:%f', 'now') || 'Z')")
@@ -87,7 +89,7 @@ class SqliteTables:
         connection = self._at(schema, make=True)
         assert connection is not None
         if not connection.in_transaction:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _log_ahead(connection)
             connection.execute("BEGIN IMMEDIATE")
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS main.{TABLES} (table_name TEXT PRIMARY KEY, description TEXT) STRICT"
@@ -197,6 +199,19 @@ def _logical(layout: Layout, name: str) -> str:
 
 def listed(names: Sequence[str]) -> str:
     return ", ".join(quoted(name) for name in names)
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Change a file to WAL. SQLite does not wait for others here, who may be changing it as well."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_AGAIN_SECONDS)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pyarrow as pa
@@ -124,6 +124,20 @@ def test_of_two_writers_of_one_range_the_second_waits_and_finds_the_work_done(pl
         applying = pool.submit(apply, rival.target, these, at(6, 1))
         assert filling.result() == applying.result() == RangeCheckpoint(BASELINE, at(6, 1), 2)
     holds(place, [row(at(5), id=1), row(at(6, 1), id=2)])
+
+
+def test_many_who_find_no_file_of_sqlite_make_it_together(tmp_path: Path) -> None:
+    """SQLite refuses at once who changes a file to WAL while another does."""
+    for turn in range(30):
+        together = Barrier(4, timeout=60)
+
+        def work(number: int, folder: Path = tmp_path / str(turn), begun: Barrier = together) -> None:
+            target = SqlitePlace(folder).target
+            begun.wait()
+            fill(target, [row(at(5), id=number)], at(5), f"r{number:04}")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
 
 
 def test_ranges_are_filled_and_changed_side_by_side(places: Places) -> None:
