@@ -7,16 +7,16 @@ not read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias, cast
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias
 
-from replication_assets.core.envelopes.layout import MessageFormat
 from replication_assets.declarations.sources import SaslMechanism
 from replication_assets.dms.findings import Findings
 from replication_assets.dms.json_source import Node, Object, parse_json
 from replication_assets.dms.kinesis_endpoint import MEMBER as KINESIS
 from replication_assets.dms.kinesis_endpoint import KinesisEndpoint, kinesis_endpoint
 from replication_assets.dms.members import Members
+from replication_assets.dms.message_settings import MessageSettings, message_settings
 
 MEMBER = "KafkaSettings"
 PLACEHOLDER = "broker.example.com:9092"
@@ -39,15 +39,8 @@ class KafkaEndpoint:
     engine: ClassVar[Literal["kafka"]] = "kafka"
     brokers: str = PLACEHOLDER
     topic: str = "kafka-default-topic"
-    format: MessageFormat = "json"
     message_max_bytes: int = 1_000_000
-    nulls: bool = False
-    transaction_details: bool = False
-    alter_operations: bool = False
-    control_details: bool = False
-    partition_value: bool = False
-    table_in_key: bool = False
-    hex_prefix: bool = True
+    messages: MessageSettings = field(default_factory=MessageSettings)
     tls: bool = True
     sasl: SaslMechanism | None = None
     user: str | None = None
@@ -62,7 +55,7 @@ def is_endpoint(text: str, file: str) -> bool:
 
 
 def other_endpoint(text: str, file: str) -> str | None:
-    """The member that says that a file has settings of another endpoint than Kafka's; None if none does."""
+    """The member that says that a file has settings of an endpoint that is no stream; None if none does."""
     node = parse_json(text, file, Findings())
     members = node.members if isinstance(node, Object) else ()
     return next((each.name for each in members if each.name in _OTHERS), None)
@@ -84,36 +77,16 @@ def read_endpoint(text: str, file: str, findings: Findings) -> StreamEndpoint:
     found = KafkaEndpoint(
         brokers=settings.text("Broker") or PLACEHOLDER,
         topic=settings.text("Topic") or KafkaEndpoint().topic,
-        format=_format(settings),
         message_max_bytes=settings.integer("MessageMaxBytes", least=4096, most=1_000_000_000) or 1_000_000,
-        nulls=settings.boolean("IncludeNullAndEmpty", False),
-        transaction_details=settings.boolean("IncludeTransactionDetails", False),
-        alter_operations=settings.boolean("IncludeTableAlterOperations", False),
-        control_details=settings.boolean("IncludeControlDetails", False),
-        partition_value=settings.boolean("IncludePartitionValue", False),
-        table_in_key=settings.boolean("PartitionIncludeSchemaTable", False),
-        hex_prefix=not settings.boolean("NoHexPrefix", False),
+        messages=message_settings(settings),
         tls=protocol != "plaintext",
         sasl=_sasl(settings) if protocol == "sasl-ssl" else None,
         user=settings.text("SaslUsername") or settings.text("SaslUserName"),
     )
-    # Numbers of any size have all their digits here, and the brokers' names are always verified.
-    settings.take("UseLargeIntegerValue")
+    # The brokers' names are always verified.
     settings.take("SslEndpointIdentificationAlgorithm")
     settings.finish()
     return found
-
-
-def _format(settings: Members) -> MessageFormat:
-    """In AWS's own spelling of both: JSON and json-unformatted."""
-    given = settings.text("MessageFormat")
-    spelled = (given or "json").strip().lower().replace("_", "-")
-    if spelled not in ("json", "json-unformatted"):
-        settings.error(
-            "wrong-value", "MessageFormat is neither json nor json-unformatted", "write one of them"
-        )
-        return "json"
-    return cast(Literal["json", "json-unformatted"], spelled)
 
 
 def _sasl(settings: Members) -> SaslMechanism:

@@ -50,9 +50,9 @@ def sample_messages(
         events, schema = shaped.events(events), shaped.schema
     form = MessageForm(
         "dms",
-        endpoint.format,
+        endpoint.messages.format,
         declared.partition_key or "primary-key",
-        endpoint.table_in_key,
+        endpoint.messages.table_in_key,
         dms=envelope_of(endpoint),
         messages=declared,
     )

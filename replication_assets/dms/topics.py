@@ -76,7 +76,7 @@ def topics_projection(
         bootstrap_servers=endpoint.brokers,
         envelope="dms",
         topic=endpoint.topic,
-        format=endpoint.format,
+        format=endpoint.messages.format,
         before_images=before is not None,
         dms=envelope_of(endpoint, before),
         messages=[each for each in messages if each != Messages(each.table)],
@@ -104,7 +104,7 @@ def streams_projection(
         tables=[each.table for each in messages],
         stream=endpoint.topic,
         envelope="dms",
-        format=endpoint.format,
+        format=endpoint.messages.format,
         before_images=before is not None,
         dms=envelope_of(endpoint, before),
         messages=[each for each in messages if each != Messages(each.table)],
@@ -122,14 +122,15 @@ def envelope_of(endpoint: StreamEndpoint, before: TaskSettings | None = None) ->
     """`before` are settings that ask for old values."""
     field = before.value("BeforeImageSettings", "FieldName") if before is not None else None
     only = before.value("BeforeImageSettings", "ColumnFilter") if before is not None else None
+    said = endpoint.messages
     return DmsEnvelope(
-        nulls=endpoint.nulls,
-        transaction_details=endpoint.transaction_details,
-        alter_operations=endpoint.alter_operations,
-        control_details=endpoint.control_details,
-        partition_value=endpoint.partition_value,
-        table_in_key=endpoint.table_in_key,
-        hex_prefix=endpoint.hex_prefix,
+        nulls=said.nulls,
+        transaction_details=said.transaction_details,
+        alter_operations=said.alter_operations,
+        control_details=said.control_details,
+        partition_value=said.partition_value,
+        table_in_key=said.table_in_key,
+        hex_prefix=said.hex_prefix,
         before_field=field if isinstance(field, str) and field else "before-image",
         before_columns="key" if only == "pk-only" else "all",
     )
