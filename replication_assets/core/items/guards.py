@@ -94,10 +94,8 @@ class Guard:
         for alias, (attribute, node) in self._nodes.items():
             before = len(rows.refused)
             value = node.convert(rows, attribute.name, 0)
-            found = rows.refused[before:]
-            del rows.refused[before:]
+            found = rows.refused_since(before, "condition")
             column = ", ".join(columns_of(attribute))
-            found = [Refused(e.row, e.column, e.attribute, f"condition-{e.reason}", e.detail) for e in found]
             if value.present is not None:
                 absent = np.flatnonzero(~value.present).tolist()
                 found += [Refused(row, column, attribute.name, "condition-is-null") for row in absent]

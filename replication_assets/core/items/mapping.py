@@ -201,10 +201,8 @@ class ItemMapping:
 def _key_value(rows: Rows, key: ItemKey, template: Template, limit: int) -> tuple[Fragment, list[Refused]]:
     before = len(rows.refused)
     value = value_of(rows, template, key.type, key.name, nan="dead-letter", depth=0)
-    conversions = rows.refused[before:]
-    del rows.refused[before:]
+    refused = rows.refused_since(before, "key")
     column = ", ".join(template.columns)
-    refused = [Refused(e.row, e.column, e.attribute, f"key-{e.reason}", e.detail) for e in conversions]
     for reason, where in (
         ("key-is-null", rows.missing(template)),
         ("key-is-empty", rows.empty(template)),

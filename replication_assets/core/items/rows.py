@@ -49,6 +49,12 @@ class Rows:
         self._texts: dict[str, pa.Array] = {}
         self._escaped: dict[str, pa.Array] = {}
 
+    def refused_since(self, before: int, prefix: str) -> list[Refused]:
+        """What was refused since `before` values were: taken back, as the reason why whole rows are."""
+        found = self.refused[before:]
+        del self.refused[before:]
+        return [Refused(e.row, e.column, e.attribute, f"{prefix}-{e.reason}", e.detail) for e in found]
+
     def __len__(self) -> int:
         return int(self.batch.num_rows)
 
